@@ -1,0 +1,31 @@
+"""Networks by name, in the manner of `keras.applications`."""
+
+import importlib
+
+_FAMILIES = {
+    "movinet": (
+        "MoViNetA0",
+        "MoViNetA1",
+        "MoViNetA2",
+        "MoViNetA3",
+        "MoViNetA4",
+        "MoViNetA5",
+        "MoViNetA6",
+        "MoViNetT0",
+    ),
+}
+_OWNERS = {name: family for family, names in _FAMILIES.items() for name in names}
+
+__all__ = sorted([*_FAMILIES, *_OWNERS])
+
+
+def __getattr__(name):
+    if name in _FAMILIES:
+        return importlib.import_module(f"keras_video.applications.{name}")
+    if name in _OWNERS:
+        return getattr(importlib.import_module(f"keras_video.applications.{_OWNERS[name]}"), name)
+    raise AttributeError(f"module 'keras_video.applications' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,275 @@
+"""MoViNet architectures: one table from which everything else is derived.
+
+The rows are those of the released models (`official/projects/movinet`), which the appendix of the
+paper (Kondratyuk et al. 2021, "MoViNets: Mobile Video Networks for Efficient Video Recognition",
+arXiv 2103.11511) describes only roughly. `config.plan(classes)` resolves them into named primitive
+rows; the builder, the counters and the weight converters all read that plan.
+"""
+
+from dataclasses import asdict, dataclass, field, fields, replace
+
+from keras_video.applications.movinet.plan import resolve
+
+K13, K15, K33, K53 = (1, 3, 3), (1, 5, 5), (3, 3, 3), (5, 3, 3)
+S1, S2 = (1, 1, 1), (1, 2, 2)
+REDUCTION = 32
+
+CHOICES = {
+    "conv": ("3d", "2plus1d", "3d_2plus1d"),
+    "squeeze": ("3d", "2d", "2plus3d", "none"),
+    "activation": ("swish", "hard_swish", "relu", "relu6"),
+    "head_activation": ("swish", "hard_swish", "relu", "relu6"),
+    "gate": ("sigmoid", "hard_sigmoid", "hard_sigmoid_keras2", "hard_sigmoid_tf_models"),
+}
+
+
+@dataclass(frozen=True)
+class Bottleneck:
+    """One mobile bottleneck layer: expand, depthwise kernel with strides, project to `filters`."""
+
+    filters: int
+    expand: int
+    kernel: tuple = K33
+    strides: tuple = S1
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How the rows of an architecture are computed.
+
+    Args:
+        causal: bool, no look into the future; needed for streaming.
+        conv: `"3d"` (one kernel over frames, height, width), or `"2plus1d"` (spatial kernel, batch
+            norm, activation, then temporal kernel with its own batch norm). The official name
+            `"3d_2plus1d"` is accepted for the latter: it is the same network.
+        squeeze: what squeeze-excite looks at: `"3d"` mean over the clip (causal: over the past),
+            `"2d"` mean of each frame, `"2plus3d"` both, `"none"` no squeeze-excite.
+        activation, head_activation: `"swish"`, `"hard_swish"`, `"relu"` or `"relu6"`, in the
+            backbone and after the classifier's hidden layer.
+        gate: `"sigmoid"`, `"hard_sigmoid"` (`relu6(x + 3) / 6`), `"hard_sigmoid_keras2"`
+            (`clip(0.2 x + 0.5, 0, 1)`, what the published stream weights were most likely trained
+            with) or `"hard_sigmoid_tf_models"` (`relu6(x + 3) * 0.16667`, the present official
+            source).
+        positional_encoding: bool, adds frame positions to the squeeze-excite input; has an effect
+            in causal models only, as in the official code.
+        dropout: float in [0, 1), before the last layer, in training.
+        stochastic_depth: float in [0, 1), drop rate of the last residual branch; grows linearly.
+    """
+
+    causal: bool = False
+    conv: str = "3d"
+    squeeze: str = "3d"
+    activation: str = "swish"
+    gate: str = "sigmoid"
+    head_activation: str = "swish"
+    positional_encoding: bool = False
+    dropout: float = 0.5
+    stochastic_depth: float = 0.2
+
+    def __post_init__(self):
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name}: expected one of {choices}, got {getattr(self, name)!r}.")
+        for name in ("dropout", "stochastic_depth"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
+                raise ValueError(f"{name}: expected a number in [0, 1), got {value!r}.")
+
+    @property
+    def factorized(self):
+        """bool, whether temporal kernels stand apart from spatial ones."""
+        return self.conv != "3d"
+
+
+@dataclass(frozen=True)
+class MoViNetConfig:
+    """An architecture and the way it is computed.
+
+    Args:
+        name: string, for example `"movinet_a0"`.
+        clip: `(frames, height, width, 3)` that the published model was evaluated on.
+        frame_rate: float, frames per second of that clip.
+        resize_side: int, the smaller side of the video before the centre crop to `clip`.
+        stem, project, hidden: ints, filters of the stem, of the head's projection and of the
+            classifier's hidden layer.
+        stages: tuple of blocks, each a tuple of `Bottleneck` rows.
+        variant: `Variant`.
+    """
+
+    name: str
+    clip: tuple
+    frame_rate: float
+    resize_side: int
+    stem: int
+    project: int
+    hidden: int
+    stages: tuple
+    variant: Variant = field(default_factory=Variant)
+
+    def with_options(self, **options):
+        """The same rows with some fields of `variant` replaced; unknown names are an error."""
+        known = [f.name for f in fields(Variant)]
+        unknown = sorted(set(options) - set(known))
+        if unknown:
+            raise ValueError(f"options: expected names among {known}, got {unknown}.")
+        return replace(self, variant=replace(self.variant, **options))
+
+    def streaming(self):
+        """The published stream variant (movinet.md 2.3): causal, (2+1)D, hard activations."""
+        positions = self.name in ("movinet_a3", "movinet_a4", "movinet_a5")
+        dropout = 0.2 if self.name == "movinet_a1" else self.variant.dropout
+        return self.with_options(
+            causal=True,
+            conv="2plus1d",
+            squeeze="2plus3d",
+            activation="hard_swish",
+            gate="hard_sigmoid_keras2",
+            positional_encoding=positions,
+            dropout=dropout,
+        )
+
+    def plan(self, classes=600):
+        """Resolves the table into a `Plan` of named rows for `classes` outputs."""
+        return resolve(self, classes)
+
+    def trace(self, clip, classes=600):
+        """The steps of one inference on a clip, see `utils.complexity`."""
+        return self.plan(classes).trace(clip)
+
+    def state_shapes(self, size):
+        """`{layer name: shapes}` of one stream's state for frames of `size`, without the batch."""
+        if not self.variant.causal:
+            raise ValueError(f"config: {self.name} is not causal, it has no state; use streaming().")
+        return self.plan().state_shapes(size, self.variant)
+
+    def weight_shapes(self, classes=600, include_top=True):
+        """`{"layer/variable": shape}` of every weight, moving statistics included."""
+        rows = self.plan(classes).rows()
+        rows = rows if include_top else rows[:-2]
+        return {name: shape for row in rows for name, shape in row.weight_shapes().items()}
+
+    def to_dict(self):
+        """Plain lists, numbers and strings, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values):
+        """Inverse of `to_dict`, also after a trip through JSON, where tuples become lists."""
+        stages = tuple(
+            tuple(
+                Bottleneck(
+                    **{
+                        **row,
+                        "kernel": tuple(row["kernel"]),
+                        "strides": tuple(row["strides"]),
+                    }
+                )
+                for row in stage
+            )
+            for stage in values["stages"]
+        )
+        variant = Variant(**values["variant"])
+        changed = {"stages": stages, "variant": variant, "clip": tuple(values["clip"])}
+        return cls(**{**values, **changed})
+
+
+def stage(filters, strides, *layers):
+    """One row of the paper's tables: the first layer takes the strides."""
+    return tuple(
+        Bottleneck(filters, expand, kernel, S1 if i else strides)
+        for i, (expand, kernel) in enumerate(layers)
+    )
+
+
+A0 = MoViNetConfig(
+    "movinet_a0", clip=(50, 172, 172, 3), frame_rate=5.0, resize_side=192,
+    stem=8, project=480, hidden=2048, variant=Variant(dropout=0.2),
+    stages=(
+        stage(8, S2, (24, K15)),
+        stage(32, S2, (80, K33), (80, K33), (80, K33)),
+        stage(56, S2, (184, K53), (112, K33), (184, K33)),
+        stage(56, S1, (184, K53), (184, K33), (184, K33), (184, K33)),
+        stage(104, S2, (384, K53), (280, K15), (280, K15), (344, K15)),
+    ),
+)  # fmt: skip
+
+A1 = MoViNetConfig(
+    "movinet_a1", clip=(50, 172, 172, 3), frame_rate=5.0, resize_side=192,
+    stem=16, project=600, hidden=2048, stages=(
+        stage(16, S2, (40, K15), (40, K33)),
+        stage(40, S2, (96, K33), (120, K33), (96, K33), (96, K33)),
+        stage(64, S2, (216, K53), (128, K33), (216, K33), (168, K33), (216, K33)),
+        stage(64, S1, (216, K53), (216, K33), (216, K33), (128, K33), (128, K15), (216, K33)),
+        stage(136, S2, (456, K53), (360, K15), (360, K15), (360, K15), (456, K15), (456, K33),
+              (544, K13)),
+    ),
+)  # fmt: skip
+
+A2 = MoViNetConfig(
+    "movinet_a2", clip=(50, 224, 224, 3), frame_rate=5.0, resize_side=256,
+    stem=16, project=640, hidden=2048, stages=(
+        stage(16, S2, (40, K15), (40, K33), (64, K33)),
+        stage(40, S2, (96, K33), (120, K33), (96, K33), (96, K33), (120, K33)),
+        stage(72, S2, (240, K53), (160, K33), (240, K33), (192, K33), (240, K33)),
+        stage(72, S1, (240, K53), (240, K33), (240, K33), (240, K33), (144, K15), (240, K33)),
+        stage(144, S2, (480, K53), (384, K15), (384, K15), (480, K15), (480, K15), (480, K33),
+              (576, K13)),
+    ),
+)  # fmt: skip
+
+A3 = MoViNetConfig(
+    "movinet_a3", clip=(120, 256, 256, 3), frame_rate=12.0, resize_side=288,
+    stem=16, project=744, hidden=2048, stages=(
+        stage(16, S2, (40, K15), (40, K33), (64, K33), (40, K33)),
+        stage(48, S2, (112, K33), (144, K33), (112, K33), (112, K15), (144, K33), (144, K33)),
+        stage(80, S2, (240, K53), (152, K33), (240, K33), (192, K33), (240, K33)),
+        stage(88, S1, (264, K53), (264, K33), (264, K33), (264, K33), (160, K15), (264, K33),
+              (264, K33), (264, K33)),
+        stage(168, S2, (560, K53), (448, K15), (448, K15), (560, K15), (560, K15), (560, K33),
+              (448, K15), (448, K15), (560, K33), (672, K13)),
+    ),
+)  # fmt: skip
+
+A4 = MoViNetConfig(
+    "movinet_a4", clip=(80, 290, 290, 3), frame_rate=8.0, resize_side=320,
+    stem=24, project=856, hidden=2048, stages=(
+        stage(24, S2, (64, K15), (64, K33), (96, K33), (64, K33), (96, K33), (64, K33)),
+        stage(56, S2, (168, K33), (168, K33), (136, K33), (136, K33), (168, K33), (168, K33),
+              (168, K33), (136, K15), (136, K33)),
+        stage(96, S2, (320, K53), (160, K33), (320, K33), (192, K33), (320, K33), (160, K33),
+              (320, K33), (256, K33), (320, K33)),
+        stage(96, S1, (320, K53), (320, K33), (320, K33), (320, K33), (192, K15), (320, K33),
+              (320, K33), (192, K33), (320, K33), (320, K33)),
+        stage(192, S2, (640, K53), (512, K15), (512, K15), (640, K15), (640, K15), (640, K33),
+              (512, K15), (512, K15), (640, K15), (768, K15), (640, K15), (640, K33), (768, K33)),
+    ),
+)  # fmt: skip
+
+A5 = MoViNetConfig(
+    "movinet_a5", clip=(120, 320, 320, 3), frame_rate=12.0, resize_side=368,
+    stem=24, project=992, hidden=2048, stages=(
+        stage(24, S2, (64, K15), (64, K15), (96, K33), (64, K33), (96, K33), (64, K33)),
+        stage(64, S2, (192, K53), (152, K33), (152, K33), (152, K33), (192, K33), (192, K33),
+              (192, K33), (152, K33), (152, K33), (192, K33), (192, K33)),
+        stage(112, S2, (376, K53), (224, K33), (376, K33), (376, K33), (296, K33), (376, K33),
+              (224, K33), (376, K33), (376, K33), (296, K33), (376, K33), (376, K33), (376, K33)),
+        stage(120, S1, (376, K53), (376, K33), (376, K33), (376, K33), (224, K15), (376, K33),
+              (376, K33), (224, K33), (376, K33), (376, K33), (376, K33)),
+        stage(224, S2, (744, K53), (744, K33), (600, K15), (600, K15), (744, K15), (744, K15),
+              (744, K33), (896, K15), (600, K15), (600, K15), (896, K15), (744, K15), (744, K33),
+              (896, K15), (600, K15), (600, K15), (744, K15), (744, K33)),
+    ),
+)  # fmt: skip
+
+T0 = MoViNetConfig(
+    "movinet_t0", clip=(25, 160, 160, 3), frame_rate=2.5, resize_side=176,
+    stem=8, project=240, hidden=1024, variant=Variant(dropout=0.2), stages=(
+        stage(8, S2, (16, K15)),
+        stage(32, S2, (72, K33), (72, K15)),
+        stage(56, S2, (112, K53), (112, K15), (112, K33)),
+        stage(56, S1, (184, K53), (184, K15), (184, K33), (184, K33)),
+        stage(104, S2, (344, K53), (344, K15), (344, K15), (344, K33)),
+    ),
+)  # fmt: skip
+
+CONFIGS = {config.name: config for config in (T0, A0, A1, A2, A3, A4, A5)}

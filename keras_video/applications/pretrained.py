@@ -1,0 +1,189 @@
+"""Where pretrained weights come from, how they are fetched, and what may be passed as `weights`."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from keras_video.applications.archive import is_archive, unpack_once
+
+CACHE_SUBDIR = os.path.join("models", "keras_video")
+
+
+@dataclass(frozen=True)
+class WeightsRecord:
+    """One published set of weights.
+
+    Args:
+        name: string, the data set, for example `"kinetics600"`.
+        variant: string, for example `"base"` or `"stream"`.
+        url: string, where the file is published, or `None` for a file shipped with the package.
+        file: string, path of a shipped file relative to the package, or `None`.
+        sha256: string, or `None` where the hash is not known. The hashes of the official MoViNet
+            archives were not known when these records were written: such a file is trusted only as
+            far as its structure, checksums, names and shapes go.
+        classes: int, outputs of the classifier.
+        labels: string, file in the package with one class name per line.
+        frames, size, frame_rate, resize_side: the clip that the metric was measured on: number of
+            frames, `(height, width)`, frames per second, smaller side before the centre crop.
+        top1, top5: floats, accuracy in percent, or `None`.
+        source: string, where the metric was published or how it was measured.
+    """
+
+    name: str
+    variant: str
+    url: str | None = None
+    file: str | None = None
+    sha256: str | None = None
+    classes: int | None = None
+    labels: str | None = None
+    frames: int | None = None
+    size: tuple | None = None
+    frame_rate: float | None = None
+    resize_side: int | None = None
+    top1: float | None = None
+    top5: float | None = None
+    source: str = ""
+
+    def __post_init__(self):
+        if (self.url is None) == (self.file is None):
+            raise ValueError(f"Expected a url or a file in the record {self.name!r}, got {self}.")
+
+
+def fetch(record):
+    """Downloads the file of a record once, and returns its path.
+
+    Files lie in `models/keras_video` below the Keras home (`~/.keras`, or the environment variable
+    `KERAS_HOME`). One put there by hand is used as if it had been downloaded. Archives are
+    unpacked below `unpacked` there.
+
+    Args:
+        record: `WeightsRecord`.
+
+    Returns:
+        string, path of a file, or of a folder for an archive. `resolve_checkpoint` accepts either.
+    """
+    if record.file is not None:
+        path = Path(__file__).parents[1] / record.file
+        if not path.is_file():
+            raise ValueError(f"weights: expected the file {path} in the package; it is missing.")
+        return str(path)
+
+    import keras
+
+    name = record.url.rsplit("/", 1)[-1].partition("?")[0]
+    target = _cache() / name
+    there = target.is_file()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path = keras.utils.get_file(
+            fname=name,
+            origin=record.url,
+            cache_dir=str(_home()),
+            cache_subdir=CACHE_SUBDIR,
+            file_hash=record.sha256,
+            hash_algorithm="sha256",
+        )
+    except Exception as error:  # get_file raises plain exceptions
+        if not there:
+            target.unlink(missing_ok=True)
+        raise RuntimeError(
+            f"weights: could not get {record.url} ({error}). To do without a network, put the "
+            f"file at {target}."
+        ) from error
+    if not is_archive(path):
+        return str(path)
+    try:
+        return unpack_once(path, _cache() / "unpacked")
+    except ValueError as error:
+        if there:
+            raise ValueError(f"{error} Replace it by a whole copy of {record.url}.") from None
+        Path(path).unlink()
+        raise ValueError(f"{error} The download from {record.url} was removed.") from None
+
+
+def resolve_checkpoint(path):
+    """Finds the weights to read in what a user passes as `weights`.
+
+    Args:
+        path: a checkpoint prefix (with or without `.index`), a folder with a checkpoint (its
+            `checkpoint` text file says which; else it must be the only one), a SavedModel folder,
+            a folder that holds only one of these, or a `.tar.gz` of any of them. A file of another
+            kind is returned as it is.
+
+    Returns:
+        string, a prefix for `converters.tf_bundle.Checkpoint`, or the path of a file.
+    """
+    path = Path(path).expanduser()
+    if path.is_file():
+        if is_archive(path):
+            return _resolve_folder(Path(unpack_once(path, _cache() / "unpacked")))
+        prefix, dot, extension = str(path).rpartition(".")
+        is_part = dot and (extension == "index" or extension.startswith("data-"))
+        return prefix if is_part and Path(f"{prefix}.index").is_file() else str(path)
+    if Path(f"{path}.index").is_file():
+        return str(path)
+    if path.is_dir():
+        return _resolve_folder(path)
+    raise ValueError(
+        f"weights: expected a file, a folder or a checkpoint prefix, got {str(path)!r}, "
+        "which does not exist."
+    )
+
+
+def _resolve_folder(folder):
+    for _ in range(4):  # archives often wrap everything in a folder of their own
+        if (folder / "checkpoint").is_file():
+            return _latest_checkpoint(folder)
+        indices = sorted(folder.glob("[!.]*.index"))
+        if len(indices) == 1:
+            return str(indices[0])[: -len(".index")]
+        if indices:
+            names = [index.name for index in indices]
+            raise ValueError(
+                f"weights: expected one checkpoint in {folder}, got {names}; pass the path of one."
+            )
+        if (folder / "variables" / "variables.index").is_file():
+            return str(folder / "variables" / "variables")
+        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+        if len(entries) != 1 or not entries[0].is_dir():
+            break
+        folder = entries[0]
+    names = sorted(entry.name for entry in folder.iterdir())
+    raise ValueError(
+        f"weights: expected a checkpoint (*.index) or a SavedModel in {folder}, got {names[:10]}."
+    )
+
+
+def _latest_checkpoint(folder):
+    """The prefix named by the `checkpoint` text file, which must stay inside the folder."""
+    text = (folder / "checkpoint").read_text("utf-8", "replace")
+    lines = [line.partition(":") for line in text.splitlines()]
+    names = [value.strip() for key, _, value in lines if key.strip() == "model_checkpoint_path"]
+    if len(names) != 1 or len(names[0]) < 3 or names[0][0] != names[0][-1] != '"':
+        raise ValueError(
+            f'weights: expected one line model_checkpoint_path: "..." in {folder / "checkpoint"}.'
+        )
+    name = names[0][1:-1]
+    prefix = (folder / name).resolve()
+    if not prefix.is_relative_to(folder.resolve()):
+        raise ValueError(
+            f"weights: {folder / 'checkpoint'} points outside of its folder, to {name!r}; "
+            "pass the prefix of the checkpoint itself."
+        )
+    if not Path(f"{prefix}.index").is_file():
+        raise ValueError(f"weights: {folder / 'checkpoint'} names {name!r}, which is not there.")
+    return str(prefix)
+
+
+def converted_path(record):
+    """Where the weights of a downloaded record lie once they are converted."""
+    name = record.url.rsplit("/", 1)[-1].partition("?")[0].partition(".")[0]
+    return _cache() / "converted" / f"{name}.npz"
+
+
+def _home():
+    return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+
+
+def _cache():
+    return _home() / CACHE_SUBDIR

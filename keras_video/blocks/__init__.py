@@ -1,0 +1,7 @@
+"""Functions from tensor to tensor, made of layers and one spec row each."""
+
+from keras_video.blocks.bottleneck import bottleneck
+from keras_video.blocks.conv import conv, depthwise
+from keras_video.blocks.graph import StreamGraph
+
+__all__ = ["StreamGraph", "bottleneck", "conv", "depthwise"]

@@ -1,0 +1,1 @@
+"""Reads weight files that come from other projects."""

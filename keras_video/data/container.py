@@ -1,0 +1,203 @@
+"""One walk through a video file: what can be decoded, when it appears, and what is missing."""
+
+import itertools
+import os
+import re
+
+
+class VideoError(ValueError):
+    """A file that is not a video we can read; the message says why."""
+
+
+class OpenVideo:
+    """An open file; `decode` or `scan` walks through it, once."""
+
+    def __init__(self, path, complain):
+        self.path = path
+        self.complain = complain
+        self.container = open_container(path)
+        try:
+            self.stream = find_video_stream(path, self.container)
+        except VideoError:
+            self.container.close()
+            raise
+        self.period = 1 / float(self.stream.average_rate or self.stream.guessed_rate or 25)
+        self.tick = float(self.stream.time_base or self.period)
+        # Containers round times to their ticks, so a frame may seem late by one of them.
+        self.tolerance = min(self.tick, self.period / 4) + 1e-9
+        self.end = 0.0
+        self._broken = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.container.close()
+
+    def decode(self):
+        """Yields `(time, frame)`; complains after the last frame if some are missing."""
+        import av
+
+        start, count, shift, corrupt = None, 0, 0.0, False
+        for packet in self._packets():
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                self._broken += count > 0  # recordings of broadcasts begin in the middle
+                continue
+            for frame in frames:
+                time = self.end if frame.pts is None else frame.pts * self.tick + shift
+                if start is None:
+                    start = self.end = time
+                if time < self.end - 1:  # the clock was set back: go on from here
+                    time, shift = self.end, shift + self.end - time
+                count += 1
+                corrupt = frame.is_corrupt
+                self.end = time + self._duration(frame)
+                yield time, frame
+        if count and (self._broken or corrupt or self._is_short(count)):
+            self.complain(
+                f"the video is damaged or cut short: {count} frames ({self.end - start:.1f} s) "
+                f"can be read{self._promise()}."
+            )
+
+    def decode_from(self, moment):
+        """`decode`, beginning at the last key frame before the moment; `None` if that fails."""
+        self.container.seek(round(moment / self.tick), stream=self.stream)
+        frames = self.decode()
+        time, frame = next(frames, (float("inf"), None))
+        if time > moment + self.tolerance or not frame.key_frame:
+            return None
+        return itertools.chain([(time, frame)], frames)
+
+    def on_screen(self, frames, moments):
+        """Yields, for each of the moments, the frame that is on the screen then."""
+        moments = iter(moments)
+        moment = next(moments, None)
+        held = None
+        for time, frame in frames:
+            while held is not None and moment is not None and moment < time - self.tolerance:
+                yield held
+                moment = next(moments, None)
+            if moment is None:
+                return
+            held = frame
+        while held is not None and moment is not None and moment < self.end - self.tolerance:
+            yield held
+            moment = next(moments, None)
+
+    def scan(self):
+        """The times of all frames and the end of the last, or `None` if packets cannot tell."""
+        if self.stream.codec_context.name == "vp8":  # has packets that are never shown
+            return None
+        times, clock = [], float("-inf")
+        for packet in self._packets():
+            if not packet.size or packet.is_discard:
+                continue
+            if packet.pts is None or packet.dts is None or packet.dts < clock or packet.is_corrupt:
+                return None
+            clock = packet.dts
+            times.append((packet.pts * self.tick, self._duration(packet)))
+        times.sort()
+        self.end = sum(times[-1]) if times else 0.0
+        if not times or self._broken or self._is_short(len(times)):
+            return None
+        return [time for time, _ in times], self.end
+
+    def check_index(self):
+        """Complains at once if the index of an MP4 points beyond the end of the file."""
+        entries = self.stream.index_entries
+        if "mp4" not in self.container.format.name or not len(entries):
+            return
+        size = os.path.getsize(self.path)
+        if entries[-1].pos + entries[-1].size > size:
+            inside = sum(entry.pos + entry.size <= size for entry in entries)
+            self.complain(
+                f"the video is cut short: its index lists {len(entries)} frames, "
+                f"the file contains {inside} of them."
+            )
+
+    def _packets(self):
+        import av
+
+        try:
+            yield from self.container.demux(self.stream)
+        except av.FFmpegError:
+            self._broken += 1
+
+    def _duration(self, timed):
+        return timed.duration * self.tick if timed.duration else self.period
+
+    def _is_short(self, count):
+        if self.container.format.name == "avi":
+            return count < 0.9 * self.stream.frames  # dropped frames are counted in the header
+        seconds = self._promised_seconds()
+        return seconds is not None and self.end < seconds - max(0.5, 3 * self.period)
+
+    def _promise(self):
+        if self.stream.frames:
+            return f" of {self.stream.frames}"
+        seconds = self._promised_seconds()
+        return "" if seconds is None else f" of {seconds:.1f} s"
+
+    def _promised_seconds(self):
+        """The end of the video according to a Matroska or WebM file."""
+        if "matroska" not in self.container.format.name:
+            return None
+        tag = self.stream.metadata.get("DURATION", "")
+        if re.fullmatch(r"\d+:\d\d:\d\d(\.\d+)?", tag):
+            hours, minutes, seconds = tag.split(":")
+            return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+        if self.container.duration and len(self.container.streams) == 1:
+            return self.container.duration / 1e6
+        return None
+
+
+def open_container(path):
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{path}: no such video file.")
+    if not os.path.isfile(path):
+        raise VideoError(f"{path}: expected a video file, found something that is not a file.")
+    if not os.path.getsize(path):
+        raise VideoError(f"{path}: the file is empty (0 bytes).")
+    av = import_av()
+    try:
+        return av.open(path, metadata_errors="replace")
+    except av.FFmpegError as error:
+        with open(path, "rb") as file:
+            is_mp4 = file.read(8)[4:] == b"ftyp"
+        reason = (
+            "the file starts as an MP4 video, but its index is missing: it was probably cut short"
+            if is_mp4
+            else f"not a video that FFmpeg can read ({error.strerror})"
+        )
+        raise VideoError(f"{path}: {reason}.") from error
+
+
+def find_video_stream(path, container):
+    from av.stream import Disposition
+
+    name = container.format.name
+    if name == "tty":  # FFmpeg films text files
+        raise VideoError(f"{path}: expected a video, found a text file.")
+    if name == "image2" or name.endswith("_pipe"):
+        raise VideoError(f"{path}: expected a video, found a single picture ({name}).")
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not streams:
+        kinds = sorted({stream.type for stream in container.streams})
+        raise VideoError(f"{path}: there is no video in the file, only {' and '.join(kinds)}.")
+    stream = container.streams.best("video")
+    stream = stream if stream in streams else streams[0]
+    if stream.codec_context is None:
+        raise VideoError(f"{path}: the video has a codec that FFmpeg does not know.")
+    return stream
+
+
+def import_av():
+    try:
+        import av
+    except ImportError as error:
+        raise ImportError(
+            "Reading video needs PyAV: `pip install av` (or `keras-video[video]`)."
+        ) from error
+    return av

@@ -1,0 +1,176 @@
+"""Reads video files with PyAV: the wanted frames, at the wanted rate and size.
+
+Every frame of a compressed video has to be decoded, but only the chosen ones are
+resized and turned into RGB.
+"""
+
+import functools
+import itertools
+import math
+import os
+import warnings
+
+import numpy as np
+
+from keras_video.data.container import OpenVideo, VideoError
+from keras_video.data.convert import FrameConverter, check_rate, upright_size
+
+SEEK_AFTER = 10.0  # seconds; what begins earlier is reached by plain decoding
+
+
+class VideoReader:
+    """Reads a video file of any container and codec that FFmpeg knows, GIF included.
+
+    Opening looks at the first frame only; every call of `frames` or `clip` reads
+    the file afresh, so that a reader can be used any number of times. A rotation
+    noted in the file (phones do) is applied; mirroring is not.
+
+    `len(reader)` is the number of frames. It decodes the video once to count
+    them, because containers need not tell the truth.
+
+    Args:
+        path: path of the file.
+        partial: bool. A video that is cut short or damaged raises a `VideoError`
+            that tells how much of it could be read. With `partial=True` this is
+            a warning instead, and what could be read is used.
+
+    Attributes:
+        size: `(height, width)` of the upright frames.
+        duration: seconds from the first frame to the end of the last.
+        fps: average number of frames per second.
+
+    Example:
+    >>> video = keras_video.data.VideoReader("skating.mp4")
+    >>> video.clip(50, frame_rate=5, size=(172, 172), resize_side=192).shape
+    (50, 172, 172, 3)
+    """
+
+    def __init__(self, path, partial=False):
+        self.path = os.fspath(path)
+        self.partial = partial
+        self._warned = False
+        self._is_steady = False
+        with self._open() as video:
+            video.check_index()
+            frame = next((frame for _, frame in video.decode()), None)
+            if frame is None:
+                raise VideoError(f"{self.path}: not a single frame of this video can be decoded.")
+            self.size = upright_size(frame)
+            self._tolerance = video.tolerance
+
+    @property
+    def duration(self):
+        moments, end = self._moments
+        return end - moments[0]
+
+    @property
+    def fps(self):
+        return len(self._moments[0]) / self.duration
+
+    def __len__(self):
+        return self._count
+
+    @functools.cached_property
+    def _count(self):
+        with self._open() as video:
+            return sum(1 for _ in video.decode())
+
+    def frames(self, frame_rate=None, size=None, crop=True, resize_side=None):
+        """Iterates over the whole video.
+
+        Args:
+            frame_rate: frames per second wanted, `None` for every frame there is.
+                Frame `k` is the one on the screen `k / frame_rate` seconds after
+                the first frame appeared. So it is for variable frame rates, and
+                frames of a slower video are repeated.
+            size: `(height, width)` of the result, an int for a square, `None`
+                for the size of the video.
+            crop: bool. `True` keeps the aspect ratio and cuts `size` out of the
+                centre; `False` squeezes the picture into `size`.
+            resize_side: int, length to which the smaller side is resized before
+                `size` is cut out (as in the evaluation of published models).
+                `None` resizes no further than `size` needs.
+
+        Returns:
+            An iterator over uint8 RGB arrays of shape `(height, width, 3)`.
+        """
+        check_rate(frame_rate)
+        return self._frames(frame_rate, FrameConverter(self.size, size, crop, resize_side))
+
+    def _frames(self, frame_rate, convert):
+        with self._open() as video:
+            decoded = video.decode()
+            if frame_rate is None:
+                frames = (frame for _, frame in decoded)
+            else:
+                first = next(decoded)
+                ticks = _ticks(first[0], frame_rate)
+                frames = video.on_screen(itertools.chain([first], decoded), ticks)
+            yield from map(convert, frames)
+
+    def clip(self, num_frames, frame_rate=None, size=None, crop=True, resize_side=None):
+        """Reads `num_frames` frames from the middle of the video.
+
+        A video that is too short is repeated from its start, as in the evaluation
+        of the published models. The other arguments are those of `frames`.
+
+        Returns:
+            uint8 RGB array of shape `(num_frames, height, width, 3)`.
+        """
+        if int(num_frames) != num_frames or num_frames < 1:
+            raise ValueError(f"`num_frames` must be a positive int. Received: {num_frames}")
+        check_rate(frame_rate)
+        convert = FrameConverter(self.size, size, crop, resize_side)
+        moments, end = self._moments
+        total = len(moments)
+        if frame_rate is not None:
+            total = math.ceil((end - self._tolerance - moments[0]) * frame_rate)
+            moments = _ticks(moments[0], frame_rate)
+        first = max(0, (total - num_frames) // 2)
+        wanted = list(itertools.islice(moments, first, min(first + num_frames, total)))
+        frames = list(map(convert, self._at(wanted)))
+        if not frames:
+            raise VideoError(
+                f"{self.path}: nothing can be decoded {wanted[0]:.1f} s into the file."
+            )
+        return np.stack([frames[k % len(frames)] for k in range(num_frames)])
+
+    def _at(self, moments):
+        """Yields the frames that are on the screen at the given moments."""
+        if self._is_steady and moments[0] - self._moments[0][0] > SEEK_AFTER:
+            with self._open() as video:
+                decoded = video.decode_from(moments[0])
+                if decoded is not None:
+                    yield from video.on_screen(decoded, moments)
+                    return
+        with self._open() as video:
+            yield from video.on_screen(video.decode(), moments)
+
+    def _open(self):
+        return OpenVideo(self.path, self._complain)
+
+    def _complain(self, message):
+        if not self.partial:
+            raise VideoError(f"{self.path}: {message} Pass `partial=True` to use what can be read.")
+        if not self._warned:
+            self._warned = True
+            warnings.warn(f"{self.path}: {message}", stacklevel=2)
+
+    @functools.cached_property
+    def _moments(self):
+        """When each frame appears and when the last one ends, in seconds.
+
+        The packets tell without being decoded; where they are in doubt, the
+        decoder does.
+        """
+        with self._open() as video:
+            found = video.scan()
+        self._is_steady = found is not None
+        if self._is_steady:
+            return found
+        with self._open() as video:
+            return [time for time, _ in video.decode()], video.end
+
+
+def _ticks(start, frame_rate):
+    return (start + k / frame_rate for k in itertools.count())

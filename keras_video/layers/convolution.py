@@ -1,0 +1,191 @@
+"""How a convolution of a video is computed: one definition, the fast form per backend.
+
+Every function takes a video `(batch, frames, height, width, channels)` whose frame axis already
+holds the past it needs, and returns frames folded into the batch, `(batch * frames, ...)`, so that
+normalisation and activation run on rank 4. `benchmarks/depthwise.py` measures the forms.
+"""
+
+import keras
+from keras import ops
+
+from keras_video.layers.frames import fold_frames
+from keras_video.specs import conv_output_size
+
+IMPLEMENTATIONS = ("auto", "taps", "shifted", "grouped")
+
+
+def convolve(x, kernel, bias, strides, groups, frames, implementation="auto"):
+    """Convolves a video, `valid` over frames and `same` over height and width.
+
+    Args:
+        x: video of `frames + kernel_frames - 1` frames.
+        kernel: `(kernel_frames, kernel_height, kernel_width, channels / groups, filters)`.
+        bias: `(filters,)` or `None`.
+        strides: two ints, over height and width.
+        groups: int; equal to the channels for a depthwise convolution.
+        frames: number of output frames, int or scalar tensor.
+        implementation: one of `IMPLEMENTATIONS`, for depthwise kernels.
+
+    Returns:
+        A tensor `(batch * frames, new_height, new_width, filters)`.
+    """
+    if groups > 1 and groups == x.shape[-1] == kernel.shape[-1]:
+        y, bias = depthwise(x, kernel, bias, strides, frames, implementation)
+    elif kernel.shape[:3] == (1, 1, 1) and strides == (1, 1) and groups == 1:
+        y, bias = pointwise(fold_frames(x), ops.reshape(kernel, kernel.shape[3:]), bias)
+    else:
+        y = sum_over_taps(
+            x,
+            kernel,
+            frames,
+            lambda piece, tap: ops.conv(piece, tap, strides, "same", "channels_last"),
+        )
+    return y if bias is None else add_bias(y, bias)
+
+
+def add_bias(x, bias):
+    """Adds one number per channel."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.nn.bias_add(x, bias)  # the graph optimiser fuses this one into the convolution
+    return x + bias
+
+
+def pointwise(x, kernel, bias):
+    """A 1x1x1 convolution as one matrix product; returns the bias that is still to be added."""
+    if keras.backend.backend() == "torch":
+        from torch.nn import functional
+
+        return functional.linear(x, kernel.T, bias), None
+    extents = ops.shape(x)[:-1]
+    y = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), kernel)
+    return ops.reshape(y, (*_one_unknown(extents), kernel.shape[-1])), bias
+
+
+def depthwise(x, kernel, bias, strides, frames, implementation="auto"):
+    """A depthwise 3D convolution; returns the bias that is still to be added."""
+    form = choose(implementation, kernel.shape)
+    if form == "grouped":
+        if keras.backend.backend() == "torch":
+            return _torch_grouped(x, kernel, bias, strides), None
+        y = ops.conv(
+            pad_space(x, kernel.shape, strides), kernel, (1, *strides), "valid", "channels_last"
+        )
+        return fold_frames(y), bias
+    if form == "shifted":
+        return fold_frames(_shifted(x, kernel, strides, frames)), bias
+
+    def convolve_tap(piece, tap):
+        height, width, one, channels = tap.shape
+        tap = ops.reshape(tap, (height, width, channels, one))
+        return ops.depthwise_conv(piece, tap, strides, "same", "channels_last")
+
+    return sum_over_taps(x, kernel, frames, convolve_tap), bias
+
+
+def choose(implementation, kernel_shape):
+    """The form of a depthwise convolution that is fast where this is being compiled."""
+    if implementation != "auto":
+        return implementation
+    backend = keras.backend.backend()
+    if backend == "torch":
+        return "grouped"
+    if kernel_shape[1:3] == (1, 1):
+        return "shifted"
+    if backend == "jax":
+        import jax
+
+        return "shifted" if jax.default_backend() == "cpu" else "taps"
+    return "shifted" if _inside_xla() and not _tensorflow_has_gpu() else "taps"
+
+
+def sum_over_taps(x, kernel, frames, convolve_tap):
+    """Sum over the kernel's frames of 2D convolutions on frames folded into the batch."""
+    if kernel.shape[0] == 1:
+        return convolve_tap(fold_frames(x), ops.reshape(kernel, kernel.shape[1:]))
+    y = None
+    for i in range(kernel.shape[0]):
+        part = convolve_tap(fold_frames(x[:, i : i + frames]), kernel[i])
+        y = part if y is None else y + part
+    return y
+
+
+def _shifted(x, kernel, strides, frames):
+    """Sum of shifted multiply-adds: one fused loop under XLA."""
+    kernel_frames, kernel_height, kernel_width = kernel.shape[:3]
+    if (kernel_height, kernel_width) == (1, 1) and isinstance(frames, int) and frames == 1:
+        # One frame of a stream: a weighted sum over all remembered frames, two operations.
+        return ops.sum(x * ops.reshape(kernel, (kernel_frames, 1, 1, -1)), axis=1, keepdims=True)
+    height, width = (
+        conv_output_size(n, s) for n, s in zip(ops.shape(x)[2:4], strides, strict=True)
+    )
+    x = pad_space(x, kernel.shape, strides)
+    y = None
+    for i in range(kernel_frames):
+        for j in range(kernel_height):
+            for k in range(kernel_width):
+                rows = slice(j, j + (height - 1) * strides[0] + 1, strides[0])
+                columns = slice(k, k + (width - 1) * strides[1] + 1, strides[1])
+                part = x[:, i : i + frames, rows, columns] * kernel[i, j, k, 0]
+                y = part if y is None else y + part
+    return y
+
+
+def _torch_grouped(x, kernel, bias, strides):
+    """torch's own grouped convolution, fast where memory is channels-last."""
+    from torch.nn import functional
+
+    pads = same_pads(x.shape[2:4], kernel.shape[1:3], strides)
+    symmetric = all(before == after for before, after in pads)
+    if not symmetric:
+        x = pad_space(x, kernel.shape, strides)
+    y = functional.conv3d(
+        x.permute(0, 4, 1, 2, 3),
+        kernel.permute(4, 3, 0, 1, 2),
+        bias,
+        stride=(1, *strides),
+        padding=(0, pads[0][0], pads[1][0]) if symmetric else 0,
+        groups=x.shape[-1],
+    )
+    return fold_frames(y.permute(0, 2, 3, 4, 1))
+
+
+def same_pads(extents, kernel, strides):
+    """`(before, after)` per axis of TensorFlow's `same` rule."""
+    totals = []
+    for n, k, s in zip(extents, kernel, strides, strict=True):
+        total = (conv_output_size(n, s) - 1) * s + k - n
+        totals.append(max(total, 0) if isinstance(total, int) else ops.maximum(total, 0))
+    return tuple((total // 2, total - total // 2) for total in totals)
+
+
+def pad_space(x, kernel_shape, strides):
+    """Pads height and width with zeros as TensorFlow's `same` rule does."""
+    pads = same_pads(ops.shape(x)[2:4], kernel_shape[1:3], strides)
+    if pads == ((0, 0), (0, 0)):
+        return x
+    return ops.pad(x, ((0, 0), (0, 0), *pads, (0, 0)))
+
+
+def _one_unknown(extents):
+    """Extents with the first axis as -1 where all others are static."""
+    static = all(isinstance(n, int) for n in extents[1:])
+    return (-1, *extents[1:]) if static else extents
+
+
+def _inside_xla():
+    """bool, whether TensorFlow is tracing a function with `jit_compile=True`."""
+    import tensorflow as tf
+    from tensorflow.python.ops import control_flow_util
+
+    if tf.executing_eagerly():
+        return False
+    graph = tf.compat.v1.get_default_graph()
+    return bool(control_flow_util.GraphOrParentsInXlaContext(graph))
+
+
+def _tensorflow_has_gpu():
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))

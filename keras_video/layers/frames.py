@@ -1,0 +1,43 @@
+"""Small helpers on video tensors `(batch, frames, height, width, channels)`."""
+
+from keras import ops
+
+
+def fold_frames(x):
+    """`(batch, frames, ...)` to `(batch * frames, ...)`: rank 4, where 2D kernels are fast."""
+    return ops.reshape(x, (-1, *ops.shape(x)[2:]))
+
+
+def unfold_frames(x, like):
+    """`(batch * frames, ...)` back to `(batch, frames, ...)` of the video `like`."""
+    batch, frames = ops.shape(like)[:2]
+    # A static number of frames leaves the batch to -1, so that no shape is computed at run time.
+    leading = (-1, frames) if isinstance(frames, int) else (batch, -1)
+    return ops.reshape(x, (*leading, *ops.shape(x)[1:]))
+
+
+def pad_frames(x, before, after):
+    """Adds frames of zeros in front and behind."""
+    if not before and not after:
+        return x
+    return ops.pad(x, ((0, 0), (before, after)) + ((0, 0),) * (len(x.shape) - 2))
+
+
+def triple(value, argument, smallest=1):
+    """An int or 3 ints as a tuple of 3 ints, or one clear error that names the argument."""
+    values = (value,) * 3 if isinstance(value, int) else tuple(value)
+    if len(values) != 3 or not all(isinstance(v, int) and v >= smallest for v in values):
+        raise ValueError(
+            f"{argument}: expected an int or 3 ints (frames, height, width), each at least "
+            f"{smallest}, got {value!r}."
+        )
+    return values
+
+
+def check_video(layer, shape):
+    """Raises unless `shape` is that of a video with known channels."""
+    if len(shape) != 5 or shape[-1] is None:
+        raise ValueError(
+            f"{layer.name}: expected inputs of shape (batch, frames, height, width, channels) "
+            f"with known channels, got {tuple(shape)}."
+        )

@@ -1,0 +1,147 @@
+"""`SqueezeExcite`: channel attention on clips and streams."""
+
+import keras
+from keras import ops
+
+from keras_video.layers.activations import ACTIVATIONS, GATES, lookup
+from keras_video.layers.cumulative_avg_pool import frame_means, running_mean
+from keras_video.layers.frames import check_video
+from keras_video.layers.initializers import HeNormal
+from keras_video.layers.positional_encoding import sinusoids
+from keras_video.layers.streaming import StreamingLayer
+
+SQUEEZES = ("3d", "2d", "2plus3d")
+
+
+@keras.saving.register_keras_serializable("keras_video")
+class SqueezeExcite(StreamingLayer):
+    """Multiplies a video by gates computed from its pooled channels.
+
+    Two dense layers with bias turn the pooled features into one gate per channel (Hu et al. 2018;
+    on streams Kondratyuk et al. 2021, section 3.2, "CausalSE").
+
+    Args:
+        hidden: int, width of the first dense layer.
+        squeeze: what is pooled. `"3d"`: the mean over space and time; `"2d"`: the spatial mean of
+            each frame; `"2plus3d"`: the former concatenated with the latter.
+        causal: bool; the mean over time then covers the frames so far instead of the whole clip.
+        activation: name of the activation between the dense layers.
+        gate: `"sigmoid"`, `"hard_sigmoid"`, `"hard_sigmoid_keras2"` or `"hard_sigmoid_tf_models"`.
+        positional_encoding: bool, adds frame positions to the pooled features (causal only), times
+            a trainable scalar that starts at zero.
+
+    Call arguments:
+        inputs: float tensor `(batch, frames, height, width, channels)`.
+        state: `None`, or what the last call returned: mean `(batch, channels)` in float32 and
+            number of frames seen `(batch,)` in int32 where the squeeze has a running mean, the
+            number alone where only positions need it.
+
+    Returns:
+        `outputs` of the shape of the inputs; with a state, the pair `(outputs, new_state)`.
+
+    Example:
+    >>> attention = keras_video.layers.SqueezeExcite(8, squeeze="2plus3d", causal=True)
+    >>> attention(keras.random.normal((2, 6, 4, 4, 16))).shape
+    (2, 6, 4, 4, 16)
+    """
+
+    def __init__(
+        self,
+        hidden,
+        squeeze="3d",
+        causal=False,
+        activation="swish",
+        gate="sigmoid",
+        positional_encoding=False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if isinstance(hidden, bool) or not isinstance(hidden, int) or hidden < 1:
+            raise ValueError(f"hidden: expected an int of at least 1, got {hidden!r}.")
+        if squeeze not in SQUEEZES:
+            raise ValueError(f"squeeze: expected one of {SQUEEZES}, got {squeeze!r}.")
+        if positional_encoding and not causal:
+            raise ValueError("positional_encoding: expected causal=True beside it, got False.")
+        self.hidden = hidden
+        self.squeeze = squeeze
+        self.causal = bool(causal)
+        self.activation = activation
+        self.gate = gate
+        self.positional_encoding = bool(positional_encoding)
+        self._activation = lookup(ACTIVATIONS, "activation", activation)
+        self._gate = lookup(GATES, "gate", gate)
+
+    def build(self, input_shape):
+        check_video(self, input_shape)
+        channels = input_shape[-1]
+        pooled = 2 * channels if self.squeeze == "2plus3d" else channels
+
+        def dense(name, inputs, outputs):
+            kernel = self.add_weight((inputs, outputs), HeNormal(), name=f"{name}_kernel")
+            return kernel, self.add_weight((outputs,), "zeros", name=f"{name}_bias")
+
+        self.reduce_kernel, self.reduce_bias = dense("reduce", pooled, self.hidden)
+        self.expand_kernel, self.expand_bias = dense("expand", self.hidden, channels)
+        if self.positional_encoding:
+            self.position_scale = self.add_weight((), "zeros", name="position_scale")
+
+    @property
+    def _runs(self):
+        """bool, whether a running mean is kept."""
+        return self.causal and self.squeeze != "2d"
+
+    def state_spec(self, input_shape):
+        count = keras.KerasTensor((input_shape[0],), "int32")
+        if self._runs:
+            return keras.KerasTensor((input_shape[0], input_shape[-1]), "float32"), count
+        return count if self.positional_encoding else None
+
+    def compute_output_shape(self, input_shape):
+        check_video(self, input_shape)
+        return input_shape
+
+    def call(self, inputs, state=None):
+        if state is not None:
+            self.check_state(state, inputs.shape)
+        x = ops.cast(inputs, self.compute_dtype)
+        pooled, state = self._pool(inputs, state)
+        y = ops.cast(pooled, x.dtype)
+        y = self._dense(y, self.reduce_kernel, self.reduce_bias)
+        y = y if self._activation is None else self._activation(y)
+        gates = self._gate(self._dense(y, self.expand_kernel, self.expand_bias))
+        outputs = x * gates[:, :, None, None]
+        return outputs if state is None else (outputs, state)
+
+    def _pool(self, inputs, state):
+        """Pooled features `(batch, frames or 1, channels)` in float32, and the new state."""
+        frames = frame_means(inputs)
+        seen = state[1] if self._runs and state is not None else state
+        parts = []
+        if self._runs:
+            mean, state = running_mean(frames, state)
+            parts.append(mean)
+        elif self.squeeze != "2d":
+            mean = ops.mean(frames, axis=1, keepdims=True)
+            parts.append(mean if self.squeeze == "3d" else ops.zeros_like(frames) + mean)
+        elif state is not None:
+            state = state + ops.shape(inputs)[1]
+        if self.squeeze != "3d":
+            parts.append(frames)
+        pooled = parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1)
+        if self.positional_encoding:
+            pooled = pooled + ops.cast(self.position_scale, "float32") * sinusoids(pooled, seen)
+        return pooled, state
+
+    def _dense(self, x, kernel, bias):
+        return ops.matmul(x, ops.cast(kernel, x.dtype)) + ops.cast(bias, x.dtype)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "hidden": self.hidden,
+            "squeeze": self.squeeze,
+            "causal": self.causal,
+            "activation": self.activation,
+            "gate": self.gate,
+            "positional_encoding": self.positional_encoding,
+        }

@@ -1,0 +1,71 @@
+"""The contract of layers that can continue a video where the last call left it."""
+
+import keras
+from keras import ops, tree
+
+
+class StreamingLayer(keras.layers.Layer):
+    """Base of layers whose output depends on earlier frames.
+
+    The state is a value, never a hidden variable: `layer(x)` starts from an empty past,
+    `layer(x, state)` returns `(y, new_state)`, and feeding a video in chunks of any length gives
+    the frames that one call on the whole video would give. The new state has the structure, shapes
+    and dtypes of the old one. Entry `i` along the batch axis belongs to sample `i` alone, so a
+    stream is reset by writing zeros there.
+
+    Subclasses implement `state_spec(input_shape)`, `compute_output_shape(input_shape)` and
+    `call(inputs, state=None)`; they compute in `compute_dtype` but keep float states in float32,
+    which is why `autocast` is off.
+    """
+
+    def __init__(self, **kwargs):
+        kwargs.setdefault("autocast", False)
+        super().__init__(**kwargs)
+
+    def state_spec(self, input_shape):
+        """What the state looks like.
+
+        Args:
+            input_shape: `(batch, frames, height, width, channels)`, entries may be `None`.
+
+        Returns:
+            A `keras.KerasTensor`, a tuple of them, or `None` where the layer has no past.
+        """
+        raise NotImplementedError
+
+    def init_state(self, input_shape):
+        """The empty past: zeros as `state_spec(input_shape)` says; no entry may be `None`."""
+        spec = self.state_spec(input_shape)
+        return tree.map_structure(lambda s: ops.zeros(s.shape, s.dtype), spec)
+
+    def check_state(self, state, input_shape):
+        """Raises one clear error where `state` is of another batch, resolution or structure."""
+        spec = tree.flatten(self.state_spec(input_shape))
+        parts = tree.flatten(state)
+        expected, received = [tuple(s.shape) for s in spec], [tuple(s.shape) for s in parts]
+        fits = len(spec) == len(parts) and all(
+            len(a) == len(b)
+            and all(m is None or n is None or m == n for m, n in zip(a, b, strict=True))
+            for a, b in zip(expected, received, strict=True)
+        )
+        if not fits:
+            raise ValueError(
+                f"state: {self.name} expected shapes {expected} for inputs of shape "
+                f"{tuple(input_shape)}, got {received}. A state belongs to one batch size and one "
+                "frame size; make a new one with `init_state`."
+            )
+
+    def compute_output_spec(self, inputs, state=None, training=None):
+        shape = self.compute_output_shape(inputs.shape)
+        outputs = keras.KerasTensor(shape, self.compute_dtype)
+        if state is None:
+            return outputs
+        self.check_state(state, inputs.shape)
+        return outputs, tree.map_structure(
+            lambda spec: keras.KerasTensor(spec.shape, spec.dtype), self.state_spec(inputs.shape)
+        )
+
+
+def cast_state(state, like):
+    """Casts new state to the dtypes of the old one."""
+    return tree.map_structure(lambda new, old: ops.cast(new, old.dtype), state, like)

@@ -1,0 +1,193 @@
+"""`VideoConv3D`: convolution, batch norm and activation of a video as one layer."""
+
+import keras
+from keras import ops
+
+from keras_video.layers import convolution
+from keras_video.layers.activations import ACTIVATIONS, lookup
+from keras_video.layers.frames import check_video, pad_frames, triple, unfold_frames
+from keras_video.layers.initializers import get_initializer
+from keras_video.layers.streaming import StreamingLayer
+from keras_video.specs import conv_output_size
+
+PADDINGS = ("same", "causal")
+
+
+@keras.saving.register_keras_serializable("keras_video")
+class VideoConv3D(StreamingLayer):
+    """Convolves a video, then batch norm and activation if asked for.
+
+    At inference batch norm is folded into the kernel and the bias, so that it costs no pass over
+    the video. Frames are folded into the batch wherever the kernel does not mix them: the layer
+    consists of rank 4 operations.
+
+    Args:
+        filters: int, number of output channels.
+        kernel_size: int or 3 ints, extent over (frames, height, width).
+        strides: int or 3 ints. The frame stride must be 1, so that every chunk length is legal.
+        padding: `"same"`, or `"causal"`: same in space, and over frames all zeros in front.
+        groups: int, channel groups; `groups = channels = filters` makes it depthwise.
+        use_bias: bool or `None`, adds a per-channel offset. `None` means where there is no batch
+            norm.
+        batch_norm: bool, batch norm (momentum 0.99, epsilon 1e-3) after the convolution.
+        activation: `None`, `"swish"`, `"hard_swish"`, `"relu"` or `"relu6"`.
+        kernel_initializer: initializer of the kernel.
+        implementation: how a depthwise convolution is computed: `"auto"` chooses the fast form for
+            the backend, `"taps"` sums 2D depthwise convolutions, `"shifted"` sums shifted
+            multiply-adds, `"grouped"` is the backend's own grouped convolution. The numbers agree
+            within rounding.
+
+    Call arguments:
+        inputs: float tensor `(batch, frames, height, width, channels)`.
+        state: `None`, or (causal kernels with more than one frame) the tensor returned by the last
+            call, `(batch, kernel_size[0] - 1, height, width, channels)` in float32.
+        training: bool; whether batch norm uses the statistics of the batch.
+
+    Returns:
+        `outputs` of shape `(batch, frames, new_height, new_width, filters)`, sizes
+        `ceil(size / stride)`; with a state, the pair `(outputs, new_state)`.
+
+    Example:
+    >>> conv = keras_video.layers.VideoConv3D(16, (1, 3, 3), strides=(1, 2, 2))
+    >>> conv(keras.random.normal((2, 6, 32, 32, 8))).shape
+    (2, 6, 16, 16, 16)
+    """
+
+    def __init__(
+        self,
+        filters,
+        kernel_size,
+        strides=1,
+        padding="same",
+        groups=1,
+        use_bias=None,
+        batch_norm=False,
+        activation=None,
+        kernel_initializer="he_normal",
+        implementation="auto",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        for argument, value in (("filters", filters), ("groups", groups)):
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ValueError(f"{argument}: expected an int of at least 1, got {value!r}.")
+        if padding not in PADDINGS:
+            raise ValueError(f"padding: expected one of {PADDINGS}, got {padding!r}.")
+        if implementation not in convolution.IMPLEMENTATIONS:
+            choices = convolution.IMPLEMENTATIONS
+            raise ValueError(f"implementation: expected one of {choices}, got {implementation!r}.")
+        self.filters = filters
+        self.kernel_size = triple(kernel_size, "kernel_size")
+        self.strides = triple(strides, "strides")
+        if self.strides[0] != 1:
+            raise ValueError(f"strides: the frame stride must be 1, got {strides!r}.")
+        if padding == "same" and self.kernel_size[0] % 2 == 0:
+            raise ValueError(
+                "kernel_size: with padding='same' the extent over frames must be odd, "
+                f"got {kernel_size!r}."
+            )
+        self.padding = padding
+        self.groups = groups
+        self.use_bias = use_bias
+        self.batch_norm = bool(batch_norm)
+        self.activation = activation
+        self._activation = lookup(ACTIVATIONS, "activation", activation)
+        self.kernel_initializer = get_initializer(kernel_initializer)
+        self.implementation = implementation
+        self.norm = None
+        if self.batch_norm:
+            self.norm = keras.layers.BatchNormalization(dtype=self.dtype_policy, name="norm")
+
+    @property
+    def depthwise(self):
+        """bool, whether every channel has a filter of its own."""
+        return self.groups > 1 and self.groups == self.filters
+
+    def build(self, input_shape):
+        check_video(self, input_shape)
+        channels = input_shape[-1]
+        if channels % self.groups or self.filters % self.groups:
+            raise ValueError(
+                f"groups: expected a divisor of the {channels} input channels and of the "
+                f"{self.filters} filters, got {self.groups}."
+            )
+        self.kernel = self.add_weight(
+            shape=(*self.kernel_size, channels // self.groups, self.filters),
+            initializer=self.kernel_initializer,
+            name="kernel",
+        )
+        self.bias = None
+        if self.use_bias or (self.use_bias is None and not self.batch_norm):
+            self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
+        if self.norm is not None:
+            self.norm.build((None, None, None, self.filters))
+
+    def state_spec(self, input_shape):
+        if self.padding != "causal" or self.kernel_size[0] == 1:
+            return None
+        shape = (input_shape[0], self.kernel_size[0] - 1, *input_shape[2:])
+        return keras.KerasTensor(shape, "float32")
+
+    def compute_output_shape(self, input_shape):
+        check_video(self, input_shape)
+        batch, frames, height, width, _ = input_shape
+        height, width = (
+            None if n is None else conv_output_size(n, s)
+            for n, s in zip((height, width), self.strides[1:], strict=True)
+        )
+        return (batch, frames, height, width, self.filters)
+
+    def call(self, inputs, state=None, training=False):
+        x = ops.cast(inputs, self.compute_dtype)
+        frames = ops.shape(inputs)[1]
+        past = self.kernel_size[0] - 1
+        if state is not None:
+            self.check_state(state, inputs.shape)
+            x = ops.concatenate([ops.cast(state, x.dtype), x], axis=1)
+            state = ops.cast(x[:, frames:], state.dtype)
+        elif self.padding == "causal":
+            x = pad_frames(x, past, 0)
+        else:
+            x = pad_frames(x, past // 2, past // 2)
+        outputs = unfold_frames(self._transform(x, frames, training), inputs)
+        return outputs if state is None else (outputs, state)
+
+    def _transform(self, x, frames, training):
+        """Convolution, norm and activation on rank 4: `(batch * frames, h, w, filters)`."""
+        batch_statistics = training and self.norm is not None and self.norm.trainable
+        if batch_statistics:
+            kernel, bias = self.kernel, self.bias
+        else:
+            kernel, bias = self.folded_weights()
+        kernel = ops.cast(kernel, x.dtype)
+        bias = None if bias is None else ops.cast(bias, x.dtype)
+        y = convolution.convolve(
+            x, kernel, bias, self.strides[1:], self.groups, frames, self.implementation
+        )
+        if batch_statistics:
+            y = self.norm(y, training=True)
+        return y if self._activation is None else self._activation(y)
+
+    def folded_weights(self):
+        """Kernel and bias (or `None`) that give convolution and batch norm at inference."""
+        if self.norm is None:
+            return self.kernel, self.bias
+        norm = self.norm
+        scale = norm.gamma * ops.rsqrt(norm.moving_variance + norm.epsilon)
+        mean = norm.moving_mean if self.bias is None else norm.moving_mean - self.bias
+        return self.kernel * scale, norm.beta - mean * scale
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "padding": self.padding,
+            "groups": self.groups,
+            "use_bias": self.use_bias,
+            "batch_norm": self.batch_norm,
+            "activation": self.activation,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "implementation": self.implementation,
+        }

@@ -1,0 +1,23 @@
+"""Pure Python descriptions of networks: what each row computes, weighs and costs. No Keras here."""
+
+from keras_video.specs.primitives import (
+    Conv,
+    Dense,
+    Depthwise,
+    Pool,
+    Scale,
+    SqueezeExcite,
+    conv_output_size,
+    round_channels,
+)
+
+__all__ = [
+    "Conv",
+    "Dense",
+    "Depthwise",
+    "Pool",
+    "Scale",
+    "SqueezeExcite",
+    "conv_output_size",
+    "round_channels",
+]

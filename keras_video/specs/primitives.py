@@ -1,0 +1,160 @@
+"""Primitive rows: each knows its weights, its output shape and its multiply-adds.
+
+Shapes are `(frames, height, width, channels)` tuples of ints without the batch axis. `macs` counts
+one multiply with its addition as one operation, which is what the video papers print as "FLOPs";
+only convolutions and dense layers are counted.
+"""
+
+from dataclasses import dataclass
+from math import prod
+
+BATCH_NORM = ("gamma", "beta", "moving_mean", "moving_variance")
+
+
+def conv_output_size(size, stride):
+    """Extent after a `same` convolution: `ceil(size / stride)`."""
+    return -(-size // stride)
+
+
+def round_channels(value, divisor=8):
+    """Rounds a channel count to a multiple of `divisor`, never more than 10 % down."""
+    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * value else rounded
+
+
+class Row:
+    """What all rows share: parameter counts summed over `weight_shapes()`."""
+
+    @property
+    def params(self):
+        """All parameters, moving statistics included."""
+        return sum(prod(shape) for shape in self.weight_shapes().values())
+
+    @property
+    def trainable_params(self):
+        """Parameters without the moving statistics of batch norm."""
+        return sum(
+            prod(shape)
+            for name, shape in self.weight_shapes().items()
+            if not name.rsplit("/", 1)[-1].startswith("moving_")
+        )
+
+
+@dataclass(frozen=True)
+class Conv(Row):
+    """A `same` convolution, batch norm after it if `norm`, else a bias."""
+
+    name: str
+    in_channels: int
+    filters: int
+    kernel: tuple = (1, 1, 1)
+    strides: tuple = (1, 1, 1)
+    norm: bool = True
+
+    groups = 1
+
+    def weight_shapes(self):
+        kernel = (*self.kernel, self.in_channels // self.groups, self.filters)
+        shapes = {f"{self.name}/kernel": kernel}
+        if self.norm:
+            return shapes | {f"{self.name}/{w}": (self.filters,) for w in BATCH_NORM}
+        return shapes | {f"{self.name}/bias": (self.filters,)}
+
+    def output_shape(self, shape):
+        extents = (conv_output_size(n, s) for n, s in zip(shape[:3], self.strides, strict=True))
+        return (*extents, self.filters)
+
+    def macs(self, shape):
+        return prod(self.output_shape(shape)) * prod(self.kernel) * self.in_channels // self.groups
+
+
+class Depthwise(Conv):
+    """A depthwise convolution: one filter per channel, kernel shape `(*kernel, 1, channels)`."""
+
+    @property
+    def groups(self):
+        return self.in_channels
+
+
+@dataclass(frozen=True)
+class Dense(Row):
+    """A dense layer with bias on the channels."""
+
+    name: str
+    in_channels: int
+    filters: int
+
+    def weight_shapes(self):
+        return {
+            f"{self.name}/kernel": (self.in_channels, self.filters),
+            f"{self.name}/bias": (self.filters,),
+        }
+
+    def output_shape(self, shape):
+        return (*shape[:-1], self.filters)
+
+    def macs(self, shape):
+        return prod(self.output_shape(shape)) * self.in_channels
+
+
+@dataclass(frozen=True)
+class Pool(Row):
+    """A pooling layer: no weights, no multiply-adds counted."""
+
+    name: str
+    kernel: tuple
+    strides: tuple
+
+    def weight_shapes(self):
+        return {}
+
+    def output_shape(self, shape):
+        extents = (conv_output_size(n, s) for n, s in zip(shape[:3], self.strides, strict=True))
+        return (*extents, shape[3])
+
+    def macs(self, shape):
+        return 0
+
+
+@dataclass(frozen=True)
+class Scale(Row):
+    """One trainable scalar."""
+
+    name: str
+
+    def weight_shapes(self):
+        return {f"{self.name}/scale": ()}
+
+    def output_shape(self, shape):
+        return shape
+
+    def macs(self, shape):
+        return 0
+
+
+@dataclass(frozen=True)
+class SqueezeExcite(Row):
+    """Two dense layers on pooled features; `per_frame` says whether they run on every frame."""
+
+    name: str
+    channels: int
+    hidden: int
+    in_channels: int
+    per_frame: bool = False
+    positions: bool = False
+
+    def weight_shapes(self):
+        shapes = {
+            f"{self.name}/reduce_kernel": (self.in_channels, self.hidden),
+            f"{self.name}/reduce_bias": (self.hidden,),
+            f"{self.name}/expand_kernel": (self.hidden, self.channels),
+            f"{self.name}/expand_bias": (self.channels,),
+        }
+        return shapes | ({f"{self.name}/position_scale": ()} if self.positions else {})
+
+    def output_shape(self, shape):
+        return shape
+
+    def macs(self, shape):
+        vectors = shape[0] if self.per_frame else 1
+        return vectors * self.hidden * (self.in_channels + self.channels)

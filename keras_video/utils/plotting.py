@@ -1,0 +1,172 @@
+"""Pictures of what a model sees and says. Needs matplotlib (extra `plot`)."""
+
+import os
+
+import numpy as np
+
+COLORS = (
+    "#0072b2", "#d55e00", "#009e73", "#aa4499", "#e69f00",
+    "#56b4e9", "#882255", "#999933", "#332288", "#44aa99",
+)  # fmt: skip
+WIDTH, STRIP_WIDTH, PLOT_HEIGHT = 12.0, 9.3, 3.0  # inches
+
+
+def plot_stream(
+    frames, probabilities, labels, path, boundaries=None, truth=None, frame_rate=None, title=None
+):
+    """Draws frames of a video and, below them on the same time axis, what a model says.
+
+    The classes that matter most (those in `truth`, then those with the highest
+    peaks) are coloured and named, the others are thin grey lines.
+
+    Args:
+        frames: uint8 array or list of frames `(height, width, 3)`, evenly spread
+            over the video; a few of them are shown.
+        probabilities: array `(steps, classes)`, values from 0 to 1, one row for
+            every step in time.
+        labels: names of the classes.
+        path: where the picture goes, for example `"stream.png"` (or `.svg`,
+            `.pdf`). It is complete as soon as it exists.
+        boundaries: steps at which something new begins, drawn as lines.
+        truth: classes (ints or names) that should be recognised: one for each
+            part between the `boundaries`.
+        frame_rate: steps per second; with it the axis shows seconds.
+        title: string above the picture.
+
+    Returns:
+        The path.
+    """
+    Figure = _import_figure()
+    probabilities = np.asarray(probabilities, "float32")
+    labels = [str(label) for label in labels]
+    expected = (max(1, len(probabilities)), len(labels))
+    if len(frames) == 0 or probabilities.shape != expected:
+        raise ValueError(
+            "Expected at least one frame, and `probabilities` of shape "
+            f"(steps, {len(labels)}) with a column for each label. "
+            f"Received: {len(frames)} frames and shape {probabilities.shape}"
+        )
+    scale = 1 / frame_rate if frame_rate else 1
+    end = len(probabilities) * scale
+    edges = [0.0, *(scale * edge for edge in (boundaries or ())), end]
+    truth = [labels.index(t) if isinstance(t, str) else int(t) for t in truth or ()]
+    if truth and len(truth) != len(edges) - 1:
+        raise ValueError(
+            f"`truth` must name one class for each of the {len(edges) - 1} parts between the "
+            f"`boundaries`. Received: {len(truth)} classes"
+        )
+    colors = _choose_colors(probabilities, truth)
+
+    strip = _film_strip(frames)
+    strip_height = min(3.0, STRIP_WIDTH * strip.shape[0] / strip.shape[1])
+    band_height = 0.3 if truth else 0.0
+    top = 0.45 if title else 0.15
+    height = top + strip_height + band_height + PLOT_HEIGHT + 0.6
+    figure = Figure(figsize=(WIDTH, height), dpi=110)
+
+    def axes(bottom, size):
+        box = (0.65 / WIDTH, bottom / height, STRIP_WIDTH / WIDTH, size / height)
+        result = figure.add_axes(box)
+        result.set_xlim(0, end)
+        return result
+
+    film = axes(0.6 + PLOT_HEIGHT + band_height, strip_height)
+    film.imshow(strip, extent=(0, end, 0, 1), aspect="auto", interpolation="antialiased")
+    film.set_axis_off()
+    if truth:
+        _draw_band(axes(0.6 + PLOT_HEIGHT, band_height), edges, truth, labels, colors)
+    plot = axes(0.6, PLOT_HEIGHT - 0.05)
+    _draw_lines(plot, probabilities, scale, labels, colors)
+    for edge in edges[1:-1]:
+        plot.axvline(edge, color="#444444", linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+    plot.set_xlabel("seconds" if frame_rate else "frames")
+    if title:
+        figure.text(0.65 / WIDTH, 1 - 0.28 / height, title, fontsize=12, weight="bold")
+    return _save(figure, path)
+
+
+def _choose_colors(probabilities, truth):
+    """`{class: colour}`, the classes of `truth` first, then those that once looked likely."""
+    peaks = probabilities.max(axis=0)
+    order = [int(c) for c in np.argsort(-peaks, kind="stable")[:6]]
+    likely = [c for rank, c in enumerate(order) if rank < 3 or peaks[c] >= 0.15]
+    chosen = list(dict.fromkeys([*truth, *likely]))[: len(COLORS)]
+    return dict(zip(chosen, COLORS, strict=False))
+
+
+def _film_strip(frames, count=10):
+    """`count` frames side by side, with white in between, as one picture."""
+    chosen = [np.asarray(frames[int((k + 0.5) * len(frames) / count)]) for k in range(count)]
+    gap = max(1, chosen[0].shape[1] // 40)
+    chosen = [np.pad(f, ((0, 0), (0, gap), (0, 0)), constant_values=255) for f in chosen]
+    return np.concatenate(chosen, axis=1)
+
+
+def _draw_band(axes, edges, truth, labels, colors):
+    """One coloured, named box for each part of the video."""
+    axes.set_axis_off()
+    axes.set_ylim(0, 1)
+    for start, stop, label in zip(edges, edges[1:], truth, strict=False):
+        color = colors.get(label, "#777777")
+        axes.axvspan(start, stop, 0.1, 0.92, facecolor=color, edgecolor="white", linewidth=2)
+        room = 130 * (stop - start) / edges[-1]  # characters that fit into the box
+        axes.text(
+            (start + stop) / 2, 0.5, _shorten(labels[label], room),
+            ha="center", va="center", color="white", fontsize=8.5, weight="bold",
+        )  # fmt: skip
+
+
+def _draw_lines(axes, probabilities, scale, labels, colors):
+    times = (np.arange(len(probabilities)) + 0.5) * scale
+    marker = "o" if len(probabilities) == 1 else None
+    grey = [c for c in range(len(labels)) if c not in colors]
+    grey = sorted(grey, key=lambda c: -probabilities[:, c].max())[:50]
+    axes.plot(times, 100 * probabilities[:, grey], color="#bbbbbb", linewidth=0.7, zorder=2)
+    for label, color in colors.items():
+        percent = 100 * probabilities[:, label]
+        axes.fill_between(times, percent, color=color, alpha=0.12, linewidth=0, zorder=3)
+        axes.plot(
+            times, percent, color=color, linewidth=2.2, marker=marker, zorder=4,
+            label=_shorten(labels[label], 26), solid_capstyle="round",
+        )  # fmt: skip
+    axes.set_ylim(0, 103)
+    axes.set_yticks([0, 25, 50, 75, 100], ["0 %", "25 %", "50 %", "75 %", "100 %"])
+    axes.grid(axis="y", color="#e4e4e4", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    if grey:
+        axes.plot([], [], color="#bbbbbb", linewidth=0.7, label="other classes")
+    axes.legend(
+        loc="upper left", bbox_to_anchor=(1.01, 1.02), frameon=False, fontsize=9.5, handlelength=1.4
+    )
+
+
+def _shorten(name, room):
+    name = name.replace("_", " ")
+    return name if len(name) <= room else name[: max(1, int(room) - 1)] + "…"
+
+
+def _save(figure, path):
+    """Writes beside the target first, so that no half picture is ever seen."""
+    path = os.fspath(path)
+    suffix = os.path.splitext(path)[1].lstrip(".").lower() or "png"
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    temporary = f"{path}.{os.getpid()}.tmp"
+    try:
+        figure.savefig(temporary, format=suffix)
+        os.replace(temporary, path)
+    finally:
+        if os.path.exists(temporary):
+            os.remove(temporary)
+    return path
+
+
+def _import_figure():
+    """`matplotlib.figure.Figure`, which needs neither a display nor pyplot's global state."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            "Pictures need matplotlib: `pip install matplotlib` (or `keras-video[plot]`)."
+        ) from error
+    return Figure

@@ -1,0 +1,21 @@
+#!/bin/sh
+# Runs the tests: all of them on TensorFlow, what computes also on JAX and torch.
+# Usage: sh tests/run.sh PYTHON
+set -u
+python=$1
+status=0
+shared="tests/layers tests/models tests/applications"
+
+run() {
+    backend=$1
+    shift
+    echo "== $backend"
+    KERAS_BACKEND=$backend timeout 1500 "$python" -m pytest -q --durations=5 "$@" || status=1
+}
+
+run tensorflow tests
+# shellcheck disable=SC2086
+run jax $shared
+# shellcheck disable=SC2086
+run torch $shared
+exit $status

@@ -6,7 +6,14 @@ import sys
 import time
 from typing import NamedTuple
 
-from keras_video.utils.command_line import Command, CommandLine, Option, load_keras, working
+from keras_video.utils.command_line import (
+    Command,
+    CommandLine,
+    Option,
+    load_keras,
+    silence,
+    working,
+)
 
 WEIGHTS = ("kinetics600", "kinetics400", "moving_digits")
 
@@ -188,8 +195,7 @@ def _recipe(options, streaming):
 
 def _build(recipe, streaming):
     """The model of a recipe, with probabilities as outputs."""
-    with working("loading Keras"):
-        keras = load_keras()
+    keras = load_keras()
     with working(f"building {recipe.title} on {keras.backend.backend()}"):
         from keras_video import applications
 
@@ -207,7 +213,9 @@ def _rolling_stream(model, window):
     from keras_video import Stream
     from keras_video.models.rolling import RollingStream
 
-    return RollingStream(Stream(model, batch_size=2 if window else 1), window)
+    with silence():  # on other backends Keras imports TensorFlow, if it can, to copy a model
+        stream = Stream(model, batch_size=2 if window else 1)
+    return RollingStream(stream, window)
 
 
 class _StreamLog:

@@ -14,7 +14,7 @@ import time
 
 import numpy as np
 
-from keras_video.utils.command_line import load_keras, progress, working
+from keras_video.utils.command_line import load_keras, progress, silence, working
 
 MOTIONS = ("move_left", "zoom_in", "rotate_clockwise", "move_right", "zoom_out",
            "rotate_anticlockwise")  # fmt: skip
@@ -47,8 +47,7 @@ def run(output="keras_video_demo"):
     height, width = video.size
     print(f"video: {len(video)} frames of {width} x {height}, {video.duration:.0f} s, H.264")
 
-    with working("loading Keras"):
-        load_keras()
+    load_keras()
     clips = _probabilities_of_clips(video)
     stream, speed, sizes = _probabilities_of_stream(video)
 
@@ -109,7 +108,9 @@ def _probabilities_of_stream(video):
 
     with working("loading and compiling the streaming model"):
         model, record = _model(streaming=True)
-        rolling = RollingStream(Stream(model, batch_size=2), window=record.frames - 1)
+        with silence():
+            stream = Stream(model, batch_size=2)
+        rolling = RollingStream(stream, window=record.frames - 1)
         rolling.step(np.zeros((*record.size, 3), "uint8"))
         rolling.reset()
     frames = video.frames(record.frame_rate, record.size, True, record.resize_side)

@@ -40,7 +40,7 @@ class CausalConv3D(VideoConv3D):
 
     def __init__(self, filters, kernel_size, strides=1, groups=1, use_bias=None, **kwargs):
         if kwargs.pop("padding", "causal") != "causal":
-            raise ValueError("padding: expected 'causal', the only one here; VideoConv3D has 'same'.")
+            raise ValueError("padding: expected 'causal'; VideoConv3D has 'same'.")
         super().__init__(
             filters, kernel_size, strides, "causal", groups=groups, use_bias=use_bias, **kwargs
         )

@@ -35,7 +35,7 @@ class DepthwiseConv3D(VideoConv3D):
     """
 
     def __init__(self, kernel_size, strides=1, padding="same", **kwargs):
-        super().__init__(None, kernel_size, strides, padding, **kwargs)
+        super().__init__(1, kernel_size, strides, padding, **kwargs)  # `build` knows the filters
 
     @property
     def depthwise(self):

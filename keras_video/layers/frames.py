@@ -25,8 +25,9 @@ def pad_frames(x, before, after):
 
 def triple(value, argument, smallest=1):
     """An int or 3 ints as a tuple of 3 ints, or one clear error that names the argument."""
-    values = (value,) * 3 if isinstance(value, int) else tuple(value)
-    if len(values) != 3 or not all(isinstance(v, int) and v >= smallest for v in values):
+    values = tuple(value) if isinstance(value, (list, tuple)) else (value,) * 3
+    whole = all(isinstance(v, int) and not isinstance(v, bool) for v in values)
+    if len(values) != 3 or not whole or any(v < smallest for v in values):
         raise ValueError(
             f"{argument}: expected an int or 3 ints (frames, height, width), each at least "
             f"{smallest}, got {value!r}."

@@ -34,8 +34,10 @@ class StreamingLayer(keras.layers.Layer):
         raise NotImplementedError
 
     def init_state(self, input_shape):
-        """The empty past: zeros as `state_spec(input_shape)` says; no entry may be `None`."""
+        """The empty past: zeros as `state_spec(input_shape)` says, `None` where that is `None`."""
         spec = self.state_spec(input_shape)
+        if spec is None:
+            return None
         return tree.map_structure(lambda s: ops.zeros(s.shape, s.dtype), spec)
 
     def check_state(self, state, input_shape):

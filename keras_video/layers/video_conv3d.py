@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_video.layers import convolution
 from keras_video.layers.activations import ACTIVATIONS, lookup
+from keras_video.layers.batch_norm import normalize_batch
 from keras_video.layers.frames import check_video, pad_frames, triple, unfold_frames
 from keras_video.layers.initializers import get_initializer
 from keras_video.layers.streaming import StreamingLayer
@@ -69,7 +70,7 @@ class VideoConv3D(StreamingLayer):
     ):
         super().__init__(**kwargs)
         for argument, value in (("filters", filters), ("groups", groups)):
-            if value is not None and (not isinstance(value, int) or value < 1):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{argument}: expected an int of at least 1, got {value!r}.")
         if padding not in PADDINGS:
             raise ValueError(f"padding: expected one of {PADDINGS}, got {padding!r}.")
@@ -165,7 +166,7 @@ class VideoConv3D(StreamingLayer):
             x, kernel, bias, self.strides[1:], self.groups, frames, self.implementation
         )
         if batch_statistics:
-            y = self.norm(y, training=True)
+            y = normalize_batch(self.norm, y)
         return y if self._activation is None else self._activation(y)
 
     def folded_weights(self):

@@ -51,7 +51,8 @@ class VideoClassifier(keras.Model):
     @property
     def streaming(self):
         """bool, whether the model takes and returns a state."""
-        return isinstance(self._inputs_struct, (list, tuple))
+        inputs = self._inputs_struct
+        return isinstance(inputs, (list, tuple)) and isinstance(inputs[-1], dict)
 
     def call(self, frames, state=None, training=None, mask=None):
         frames, state = self._unpack(frames, state)

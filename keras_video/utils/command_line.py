@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from absl import flags
 
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 DEFINE = {
     bool: flags.DEFINE_boolean,
     int: flags.DEFINE_integer,
@@ -59,7 +60,7 @@ class CommandLine(NamedTuple):
         """Runs `argv`. Returns the exit code: that of the command, or 2 after an error."""
         argv = list(sys.argv[1:] if argv is None else argv)
         with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_: self._say(f"warning: {message}")
+            warnings.showwarning = self._warn
             try:
                 return self._dispatch(argv)
             except KeyboardInterrupt:
@@ -134,6 +135,10 @@ class CommandLine(NamedTuple):
             lines.append(f"  --{option.name + value:23s} {option.help}")
         return "\n".join(lines)
 
+    def _warn(self, message, category, filename, *_):
+        if filename.startswith(PACKAGE):  # those of Keras and torch are for programmers
+            self._say(f"warning: {message}")
+
     def _say(self, message):
         print(f"{self.name}: {' '.join(str(message).split())}", file=sys.stderr)
         return 2
@@ -152,18 +157,25 @@ def working(label):
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def load_keras():
-    """Imports Keras without the start-up messages of TensorFlow, and returns it."""
+@contextlib.contextmanager
+def silence():
+    """Hides what TensorFlow's C++ says when it is imported, beneath `sys.stderr`."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)  # the messages come from C++, beneath sys.stderr
-        import keras
+        os.dup2(nowhere, 2)
+        yield
     finally:
         os.dup2(saved, 2)
         os.close(saved)
         os.close(nowhere)
+
+
+def load_keras():
+    """Imports Keras, quietly, and returns it."""
+    with working("loading Keras"), silence():
+        import keras
     return keras
 
 

@@ -139,7 +139,7 @@ class MoViNetConfig:
     def state_shapes(self, size):
         """`{layer name: shapes}` of one stream's state for frames of `size`, without the batch."""
         if not self.variant.causal:
-            raise ValueError(f"config: {self.name} is not causal, it has no state; use streaming().")
+            raise ValueError(f"config: {self.name} is not causal and has no state.")
         return self.plan().state_shapes(size, self.variant)
 
     def weight_shapes(self, classes=600, include_top=True):

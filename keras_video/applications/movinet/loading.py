@@ -2,6 +2,7 @@
 
 import io
 import os
+import warnings
 import zipfile
 from typing import NamedTuple
 
@@ -118,7 +119,9 @@ def _keras_classes(path):
 
 def _load_keras(model, path):
     try:
-        model.load_weights(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a file that does not fit, Keras warns per layer
+            model.load_weights(path)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         text = str(error).strip().splitlines()[0]
         raise ValueError(

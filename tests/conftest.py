@@ -1,0 +1,29 @@
+"""Settings of all tests. `KERAS_BACKEND` chooses the backend, as in Keras."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+# A quiet TensorFlow, and no more threads than the test machines have cores.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+    os.environ.setdefault(name, "2")
+
+ROOT = Path(__file__).parents[1]
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes more than ten seconds on two quiet cores")
+
+
+@pytest.fixture
+def shared():
+    """The folder with specifications and reference data beside the checkout, where there is one."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("needs the folder ../shared")
+    return folder

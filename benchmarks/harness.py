@@ -14,6 +14,7 @@ import os
 import platform
 import statistics
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -151,18 +152,21 @@ class WorkerError(RuntimeError):
 
 
 class Worker:
-    """A process that answers one question at a time."""
+    """A process that answers one question at a time; it is started by the first."""
 
     def __init__(self, contender):
         self.contender = contender
-        self._start()
+        self.process = None
 
     def _start(self):
         spawn = multiprocessing.get_context("spawn")
         self.connection, theirs = spawn.Pipe()
         settings = (FLAGS.threads, FLAGS.device)
+        self.chatter = tempfile.NamedTemporaryFile("r", errors="replace", suffix=".stderr")
         self.process = spawn.Process(
-            target=_serve, args=(theirs, self.contender, *settings), daemon=True
+            target=_serve,
+            args=(theirs, self.contender, *settings, self.chatter.name),
+            daemon=True,
         )
         # Some libraries read their settings while they are imported, which spawning may do.
         before = dict(os.environ)
@@ -175,32 +179,35 @@ class Worker:
         theirs.close()
 
     def ask(self, request, argument):
-        """The answer, or `WorkerError`; a worker that died or hung is replaced by a fresh one."""
+        """The answer, or `WorkerError`; after a death or a hang the next question starts afresh."""
+        if self.process is None:
+            self._start()
         try:
             self.connection.send((request, argument))
             if not self.connection.poll(FLAGS.limit):
-                self._restart()
+                self.stop()
                 raise WorkerError(f"no answer within {FLAGS.limit:g} s")
             kind, answer = self.connection.recv()
         except (EOFError, OSError) as error:
-            code = self._restart()
-            raise WorkerError(f"its process ended with exit code {code}") from error
+            self.process.join(10)
+            code, said = self.process.exitcode, self.chatter.read().strip().splitlines()
+            self.stop()
+            raise WorkerError(
+                f"its process ended with exit code {code}: {said[-1] if said else ''}"
+            ) from error
         if kind == "error":
             raise WorkerError(answer)
         return answer
 
-    def _restart(self):
-        self.process.join(1)
-        code = self.process.exitcode
-        self.stop()
-        self._start()
-        return code
-
     def stop(self):
+        if self.process is None:
+            return
         if self.process.is_alive():
             self.process.kill()
             self.process.join(10)
         self.connection.close()
+        self.chatter.close()
+        self.process = None
 
 
 def environment(backend, threads, device="cpu"):
@@ -230,8 +237,9 @@ def limit_threads(backend, threads):
         torch.set_num_threads(threads)
 
 
-def _serve(connection, contender, threads, device):
+def _serve(connection, contender, threads, device, chatter):
     """The worker: `prepare` a case, then `measure` it as often as asked; or `call` once."""
+    os.dup2(os.open(chatter, os.O_WRONLY), 2)  # warnings of backends, some of them from C++
     os.environ.update(environment(contender.backend, threads, device))
     limit_threads(contender.backend, threads)
     run = None

@@ -70,8 +70,15 @@ def run_stream(model, batch, frames, size, folder, threads, copy_state=True):
     frame = networks.clip(1, 1, size)
     if copy_state:
         return lambda: step(frame)
-    step(frame)
-    return lambda: network.invoke()
+    target, *_ = sorted(network.get_input_details(), key=lambda detail: detail["name"])
+    network.set_tensor(target["index"], frame)
+    logits = network.get_output_details()[0]["index"]
+
+    def run():
+        network.invoke()
+        return network.get_tensor(logits)
+
+    return run
 
 
 def interpreter(path, threads):

@@ -109,7 +109,8 @@ def main(argv):
         first = None
         for frames in map(int, streams if streaming else clips):
             case = {"model": "movinet_a0", "batch": 1, "frames": frames, "size": size}
-            row = {"benchmark": "memory", "contender": contender.name} | case
+            row = {"benchmark": "memory", "contender": contender.name}
+            row |= {"backend": contender.backend} | case
             worker = harness.Worker(contender)
             try:
                 row |= worker.ask("call", case)
@@ -122,7 +123,9 @@ def main(argv):
                 row["ratio"] = round(row["peak_mb"] / first, 3)
                 if streaming and row["ratio"] > FLAT:
                     growing.append(row)
-            rows.append({"error": "", "state_mb": "", **row, **context})
+            row.setdefault("state_mb", "")
+            row.setdefault("error", "")
+            rows.append(row | context)
             harness.write("memory", rows)
             print(f"  {contender.name}, {frames} frames: {row.get('peak_mb', 'failed')} MB")
     print(f"\nA0, {size} x {size}")

@@ -39,8 +39,8 @@ def run(output="keras_video_demo"):
     truth = [names.index(motion) for motion in MOTIONS]
     path = os.path.join(output, "moving_digits.mp4")
     record = weights_record("movinet_a0", "moving_digits")
-    with working("writing the video"):  # each motion takes as long as a clip
-        frames = round(record.frames / record.frame_rate * FRAME_RATE)
+    with working("writing the video"):  # each motion is half as long again as a clip
+        frames = round(1.5 * record.frames / record.frame_rate * FRAME_RATE)
         pixels = moving_digits.make_video(truth, frames_per_motion=frames, split="test", seed=SEED)
         moving_digits.write_video(path, pixels, frame_rate=FRAME_RATE)
     video = VideoReader(path)
@@ -96,7 +96,8 @@ def _probabilities_of_clips(video):
     with working("loading the base model"):
         model, record = _model(streaming=False)
     frames = list(video.frames(record.frame_rate, record.size, True, record.resize_side))
-    clips = np.array_split(np.stack(frames), len(MOTIONS))
+    # The last frames of each motion: in the first ones the digits glide to where it begins.
+    clips = [part[-record.frames :] for part in np.array_split(np.stack(frames), len(MOTIONS))]
     seen = progress(clips, len(clips), "classifying the motions")
     return np.stack([ops.convert_to_numpy(model(clip[None]))[0] for clip in seen])
 
@@ -110,7 +111,7 @@ def _probabilities_of_stream(video):
         model, record = _model(streaming=True)
         with silence():
             stream = Stream(model, batch_size=2)
-        rolling = RollingStream(stream, window=record.frames - 1)
+        rolling = RollingStream(stream, window=record.frames + 2)
         rolling.step(np.zeros((*record.size, 3), "uint8"))
         rolling.reset()
     frames = video.frames(record.frame_rate, record.size, True, record.resize_side)

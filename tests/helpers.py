@@ -412,3 +412,52 @@ def _check_open_graph(layer, x, lengths, expected, frames_of):
     step = tf.function(lambda x, state: layer(x, state), input_signature=signature)
     outputs, _ = _feed(layer, x, lengths, step=step)
     assert_near(_frames(outputs, frames_of), _frames([expected], frames_of))
+
+
+def tiny_config(**options):
+    """A MoViNet of three layers: a strided one, a temporal one, and one that only gets wider."""
+    from keras_video.applications.movinet.config import Bottleneck, MoViNetConfig, Variant
+
+    return MoViNetConfig(
+        "movinet_tiny",
+        clip=(6, 40, 32, 3),
+        frame_rate=5.0,
+        resize_side=48,
+        stem=8,
+        project=24,
+        hidden=16,
+        stages=(
+            (Bottleneck(8, 16, (1, 5, 5), (1, 2, 2)), Bottleneck(8, 24, (3, 3, 3))),
+            (Bottleneck(16, 24, (5, 3, 3)),),
+        ),
+        variant=Variant(**{"stochastic_depth": 0.0, "dropout": 0.0, **options}),
+    )
+
+
+STREAM = {
+    "causal": True,
+    "conv": "2plus1d",
+    "squeeze": "2plus3d",
+    "activation": "hard_swish",
+    "gate": "hard_sigmoid_keras2",
+}
+
+
+def tiny_model(streaming=False, classes=5, seed=0, **options):
+    """The network of `tiny_config` with randomised weights, on pixels in [0, 1]."""
+    from keras_video.applications.movinet import MoViNet
+
+    arguments = {k: options.pop(k) for k in MODEL_ARGUMENTS if k in options}
+    arguments = {"include_preprocessing": False, **arguments}
+    model = MoViNet(tiny_config(**options), classes=classes, streaming=streaming, **arguments)
+    return randomize_weights(model, seed)
+
+
+MODEL_ARGUMENTS = ("include_preprocessing", "include_top", "pooling", "input_shape", "dtype", "name")
+
+
+def random_video(shape=(2, 6, 40, 32, 3), seed=0):
+    """Noise in [0, 1] whose colour changes from frame to frame."""
+    random = np.random.default_rng(seed)
+    colours = random.random((*shape[:2], 1, 1, shape[-1]), dtype="float32")
+    return colours * random.random(shape, dtype="float32")

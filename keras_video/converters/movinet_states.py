@@ -1,6 +1,5 @@
 """Streaming states under the names and in the form of the official MoViNet models."""
 
-import numpy as np
 
 _BUFFERS = ("feature", "feature_temporal")
 
@@ -8,8 +7,8 @@ _BUFFERS = ("feature", "feature_temporal")
 def official_states(state):
     """Translates a state of ours, for comparison with official models and LiteRT files.
 
-    Official pools carry the sum over frames, ours the mean; official counts are shared by the batch,
-    ours belong to each sample, so all samples must be at the same frame.
+    Official pools carry the sum over frames, ours the mean. Official counts are shared by the
+    batch, ours belong to each sample: all samples must be at the same frame.
 
     Args:
         state: `{layer name: array or tuple of arrays}`, as a streaming MoViNet returns it.

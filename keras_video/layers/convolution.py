@@ -8,7 +8,7 @@ normalisation and activation run on rank 4. `benchmarks/depthwise.py` measures t
 import keras
 from keras import ops
 
-from keras_video.layers.frames import fold_frames
+from keras_video.layers.frames import fold_frames, slice_frames
 from keras_video.specs import conv_output_size
 
 IMPLEMENTATIONS = ("auto", "taps", "shifted", "grouped")
@@ -73,6 +73,8 @@ def depthwise(x, kernel, bias, strides, frames, implementation="auto"):
             pad_space(x, kernel.shape, strides), kernel, (1, *strides), "valid", "channels_last"
         )
         return fold_frames(y), bias
+    if form == "shifted" and kernel.shape[1:3] == (1, 1):
+        return _temporal(x, kernel, frames), bias
     if form == "shifted":
         return fold_frames(_shifted(x, kernel, strides, frames)), bias
 
@@ -104,19 +106,29 @@ def sum_over_taps(x, kernel, frames, convolve_tap):
     """Sum over the kernel's frames of 2D convolutions on frames folded into the batch."""
     if kernel.shape[0] == 1:
         return convolve_tap(fold_frames(x), ops.reshape(kernel, kernel.shape[1:]))
+    single = x.shape[0] == 1
+    folded = fold_frames(x) if single else None
+    taps = ops.unstack(kernel, axis=0)
     y = None
     for i in range(kernel.shape[0]):
-        part = convolve_tap(fold_frames(x[:, i : i + frames]), kernel[i])
+        # With one video, frames are the leading axis, and TensorFlow slices that without a copy.
+        piece = folded[i : i + frames] if single else fold_frames(slice_frames(x, i, frames))
+        part = convolve_tap(piece, taps[i])
         y = part if y is None else y + part
     return y
+
+
+def _temporal(x, kernel, frames):
+    """A depthwise kernel over frames alone."""
+    if isinstance(frames, int) and frames == 1:
+        # One frame of a stream: a weighted sum over all remembered frames, two operations.
+        return ops.sum(x * ops.reshape(kernel, (kernel.shape[0], 1, 1, -1)), axis=1)
+    return sum_over_taps(x, kernel, frames, lambda piece, tap: piece * ops.reshape(tap, (-1,)))
 
 
 def _shifted(x, kernel, strides, frames):
     """Sum of shifted multiply-adds: one fused loop under XLA."""
     kernel_frames, kernel_height, kernel_width = kernel.shape[:3]
-    if (kernel_height, kernel_width) == (1, 1) and isinstance(frames, int) and frames == 1:
-        # One frame of a stream: a weighted sum over all remembered frames, two operations.
-        return ops.sum(x * ops.reshape(kernel, (kernel_frames, 1, 1, -1)), axis=1, keepdims=True)
     height, width = (
         conv_output_size(n, s) for n, s in zip(ops.shape(x)[2:4], strides, strict=True)
     )

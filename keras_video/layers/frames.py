@@ -1,5 +1,6 @@
 """Small helpers on video tensors `(batch, frames, height, width, channels)`."""
 
+import keras
 from keras import ops
 
 
@@ -14,6 +15,17 @@ def unfold_frames(x, like):
     # A static number of frames leaves the batch to -1, so that no shape is computed at run time.
     leading = (-1, frames) if isinstance(frames, int) else (batch, -1)
     return ops.reshape(x, (*leading, *ops.shape(x)[1:]))
+
+
+def slice_frames(x, start, frames):
+    """`x[:, start : start + frames]`."""
+    if keras.backend.backend() != "tensorflow":
+        return x[:, start : start + frames]
+    import tensorflow as tf
+
+    # The gradient of TensorFlow's strided slice takes longer than the rest of a training step.
+    rest = len(x.shape) - 2
+    return tf.slice(x, [0, start] + [0] * rest, tf.stack([-1, frames] + [-1] * rest))
 
 
 def pad_frames(x, before, after):

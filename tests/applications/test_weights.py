@@ -1,0 +1,184 @@
+"""`weights=`: files of the official format through the front door, and files that do not fit."""
+
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_video.applications import MoViNetA0, MoViNetA1, movinet
+from keras_video.applications.movinet import loading
+from keras_video.converters import weight_map
+from tests.golden_weights import GOLDEN, official_weights, video
+from tests.tf_checkpoint_writer import write_checkpoint
+
+LOGITS = np.load(GOLDEN / "movinet_a0_logits.npz")
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory):
+    """Prefixes of two files as the official code writes them."""
+    folder = tmp_path_factory.mktemp("official")
+    prefixes = {}
+    for network in ("a0_base", "a0_stream"):
+        prefix = folder / f"movinet_{network}" / "ckpt-1"
+        write_checkpoint(prefix, official_weights(network))
+        (prefix.parent / "checkpoint").write_text('model_checkpoint_path: "ckpt-1"\n')
+        prefixes[network] = str(prefix)
+    return prefixes
+
+
+def assert_golden(model, network, case="sq"):
+    logits = ops.convert_to_numpy(model(video(case)))
+    expected = LOGITS[f"{network}/{case}/logits"]
+    assert np.abs(logits - expected).max() <= 1e-4 * max(1, np.abs(expected).max())
+
+
+@pytest.mark.parametrize("form", ["prefix", "folder"])
+def test_official_base_checkpoint_gives_the_official_logits(checkpoints, form):
+    path = checkpoints["a0_base"]
+    model = MoViNetA0(weights=path if form == "prefix" else path.rsplit("/", 1)[0])
+    assert model.output_shape == (None, 16)
+    assert_golden(model, "a0_base", "odd")
+
+
+@pytest.mark.parametrize(
+    "gate, golden",
+    [("hard_sigmoid_tf_models", "a0_stream"), ("hard_sigmoid_keras2", "a0_stream_keras2gate")],
+)
+def test_official_stream_checkpoint_gives_the_official_logits(checkpoints, gate, golden):
+    model = MoViNetA0(weights=checkpoints["a0_stream"], causal=True, gate=gate)
+    assert_golden(model, golden)
+
+
+def test_streaming_takes_the_same_file(checkpoints):
+    model = MoViNetA0(weights=checkpoints["a0_stream"], streaming=True)
+    clip, state = video("sq"), None
+    for t in range(clip.shape[1]):
+        logits, state = model(clip[:, t : t + 1], state)
+    expected = LOGITS["a0_stream_keras2gate/sq/logits"]
+    assert np.abs(ops.convert_to_numpy(logits) - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+def test_wrong_variant_is_named(checkpoints):
+    with pytest.raises(ValueError, match="holds MoViNet-A0 base .* causal=False, streaming=False"):
+        MoViNetA0(weights=checkpoints["a0_base"], streaming=True)
+    with pytest.raises(ValueError, match="holds MoViNet-A0 stream .*causal=True"):
+        MoViNetA0(weights=checkpoints["a0_stream"])
+
+
+def test_wrong_size_is_named(checkpoints):
+    with pytest.raises(ValueError, match="holds MoViNet-A0 base .*the model is MoViNet-A1 base"):
+        MoViNetA1(weights=checkpoints["a0_base"])
+
+
+def test_other_class_count_loads_all_but_the_last_layer(checkpoints, capsys):
+    model = MoViNetA0(weights=checkpoints["a0_base"], classes=7)
+    said = capsys.readouterr().out
+    assert "has 16 classes, the model 7" in said and "last layer" in said
+    assert model.output_shape == (None, 7)
+    whole = MoViNetA0(weights=checkpoints["a0_base"])
+    ours, theirs = weight_map.export(model), weight_map.export(whole)
+    different = [name for name in theirs if not np.array_equal(ours[name], theirs[name])]
+    assert set(different) <= {"classifier/kernel", "classifier/bias"} and different
+
+
+def test_without_top(checkpoints):
+    features = MoViNetA0(weights=checkpoints["a0_base"], include_top=False, pooling="avg")
+    whole = MoViNetA0(weights=checkpoints["a0_base"])
+    pooled = ops.convert_to_numpy(features(video("one")))
+    assert pooled.shape == (1, 480)
+    hidden = whole.get_layer("classifier")(whole.get_layer("classifier_hidden")(pooled))
+    expected = ops.convert_to_numpy(whole(video("one")))
+    assert np.allclose(ops.convert_to_numpy(hidden), expected, atol=1e-4)
+
+
+def test_truncated_file(checkpoints, tmp_path):
+    weights = official_weights("a0_base")
+    prefix = tmp_path / "cut" / "ckpt-1"
+    write_checkpoint(prefix, weights)
+    data = next(prefix.parent.glob("*.data-*"))
+    data.write_bytes(data.read_bytes()[: data.stat().st_size // 2])
+    with pytest.raises(ValueError, match=r"data-00000-of-00001.*bytes"):
+        MoViNetA0(weights=str(prefix))
+
+
+def test_renamed_variable(tmp_path):
+    weights = official_weights("a0_base")
+    key = next(key for key in weights if "_stem" in key and "gamma" in key)
+    weights[key.replace("gamma", "gama")] = weights.pop(key)
+    write_checkpoint(tmp_path / "ckpt-1", weights)
+    with pytest.raises(ValueError, match=r"weights: .*gam"):
+        MoViNetA0(weights=str(tmp_path / "ckpt-1"))
+
+
+def test_unknown_names_and_paths():
+    with pytest.raises(ValueError, match="movinet_a1 has no 'moving_digits' weights"):
+        MoViNetA1(weights="moving_digits")
+    with pytest.raises(ValueError, match="weights: movinet_a0 has no '/nowhere/at/all'"):
+        MoViNetA0(weights="/nowhere/at/all")
+
+
+def test_named_weights_are_converted_once(checkpoints, tmp_path, monkeypatch):
+    """A hand-placed archive is unpacked, converted, and the converted file is used again."""
+    import tarfile
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    archive = tmp_path / "models" / "keras_video" / "movinet_a0_base.tar.gz"
+    archive.parent.mkdir(parents=True)
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(checkpoints["a0_base"].rsplit("/", 1)[0], arcname="movinet_a0_base")
+    assert_golden(MoViNetA0(weights="kinetics600"), "a0_base", "one")
+    archive.unlink()
+    monkeypatch.setattr(loading, "fetch", lambda record: pytest.fail("fetched again"))
+    assert_golden(MoViNetA0(weights="kinetics600"), "a0_base", "one")
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+@pytest.mark.parametrize("extension", ["npz", "weights.h5", "keras"])
+def test_own_files(tmp_path, extension):
+    path = str(tmp_path / f"mine.{extension}")
+    model = MoViNetA0(classes=5)
+    if extension == "npz":
+        weight_map.save(path, weight_map.export(model), half=False)
+    elif extension == "keras":
+        model.save(path)
+    else:
+        model.save_weights(path)
+    clip = video("one")
+    again = MoViNetA0(weights=path)
+    assert np.allclose(
+        ops.convert_to_numpy(again(clip)), ops.convert_to_numpy(model(clip)), atol=1e-6
+    )
+    assert MoViNetA0(weights=path, classes=3).output_shape == (None, 3)
+    with pytest.raises(ValueError, match="weights: "):
+        MoViNetA0(weights=path, streaming=True)
+
+
+@pytest.mark.parametrize("name", ["bad.npz", "bad.weights.h5", "bad.keras", "bad.pt"])
+def test_damaged_files(tmp_path, name):
+    (tmp_path / name).write_bytes(b"this is not a file of weights" * 40)
+    with pytest.raises(ValueError, match="weights: "):
+        MoViNetA0(weights=str(tmp_path / name))
+
+
+def test_clip_and_stream_share_a_weights_file(tmp_path):
+    clips = MoViNetA0(classes=4, causal=True)
+    clips.save_weights(tmp_path / "mine.weights.h5")
+    stream = MoViNetA0(streaming=True, weights=tmp_path / "mine.weights.h5")
+    ours, theirs = weight_map.export(stream), weight_map.export(clips)
+    assert ours.keys() == theirs.keys()
+    assert all(np.array_equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_decode_predictions():
+    labels = ["a", "b", "c"]
+    probabilities = np.array([[0.2, 0.5, 0.3]])
+    best = movinet.decode_predictions(probabilities, top=2, labels=labels)
+    assert [name for name, _ in best[0]] == ["b", "c"] and np.isclose(best[0][0][1], 0.5)
+    from_logits = movinet.decode_predictions(np.log(probabilities) + 3.0, top=1, labels=labels)
+    assert from_logits[0][0][0] == "b" and np.isclose(from_logits[0][0][1], 0.5)
+    with pytest.raises(ValueError, match=r"preds: expected shape \(batch, 600\), got \(1, 3\)"):
+        movinet.decode_predictions(probabilities)
+    names = movinet.labels("kinetics600")
+    assert len(names) == 600 and (names[0], names[464], names[599]) == (
+        "abseiling", "ski jumping", "zumba",
+    )  # fmt: skip

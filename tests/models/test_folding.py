@@ -1,0 +1,90 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_video.layers import CausalConv3D, DepthwiseConv3D, VideoConv3D
+from keras_video.models import VideoClassifier, copy_weights, fold_batch_norm
+from tests.helpers import (
+    STREAM,
+    assert_differs,
+    assert_near,
+    random_video,
+    randomize_weights,
+    run,
+    tiny_model,
+    to_numpy,
+)
+
+FRAMES = random_video()
+
+
+@pytest.mark.parametrize("options", [{}, {"streaming": True, **STREAM}], ids=["base", "stream"])
+def test_same_outputs_without_batch_norm(options):
+    model = tiny_model(**options)
+    folded = fold_batch_norm(model)
+    assert type(folded) is VideoClassifier
+    assert folded.info == model.info and folded.streaming == model.streaming
+    frames = FRAMES[:, :3]
+    outputs, expected = (to_numpy(run(m, frames)) for m in (folded, model))
+    keras.tree.assert_same_structure(outputs, expected)
+    assert_near(outputs, expected)
+    names = {v.name for v in folded.weights}
+    assert not names & {"gamma", "beta", "moving_mean", "moving_variance"}
+    convs = [layer for layer in model.layers if isinstance(layer, VideoConv3D)]
+    saved = 3 * sum(layer.filters for layer in convs)  # four vectors become one bias
+    assert folded.count_params() == model.count_params() - saved
+
+
+def test_it_is_a_snapshot():
+    model = tiny_model()
+    folded = fold_batch_norm(model)
+    assert not folded.trainable_weights
+    before = to_numpy(run(folded, FRAMES))
+    model.set_weights([w + 0.1 for w in model.get_weights()])
+    assert_near(to_numpy(run(folded, FRAMES)), before, 0.0)
+    assert_differs(to_numpy(run(model, FRAMES)), before)
+    assert model.trainable_weights
+
+
+def test_any_functional_model():
+    """A bias beside the norm, a shared layer, plain Keras layers."""
+    inputs = keras.Input((None, 8, 8, 4))
+    shared = VideoConv3D(4, 1, use_bias=True, batch_norm=True, activation="swish")
+    x = shared(shared(inputs))
+    x = DepthwiseConv3D(3, batch_norm=True)(x)
+    x = CausalConv3D(4, 3, batch_norm=True)(x)
+    x = keras.layers.Dense(3)(keras.layers.BatchNormalization()(x))
+    model = randomize_weights(keras.Model(inputs, x))
+    folded = fold_batch_norm(model)
+    frames = random_video((2, 3, 8, 8, 4))
+    assert_near(to_numpy(run(folded, frames)), to_numpy(run(model, frames)))
+    assert type(folded) is type(model)
+    assert sum(v.name == "gamma" for v in folded.weights) == 1  # that of Keras' own layer
+
+
+def test_folding_twice_changes_nothing():
+    once = fold_batch_norm(tiny_model())
+    twice = fold_batch_norm(once)
+    assert_near(to_numpy(run(twice, FRAMES)), to_numpy(run(once, FRAMES)), 1e-6)
+
+
+def test_copy_weights_between_clip_and_stream():
+    clip, stream = tiny_model(**STREAM), tiny_model(streaming=True, seed=1, **STREAM)
+    expected = to_numpy(run(clip, FRAMES[:, :1]))
+    assert_differs(to_numpy(run(stream, FRAMES[:, :1])[0]), expected)
+    copy_weights(clip, stream)
+    assert_near(to_numpy(run(stream, FRAMES[:, :1])[0]), expected)
+
+
+def test_copy_weights_is_all_or_nothing():
+    source = tiny_model()
+    for options, message in [
+        (STREAM, "block0_layer1_feature_temporal/kernel"),
+        ({"classes": 6}, r"classifier/kernel: expected \(16, 6\), got \(16, 5\)"),
+    ]:
+        target = tiny_model(seed=1, **options)
+        before = target.get_weights()
+        with pytest.raises(ValueError, match=message):
+            copy_weights(source, target)
+        for a, b in zip(before, target.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)

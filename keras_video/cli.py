@@ -4,18 +4,8 @@ import contextlib
 import os
 import sys
 import time
-from typing import NamedTuple
 
-from keras_video.utils.command_line import (
-    Command,
-    CommandLine,
-    Option,
-    load_keras,
-    silence,
-    working,
-)
-
-WEIGHTS = ("kinetics600", "kinetics400", "moving_digits")
+from keras_video.utils.command_line import Command, CommandLine, Option, working
 
 # The commands
 
@@ -34,7 +24,7 @@ def classify(options, path):
     if video.duration * recipe.frame_rate <= recipe.frames - 1:
         seconds = recipe.frames / recipe.frame_rate
         print(f"The video is shorter than the {seconds:.1f} s of a clip and was repeated.")
-    model = _build(recipe, streaming=False)
+    model = recipe.build()
     with working("classifying"):
         probabilities = _numpy(model(clip[None]))[0]
     print()
@@ -45,8 +35,6 @@ def classify(options, path):
 
 def stream(options, source):
     """Follows a video file or a camera frame by frame."""
-    import numpy as np
-
     from keras_video.data import open_video
 
     video = open_video(source, partial=options.partial)
@@ -55,10 +43,7 @@ def stream(options, source):
     every = options.every or max(1, round(recipe.frame_rate))
     frames = video.frames(recipe.frame_rate, recipe.size, True, recipe.resize_side)
     first = next(frames)  # a camera that is missing shows before the model is loaded
-    rolling = _rolling_stream(_build(recipe, streaming=True), window)
-    with working("compiling"):
-        rolling.step(np.zeros_like(first))
-        rolling.reset()
+    rolling = recipe.rolling_stream(window)
     print(f"{recipe.title}: {recipe.pictures}, one by one;", end=" ")
     print(f"remembers {window // 2} to {window} frames" if window else "forgets nothing")
     log = _StreamLog(recipe, rolling, options.top, every, keep=bool(options.plot))
@@ -80,7 +65,8 @@ def stream(options, source):
 
 def models(options):
     """Prints what there is, without loading Keras."""
-    from keras_video.applications.movinet.config import CONFIGS
+    from keras_video.applications.movinet import CONFIGS
+    from keras_video.applications.recipe import find_records
 
     rows = [
         ("model", "params (M)", "GMACs", "input", "fps", "Kinetics-600 top-1", "weights"),
@@ -90,7 +76,7 @@ def models(options):
     for row in rows:
         cells = [f"{cell:{width}s}" for cell, width in zip(row, widths, strict=True)]
         print("  ".join(cells).rstrip())
-    records = [record for name in CONFIGS for record in _records(name).values()]
+    records = [record for name in CONFIGS for record in find_records(name).values()]
     sources = {r.source for r in records if r.name == "kinetics600" and r.top1}
     print("\nPairs are base / streaming; GMACs are multiply-adds of one published clip.")
     print(f"Top-1 in % as published: {'; '.join(sorted(sources))}.")
@@ -98,14 +84,15 @@ def models(options):
 
 
 def _model_row(name, config):
+    from keras_video.applications.recipe import find_records, title
     from keras_video.utils import macs, params
 
     frames, height, width, _ = config.clip
     both = config, config.streaming()
-    records = _records(name)
+    records = find_records(name)
     top1 = [getattr(records.get(("kinetics600", causal)), "top1", None) for causal in (False, True)]
     return (
-        _title(name),
+        title(name),
         " / ".join(f"{params(c) / 1e6:.2f}" for c in both),
         " / ".join(f"{macs(c, c.clip) / 1e9:.3g}" for c in both),
         f"{frames} x {height} x {width}",
@@ -113,18 +100,6 @@ def _model_row(name, config):
         " / ".join(f"{accuracy:.2f}" if accuracy else "-" for accuracy in top1),
         ", ".join(dict.fromkeys(weights for weights, _ in records)) or "-",
     )
-
-
-def _records(name):
-    """`{(weights, streaming): record}` of all weights there are for an architecture."""
-    from keras_video.applications.movinet import weights_record
-
-    records = {}
-    for weights in WEIGHTS:
-        for streaming in (False, True):
-            with contextlib.suppress(ValueError):
-                records[weights, streaming] = weights_record(name, weights, streaming)
-    return records
 
 
 def demo(options):
@@ -137,85 +112,11 @@ def demo(options):
 # What the commands share
 
 
-class Recipe(NamedTuple):
-    """What a model with certain weights wants to see, and how its answers are called."""
-
-    name: str
-    weights: str
-    frames: int
-    size: tuple
-    frame_rate: float
-    resize_side: int | None
-    labels: list
-
-    @property
-    def title(self):
-        weights = os.path.basename(self.weights.rstrip("/")) or self.weights
-        return f"{_title(self.name)} ({weights})"
-
-    @property
-    def pictures(self):
-        height, width = self.size
-        return f"frames of {width} x {height} at {self.frame_rate:g} frames/s"
-
-
 def _recipe(options, streaming):
-    """The clip that the chosen weights were made for, with the user's changes."""
-    from keras_video.applications import movinet
-    from keras_video.applications.movinet.config import CONFIGS
+    from keras_video.applications.recipe import find_recipe
 
-    name = _config_name(options.model, CONFIGS)
-    config = CONFIGS[name]
-    frames, *size, _ = config.clip
-    made_for = (frames, tuple(size), config.frame_rate, config.resize_side)
-    labels = None
-    is_path = os.sep in options.weights or os.path.exists(options.weights)
-    if options.weights in WEIGHTS or not is_path:
-        record = movinet.weights_record(name, options.weights, streaming)
-        made_for = (record.frames, tuple(record.size), record.frame_rate, record.resize_side)
-        labels = list(movinet.labels(record))
-    if options.labels:
-        with open(options.labels, encoding="utf-8") as file:
-            labels = [line.strip() for line in file if line.strip()]
-    if labels is None:
-        raise ValueError("weights from a file need --labels=FILE, with one class name per line.")
-    frames, size, frame_rate, resize_side = made_for
-    if options.size:
-        size, resize_side = (options.size, options.size), None
-    return Recipe(
-        name=name,
-        weights=options.weights,
-        frames=options.frames or frames,
-        size=size,
-        frame_rate=options.frame_rate or frame_rate,
-        resize_side=resize_side,
-        labels=labels,
-    )
-
-
-def _build(recipe, streaming):
-    """The model of a recipe, with probabilities as outputs."""
-    keras = load_keras()
-    with working(f"building {recipe.title} on {keras.backend.backend()}"):
-        from keras_video import applications
-
-        build = getattr(applications, "MoViNet" + _title(recipe.name).rpartition("-")[2])
-        return build(
-            weights=recipe.weights,
-            streaming=streaming,
-            input_shape=(None if streaming else recipe.frames, *recipe.size, 3),
-            classes=len(recipe.labels),
-            classifier_activation="softmax",
-        )
-
-
-def _rolling_stream(model, window):
-    from keras_video import Stream
-    from keras_video.models.rolling import RollingStream
-
-    with silence():  # on other backends Keras imports TensorFlow, if it can, to copy a model
-        stream = Stream(model, batch_size=2 if window else 1)
-    return RollingStream(stream, window)
+    names = ("model", "weights", "labels", "frames", "size", "frame_rate")
+    return find_recipe(streaming=streaming, **{name: options[name].value for name in names})
 
 
 class _StreamLog:
@@ -233,11 +134,15 @@ class _StreamLog:
         self.sizes.add(self.rolling.state_bytes)
         if self.keep:
             self._remember(frame, probabilities)
-        if self.count % self.every:
-            return
+        self.answer = probabilities
+        if self.count % self.every == 0:
+            self._print(self.every)
+
+    def _print(self, frames):
+        """A line with the last answer and the speed of the last frames."""
         now = time.perf_counter()
-        speed, self.last = self.every / (now - self.last), now
-        best = _best(probabilities, self.recipe.labels, self.top)
+        speed, self.last = frames / max(now - self.last, 1e-9), now
+        best = _best(self.answer, self.recipe.labels, self.top)
         answers = "  ".join(f"{label} {100 * p:.0f} %" for label, p in best)
         print(
             f"{self.count / self.recipe.frame_rate:7.1f} s  {answers:56s}"
@@ -246,6 +151,8 @@ class _StreamLog:
         )
 
     def finish(self):
+        if self.count % self.every:
+            self._print(self.count % self.every)
         seconds = time.perf_counter() - self.began
         sizes = " to ".join(f"{size / 1e6:.2f}" for size in sorted(self.sizes))
         print(
@@ -265,19 +172,6 @@ class _StreamLog:
 def _best(probabilities, labels, top):
     order = sorted(range(len(labels)), key=lambda k: -probabilities[k])[:top]
     return [(labels[k].replace("_", " "), float(probabilities[k])) for k in order]
-
-
-def _config_name(model, configs):
-    """`movinet_a2` for `A2`, `a2`, `MoViNetA2`, `movinet_a2`."""
-    short = model.lower().removeprefix("movinet").strip("_-")
-    if f"movinet_{short}" in configs:
-        return f"movinet_{short}"
-    known = ", ".join(name.rpartition("_")[2].upper() for name in configs)
-    raise ValueError(f"there is no model {model!r}; expected one of {known}.")
-
-
-def _title(name):
-    return "MoViNet-" + name.rpartition("_")[2].upper()
 
 
 def _chain(first, rest):

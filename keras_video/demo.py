@@ -14,7 +14,8 @@ import time
 
 import numpy as np
 
-from keras_video.utils.command_line import load_keras, progress, silence, working
+from keras_video.applications.recipe import find_recipe
+from keras_video.utils.command_line import progress, working
 
 MOTIONS = ("move_left", "zoom_in", "rotate_clockwise", "move_right", "zoom_out",
            "rotate_anticlockwise")  # fmt: skip
@@ -28,7 +29,6 @@ def run(output="keras_video_demo"):
     Returns:
         0, or 1 if one of the answers is wrong.
     """
-    from keras_video.applications.movinet import weights_record
     from keras_video.data import VideoReader
     from keras_video.datasets import moving_digits
     from keras_video.utils.plotting import plot_stream
@@ -38,22 +38,21 @@ def run(output="keras_video_demo"):
     names = list(moving_digits.CLASS_NAMES)
     truth = [names.index(motion) for motion in MOTIONS]
     path = os.path.join(output, "moving_digits.mp4")
-    record = weights_record("movinet_a0", "moving_digits")
+    recipe = find_recipe("A0", "moving_digits")
     with working("writing the video"):  # each motion is half as long again as a clip
-        frames = round(1.5 * record.frames / record.frame_rate * FRAME_RATE)
+        frames = round(1.5 * recipe.frames / recipe.frame_rate * FRAME_RATE)
         pixels = moving_digits.make_video(truth, frames_per_motion=frames, split="test", seed=SEED)
         moving_digits.write_video(path, pixels, frame_rate=FRAME_RATE)
     video = VideoReader(path)
     height, width = video.size
     print(f"video: {len(video)} frames of {width} x {height}, {video.duration:.0f} s, H.264")
 
-    load_keras()
     clips = _probabilities_of_clips(video)
     stream, speed, sizes = _probabilities_of_stream(video)
 
     length = len(stream) // len(truth)
     ends = stream[length - 1 :: length]
-    print(f"\n{'motion':24s}{'base model, whole clip':34s}streaming model, last frame")
+    print(f"\n{'motion':24s}{'base model, a clip of it':34s}streaming model, at its end")
     for label, clip, end in zip(truth, clips, ends, strict=True):
         cells = [f"{_answer(names, p, label):34s}" for p in (clip, end)]
         print(f"{_plain(names[label]):24s}{''.join(cells).rstrip()}")
@@ -73,49 +72,25 @@ def run(output="keras_video_demo"):
     return 0 if right == [len(truth)] * 2 else 1
 
 
-def _model(streaming):
-    """The moving-digits model, and the clip it was made for."""
-    from keras_video.applications import MoViNetA0
-    from keras_video.applications.movinet import weights_record
-
-    record = weights_record("movinet_a0", "moving_digits", streaming)
-    model = MoViNetA0(
-        weights="moving_digits",
-        streaming=streaming,
-        classes=record.classes,
-        input_shape=(None, *record.size, 3),
-        classifier_activation="softmax",
-    )
-    return model, record
-
-
 def _probabilities_of_clips(video):
     """Shows each motion to the base model: `(motions, classes)`."""
+    recipe = find_recipe("A0", "moving_digits")
+    model = recipe.build()
     from keras import ops
 
-    with working("loading the base model"):
-        model, record = _model(streaming=False)
-    frames = list(video.frames(record.frame_rate, record.size, True, record.resize_side))
+    frames = list(video.frames(recipe.frame_rate, recipe.size, True, recipe.resize_side))
     # The last frames of each motion: in the first ones the digits glide to where it begins.
-    clips = [part[-record.frames :] for part in np.array_split(np.stack(frames), len(MOTIONS))]
-    seen = progress(clips, len(clips), "classifying the motions")
-    return np.stack([ops.convert_to_numpy(model(clip[None]))[0] for clip in seen])
+    clips = [part[-recipe.frames :] for part in np.array_split(np.stack(frames), len(MOTIONS))]
+    shown = progress(clips, len(clips), "classifying the motions")
+    return np.stack([ops.convert_to_numpy(model(clip[None]))[0] for clip in shown])
 
 
 def _probabilities_of_stream(video):
     """Streams the whole video: `(frames, classes)`, frames/s, state sizes in MB."""
-    from keras_video import Stream
-    from keras_video.models.rolling import RollingStream
-
-    with working("loading and compiling the streaming model"):
-        model, record = _model(streaming=True)
-        with silence():
-            stream = Stream(model, batch_size=2)
-        rolling = RollingStream(stream, window=record.frames + 2)
-        rolling.step(np.zeros((*record.size, 3), "uint8"))
-        rolling.reset()
-    frames = video.frames(record.frame_rate, record.size, True, record.resize_side)
-    total = round(video.duration * record.frame_rate)
+    recipe = find_recipe("A0", "moving_digits", streaming=True)
+    rolling = recipe.rolling_stream(window=recipe.frames + 2)
+    frames = video.frames(recipe.frame_rate, recipe.size, True, recipe.resize_side)
+    total = round(video.duration * recipe.frame_rate)
     answers, sizes, began = [], set(), time.perf_counter()
     for frame in progress(frames, total, "streaming"):
         answers.append(rolling.step(frame))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from keras_video import cli
+from keras_video.applications.recipe import Recipe, find_recipe
 
 SHARED = pathlib.Path(__file__).parents[1].parent / "shared" / "video"
 PACKAGE = pathlib.Path(cli.__file__).parent
@@ -147,23 +148,20 @@ def stand_ins(monkeypatch):
     class Rolling:
         state_bytes = 1_234_567
 
-        def reset(self):
-            seen.append("reset")
-
         def step(self, frame):
             seen.append(frame)
             return probabilities(frame)
 
-    def build(recipe, streaming):
-        seen.append((recipe, streaming))
+    def build(recipe):
+        seen.append(recipe)
         return lambda clip: seen.append(clip) or probabilities(clip)[None]
 
     from keras_video.applications import movinet
 
     monkeypatch.setattr(movinet, "weights_record", record, raising=False)
     monkeypatch.setattr(movinet, "labels", lambda record: LABELS, raising=False)
-    monkeypatch.setattr(cli, "_build", build)
-    monkeypatch.setattr(cli, "_rolling_stream", lambda model, window: Rolling())
+    monkeypatch.setattr(Recipe, "build", build)
+    monkeypatch.setattr(Recipe, "rolling_stream", lambda recipe, window: Rolling())
     monkeypatch.setattr(cli, "_numpy", np.asarray)
     return seen
 
@@ -186,9 +184,9 @@ def video(tmp_path):
 def test_classify_shows_the_middle_clip_and_prints_the_best(capsys, stand_ins, video):
     code, out, err = run(capsys, "classify", video, "--top=2", "--model=MoViNetA1")
     assert code == 0 and err == ""
-    (recipe, streaming), clip = stand_ins
+    recipe, clip = stand_ins
     assert clip.shape == (1, 8, 32, 48, 3) and clip.dtype == np.uint8
-    assert (recipe.name, recipe.weights, streaming) == ("movinet_a1", "kinetics600", False)
+    assert (recipe.name, recipe.weights, recipe.streaming) == ("movinet_a1", "kinetics600", False)
     lines = out.splitlines()
     assert "3.0 s, 64 x 48 at 10 frames/s" in lines[0]
     assert "MoViNet-A1 (kinetics600): 8 frames of 48 x 32 at 5 frames/s" in lines[1]
@@ -206,13 +204,19 @@ def test_stream_prints_answers_as_they_come(capsys, stand_ins, video):
     code, out, err = run(capsys, "stream", video, "--every=5")
     assert code == 0 and err == ""
     frames = [entry for entry in stand_ins if isinstance(entry, np.ndarray)]
-    assert len(frames) == 1 + 15 and stand_ins[2] == "reset"  # one to compile, then 3 s at 5 Hz
+    assert len(frames) == 15  # 3 s at 5 Hz
     lines = out.splitlines()
     assert "remembers 4 to 8 frames" in lines[0]
     answers = [line.split()[2] for line in lines[1:-1]]
     assert answers == ["dark", "bright", "bright"]
     assert all("frames/s" in line and "1.23 MB" in line for line in lines[1:-1])
     assert re.search(r"15 frames in .* frames/s; state 1\.23 MB from the first", lines[-1])
+
+
+def test_stream_ends_with_an_answer(capsys, stand_ins, video):
+    lines = run(capsys, "stream", video, "--every=10")[1].splitlines()
+    assert [line.split()[0] for line in lines[1:-1]] == ["2.0", "3.0"]
+    assert "bright" in run(capsys, "stream", video, "--every=1000")[1]
 
 
 def test_stream_options(capsys, stand_ins, video, tmp_path):
@@ -304,6 +308,14 @@ def test_demo_prints_both_answers_beside_the_truth(capsys, tmp_path, monkeypatch
         assert (tmp_path / name).is_file() and str(tmp_path / name) in out
 
 
+def test_recipe_takes_short_and_long_names():
+    for model in ("A0", "a0", "MoViNetA0", "movinet_a0", "MoViNet-A0"):
+        recipe = find_recipe(model, "kinetics600")
+        assert (recipe.name, recipe.title) == ("movinet_a0", "MoViNet-A0 (kinetics600)")
+    assert (recipe.frames, recipe.size, recipe.resize_side) == (50, (172, 172), 192)
+    assert len(recipe.labels) == 600 and recipe.labels[0] == "abseiling"
+
+
 # With the real weights
 
 
@@ -313,6 +325,7 @@ needs_weights = pytest.mark.skipif(
 
 
 @needs_weights
+@pytest.mark.slow
 def test_demo_answers_are_right(capsys, tmp_path):
     code, out, _ = run(capsys, "demo", f"--output={tmp_path}")
     assert code == 0 and "WRONG" not in out, out

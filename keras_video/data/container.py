@@ -154,6 +154,7 @@ class OpenVideo:
 
 
 def open_container(path):
+    """Opens a file with PyAV, or says what is wrong with it."""
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path}: no such video file.")
     if not os.path.isfile(path):
@@ -175,6 +176,7 @@ def open_container(path):
 
 
 def find_video_stream(path, container):
+    """The stream that is a film, not a cover picture; or says why there is none."""
     from av.stream import Disposition
 
     name = container.format.name
@@ -194,6 +196,7 @@ def find_video_stream(path, container):
 
 
 def import_av():
+    """Imports PyAV, or says how to install it."""
     try:
         import av
     except ImportError as error:

@@ -82,6 +82,7 @@ def check_size(size):
 
 
 def check_rate(frame_rate):
+    """Raises unless `frame_rate` is `None` or positive."""
     if frame_rate is not None and not 0 < frame_rate < float("inf"):
         raise ValueError(f"`frame_rate` must be positive. Received: {frame_rate}")
 
@@ -92,5 +93,6 @@ def quarter_turns(frame):
 
 
 def upright_size(frame):
+    """`(height, width)` of a PyAV frame that stands upright."""
     size = frame.height, frame.width
     return size[::-1] if quarter_turns(frame) % 2 else size

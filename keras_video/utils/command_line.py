@@ -136,7 +136,8 @@ class CommandLine(NamedTuple):
         return "\n".join(lines)
 
     def _warn(self, message, category, filename, *_):
-        if filename.startswith(PACKAGE):  # those of Keras and torch are for programmers
+        # Those of Keras, and of torch when it traces our code, are for programmers.
+        if category is UserWarning and filename.startswith(PACKAGE):
             self._say(f"warning: {message}")
 
     def _say(self, message):

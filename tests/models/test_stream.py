@@ -41,7 +41,7 @@ def stream(shared_stream):
 
 
 def steps(stream, lengths, frames=FRAMES):
-    pieces = np.split(frames, np.cumsum(lengths)[:-1], axis=1)
+    pieces = np.split(frames[:, : sum(lengths)], np.cumsum(lengths)[:-1], axis=1)
     return [to_numpy(stream.step(piece)) for piece in pieces]
 
 

@@ -5,10 +5,13 @@ checkpoint key and shape alone, every video on its shape and seed.
 """
 
 import json
+import os
 import zlib
 from pathlib import Path
 
 import numpy as np
+
+from keras_video.converters.movinet_official import official_key, to_ours
 
 GOLDEN = Path(__file__).parent / "golden"
 ATTRIBUTE = "/.ATTRIBUTES/VARIABLE_VALUE"
@@ -19,6 +22,9 @@ CASES = {
     "one": ((1, 1, 32, 32, 3), 14),
     "pub": ((1, 2, 172, 172, 3), 15),
 }
+
+
+NETWORKS = ("a0_base", "a0_stream", "a0_stream_keras2gate")
 
 
 def weight(key, shape):
@@ -53,3 +59,57 @@ def video(case):
     shape = (batch, frames, -(-height // 7), -(-width // 7), channels)
     tiles = np.random.default_rng(seed).integers(0, 256, size=shape, dtype=np.uint8)
     return tiles.repeat(7, axis=2).repeat(7, axis=3)[:, :, :height, :width]
+
+
+def our_weights(network, config):
+    """`{our name: array}` for a model of `config` with 16 classes; every official one is used."""
+    theirs = official_weights(network.removesuffix("_keras2gate"))
+    blocks = [block.name for block in config.plan().blocks]
+    conv = "2plus1d" if config.variant.factorized else "3d"
+    ours = {
+        name: to_ours(name, theirs.pop(official_key(name, blocks, conv)))
+        for name in config.weight_shapes(classes=16)
+    }
+    assert not theirs
+    return ours
+
+
+def summary(array):
+    """18 numbers about an array: mean, deviation, the first 8 values and the last 8."""
+    flat = np.asarray(array, "float64").ravel()
+    numbers = np.full(18, np.nan)
+    numbers[:2] = flat.mean(), flat.std()
+    numbers[2 : 2 + min(8, flat.size)] = flat[:8]
+    numbers[10 : 10 + min(8, flat.size)] = flat[-8:]
+    return numbers
+
+
+def load_reference(network):
+    """Logits, end points and states of a network; with `KERAS_VIDEO_ACCEPT=1` taken anew."""
+    path = GOLDEN / f"movinet_{network}.npz"
+    if os.environ.get("KERAS_VIDEO_ACCEPT") == "1":
+        np.savez_compressed(path, **pack(shared_reference(network)))
+    with np.load(path) as file:
+        return dict(file)
+
+
+def shared_reference(network):
+    """The numbers that the official code gave, where the folder `../shared` is."""
+    folder = GOLDEN.parents[2] / "shared" / "reference" / "movinet"
+    return dict(np.load(folder / f"{network}.npz"))
+
+
+def pack(reference):
+    """The same numbers in few arrays: one table per case for end points, one for states."""
+    packed = {}
+    for case in CASES:
+        for kind in ("logits", "stream1/logits", "stream2/logits", "stream3/logits"):
+            if f"{case}/{kind}" in reference:
+                packed[f"{case}/{kind}"] = reference[f"{case}/{kind}"]
+        for kind in ("endpoint", "state"):
+            prefix = f"{case}/{kind}/"
+            names = [key.removeprefix(prefix) for key in reference if key.startswith(prefix)]
+            if names:
+                packed[f"{kind}_names"] = np.array(names)
+                packed[f"{case}/{kind}"] = np.stack([reference[prefix + n] for n in names])
+    return packed

@@ -67,7 +67,8 @@ class Recipe(NamedTuple):
             with silence():  # on other backends Keras imports TensorFlow, if it can, to copy
                 stream = Stream(model, batch_size=2 if window else 1)
             rolling = RollingStream(stream, window)
-            rolling.step(np.zeros((*self.size, 3), "uint8"))
+            for _ in range(3):  # torch compiles again on its second call
+                rolling.step(np.zeros((*self.size, 3), "uint8"))
             rolling.reset()
         return rolling
 

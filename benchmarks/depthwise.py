@@ -158,6 +158,8 @@ def contenders():
 
 def main(argv):
     del argv
+    FLAGS.set_default("rounds", 5)
+    FLAGS.set_default("turn_seconds", 1.0)
     size, frames = (16, 4) if FLAGS.quick else (56, 16)
     shape = {"batch": 1, "frames": frames, "size": size, "channels": FLAGS.channels}
     cases = {}

@@ -38,7 +38,7 @@ def to_tensors(structure):
 
 
 def assert_near(actual, expected, tolerance=TOLERANCE):
-    """Compares two structures; the tolerance is relative to the largest expected value, at least 1."""
+    """Compares two structures; the tolerance is relative to the largest value expected, or to 1."""
     tree.assert_same_structure(actual, expected)
     for a, b in zip(tree.flatten(actual), tree.flatten(expected), strict=True):
         a, b = np.asarray(a, "float64"), np.asarray(b, "float64")
@@ -444,16 +444,17 @@ STREAM = {
 
 
 def tiny_model(streaming=False, classes=5, seed=0, **options):
-    """The network of `tiny_config` with randomised weights, on pixels in [0, 1]."""
-    from keras_video.applications.movinet import MoViNet
+    """The network of `tiny_config` with randomised weights, on pixels in [0, 1].
 
-    arguments = {k: options.pop(k) for k in MODEL_ARGUMENTS if k in options}
-    arguments = {"include_preprocessing": False, **arguments}
-    model = MoViNet(tiny_config(**options), classes=classes, streaming=streaming, **arguments)
+    Args:
+        **options: fields of `Variant`, or other arguments of `MoViNet`.
+    """
+    from keras_video.applications.movinet import MoViNet, Variant
+
+    variant = {k: options.pop(k) for k in list(options) if hasattr(Variant, k)}
+    options = {"include_preprocessing": False, **options}
+    model = MoViNet(tiny_config(**variant), classes=classes, streaming=streaming, **options)
     return randomize_weights(model, seed)
-
-
-MODEL_ARGUMENTS = ("include_preprocessing", "include_top", "pooling", "input_shape", "dtype", "name")
 
 
 def random_video(shape=(2, 6, 40, 32, 3), seed=0):

@@ -73,7 +73,7 @@ def depthwise(x, kernel, bias, strides, frames, implementation="auto"):
             pad_space(x, kernel.shape, strides), kernel, (1, *strides), "valid", "channels_last"
         )
         return fold_frames(y), bias
-    if form == "shifted" and kernel.shape[1:3] == (1, 1):
+    if form == "shifted" and kernel.shape[1:3] == strides == (1, 1):
         return _temporal(x, kernel, frames), bias
     if form == "shifted":
         return fold_frames(_shifted(x, kernel, strides, frames)), bias
@@ -91,10 +91,10 @@ def choose(implementation, kernel_shape):
     if implementation != "auto":
         return implementation
     backend = keras.backend.backend()
-    if backend == "torch":
-        return "grouped"
     if kernel_shape[1:3] == (1, 1):
         return "shifted"
+    if backend == "torch":
+        return "grouped"
     if backend == "jax":
         import jax
 
@@ -120,8 +120,9 @@ def sum_over_taps(x, kernel, frames, convolve_tap):
 
 def _temporal(x, kernel, frames):
     """A depthwise kernel over frames alone."""
-    if isinstance(frames, int) and frames == 1:
-        # One frame of a stream: a weighted sum over all remembered frames, two operations.
+    if frames == 1 and keras.backend.backend() == "tensorflow":
+        # One frame of a stream: a weighted sum over all remembered frames, two operations. XLA
+        # makes slow loops of that sum on the CPU: five times the time of a whole step on JAX.
         return ops.sum(x * ops.reshape(kernel, (kernel.shape[0], 1, 1, -1)), axis=1)
     return sum_over_taps(x, kernel, frames, lambda piece, tap: piece * ops.reshape(tap, (-1,)))
 
@@ -133,15 +134,45 @@ def _shifted(x, kernel, strides, frames):
         conv_output_size(n, s) for n, s in zip(ops.shape(x)[2:4], strides, strict=True)
     )
     x = pad_space(x, kernel.shape, strides)
-    y = None
-    for i in range(kernel_frames):
-        for j in range(kernel_height):
-            for k in range(kernel_width):
-                rows = slice(j, j + (height - 1) * strides[0] + 1, strides[0])
-                columns = slice(k, k + (width - 1) * strides[1] + 1, strides[1])
-                part = x[:, i : i + frames, rows, columns] * kernel[i, j, k, 0]
-                y = part if y is None else y + part
-    return y
+
+    def compute(x, kernel):
+        y = None
+        for i in range(kernel_frames):
+            for j in range(kernel_height):
+                for k in range(kernel_width):
+                    rows = slice(j, j + (height - 1) * strides[0] + 1, strides[0])
+                    columns = slice(k, k + (width - 1) * strides[1] + 1, strides[1])
+                    part = x[:, i : i + frames, rows, columns] * kernel[i, j, k, 0]
+                    y = part if y is None else y + part
+        return y
+
+    return _computed_once(compute, x, kernel)
+
+
+def _computed_once(compute, x, kernel):
+    """`compute(x, kernel)`, on JAX kept apart from what uses it."""
+    if keras.backend.backend() != "jax":
+        return compute(x, kernel)
+    import jax
+
+    def nothing(x, kernel):
+        shape = jax.eval_shape(compute, x, kernel)
+        return jax.numpy.full(shape.shape, float("nan"), shape.dtype)
+
+    @jax.custom_vjp
+    def once(x, kernel):
+        # XLA would fuse the whole sum into each of its three consumers (activation and squeeze) and
+        # compute it three times; it ignores an optimization barrier here. A branch that it cannot
+        # decide stops that. The one not taken gives what a kernel that is not finite gives anyway.
+        finite = kernel[0, 0, 0, 0, 0] < float("inf")
+        return jax.lax.cond(finite, compute, nothing, x, kernel)
+
+    # The gradient is that of the sum itself, which is faster without the branch.
+    once.defvjp(
+        lambda x, kernel: (once(x, kernel), (x, kernel)),
+        lambda inputs, gradient: jax.vjp(compute, *inputs)[1](gradient),
+    )
+    return once(x, kernel)
 
 
 def _torch_grouped(x, kernel, bias, strides):

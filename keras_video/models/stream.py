@@ -112,7 +112,14 @@ def compile_step(model, frames, state):
         import tensorflow as tf
 
         signature = tree.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), (frames, state))
-        return tf.function(lambda f, s: model(f, s), input_signature=signature)
+        trainable, rest = ([v.numpy() for v in group] for group in _variables(model))
+
+        def step(frames, state):
+            # As constants, the weights need no reading and are laid out for the kernels once.
+            weights = ([tf.constant(v) for v in group] for group in (trainable, rest))
+            return model.stateless_call(*weights, frames, state)[0]
+
+        return tf.function(step, input_signature=signature)
     if backend == "jax":
         import jax
 

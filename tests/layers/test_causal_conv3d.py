@@ -21,7 +21,7 @@ FORMS = {
     "depthwise": dict(filters=4, kernel_size=(3, 3, 3), groups=4, use_bias=True),
     "strided": dict(filters=3, kernel_size=(3, 3, 5), strides=(1, 2, 2)),
     "normed": dict(filters=3, kernel_size=3, batch_norm=True, activation="hard_swish"),
-    "all": dict(filters=4, kernel_size=(5, 3, 3), strides=(1, 2, 2), groups=4, batch_norm=True,
+    "all": dict(filters=4, kernel_size=(4, 3, 2), strides=(1, 2, 2), groups=4, batch_norm=True,
                 activation="swish"),
 }  # fmt: skip
 

@@ -41,9 +41,9 @@ def expected_of(layer, x):
 
 def test_layer():
     run_layer_test(
-        DepthwiseConv3D, {"kernel_size": 3, "strides": (1, 2, 2)}, SHAPE, (2, 4, 4, 4, 3)
+        DepthwiseConv3D, {"kernel_size": (1, 3, 5), "strides": (1, 2, 2)}, SHAPE, (2, 4, 4, 4, 3)
     )
-    kwargs = {"kernel_size": (5, 3, 3), "padding": "causal", "activation": "relu"}
+    kwargs = {"kernel_size": (2, 3, 3), "padding": "causal", "activation": "relu"}
     run_layer_test(DepthwiseConv3D, {**kwargs, "batch_norm": True, "use_bias": False}, SHAPE, SHAPE)
 
 
@@ -54,6 +54,21 @@ def test_against_loops(kernel, strides, implementation):
     layer = built(kernel, strides, implementation=implementation)
     x = random_array(SHAPE)
     assert_near(to_numpy(run(layer, x)), expected_of(layer, x))
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("strides", [1, (1, 2, 2)])
+@pytest.mark.parametrize("kernel", [(3, 3, 3), (3, 1, 1)], ids=str)
+def test_one_video_and_one_frame(kernel, strides, implementation):
+    """Some forms take shortcuts there."""
+    layer = built(kernel, strides, "causal", implementation=implementation)
+    x = random_array((1, 3, *SHAPE[2:]))
+    expected = expected_of(layer, x)
+    assert_near(to_numpy(run(layer, x)), expected)
+    _, state = run(layer, x[:, :2], layer.init_state(x.shape))
+    outputs, state = run(layer, x[:, 2:], state)
+    assert_near(to_numpy(outputs), expected[:, 2:])
+    np.testing.assert_array_equal(to_numpy(state), x[:, 1:])
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)

@@ -40,7 +40,7 @@ def test_no_buffer_is_no_change():
 
 @pytest.mark.parametrize("size", [-1, 1.5, None, True, "2"])
 def test_bad_arguments(size):
-    with pytest.raises(ValueError, match=f"buffer_size: expected an int of at least 0, got {size!r}"):
+    with pytest.raises(ValueError, match=f"buffer_size: expected an int .*0, got {size!r}"):
         StreamBuffer(size)
 
 

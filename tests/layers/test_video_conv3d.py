@@ -76,6 +76,14 @@ def test_against_loops(form):
     assert_near(to_numpy(run(layer, x)), expected_of(layer, x)[0])
 
 
+@pytest.mark.parametrize("form", ["dense", "grouped", "temporal", "causal"])
+def test_one_video(form):
+    """Its frames are the leading axis already, which is a shortcut."""
+    layer = built(**FORMS[form])
+    x = random_array((1, *SHAPE[1:]))
+    assert_near(to_numpy(run(layer, x)), expected_of(layer, x)[0])
+
+
 @pytest.mark.parametrize("size", [(1, 1), (2, 1), (3, 4), (8, 9)])
 def test_sizes_smaller_than_the_kernel(size):
     layer = built(filters=2, kernel_size=5, strides=(1, 2, 2))

@@ -120,7 +120,8 @@ def sum_over_taps(x, kernel, frames, convolve_tap):
 
 def _temporal(x, kernel, frames):
     """A depthwise kernel over frames alone."""
-    if frames == 1 and keras.backend.backend() == "tensorflow":
+    one = isinstance(frames, int) and frames == 1
+    if one and keras.backend.backend() == "tensorflow":
         # One frame of a stream: a weighted sum over all remembered frames, two operations. XLA
         # makes slow loops of that sum on the CPU: five times the time of a whole step on JAX.
         return ops.sum(x * ops.reshape(kernel, (kernel.shape[0], 1, 1, -1)), axis=1)

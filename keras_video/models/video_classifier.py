@@ -36,6 +36,7 @@ class VideoClassifier(keras.Model):
     """
 
     def __init__(self, inputs, outputs, name=None, **kwargs):
+        inputs, outputs = _with_tuples(inputs), _with_tuples(outputs)
         super().__init__(inputs=inputs, outputs=outputs, name=name, **kwargs)
         self._set_info({})
         self._range_checked = False
@@ -242,6 +243,14 @@ class _Value:
 
     def __init__(self, value):
         self.value = value
+
+
+def _with_tuples(pair):
+    """States as tuples again, which become lists on the way through a file."""
+    if not (isinstance(pair, (list, tuple)) and isinstance(pair[-1], dict)):
+        return pair
+    state = {k: tuple(v) if isinstance(v, list) else v for k, v in pair[-1].items()}
+    return [pair[0], state]
 
 
 def _is_known(dtype):

@@ -48,7 +48,7 @@ def MoViNet(
     frames = _frames_input(input_shape, input_tensor)
     x = frames
     if include_preprocessing:
-        x = keras.layers.Rescaling(1 / 255.0, dtype=dtype, name="rescaling")(x)
+        x = keras.layers.Rescaling(1 / 255.0, dtype=dtype, name="unit_pixels")(x)
     variant = config.variant
     plan = config.plan(classes)
     active = {"activation": variant.activation, "causal": variant.causal, "dtype": dtype}

@@ -1,0 +1,283 @@
+"""`VideoDataset`: batches of clips from video files, for `model.fit` on every backend."""
+
+import concurrent.futures
+import warnings
+
+import keras
+
+from keras_video.data import dataset_options
+from keras_video.data.container import VideoError
+from keras_video.data.dataset_clips import ClipSource
+from keras_video.data.dataset_workers import Prefetcher
+
+LISTED = 20  # broken files that a warning names; `skipped` has them all
+
+
+class VideoDataset(keras.utils.PyDataset):
+    """Batches of clips from video files.
+
+    A clip depends on `seed`, `epoch` and the number of its video, the order of the videos on
+    `seed` and `epoch`: never on the workers, which read ahead while Keras iterates, and not on
+    the argument `shuffle` of `fit`.
+
+    Broken files: `errors="raise"` ends the run with one error that names the file. With
+    `errors="skip"` the next readable video of the epoch's order takes the place of the broken one,
+    so that batches keep their shape, and a warning at the end of the epoch counts and lists what
+    was skipped; `without_broken()` leaves such files out for good, which an evaluation needs that
+    must count every video once.
+
+    Args:
+        files: list of paths.
+        labels: `None`, an int array `(videos,)`, or a float array `(videos, classes)` for one-hot
+            and multi-label classes, `(videos, 1)` for binary ones.
+        class_names: list of str, or `None`.
+        num_classes: int; `None` counts the names, or the classes that appear in the labels.
+        batch_size: int. The last batch of an epoch may be smaller.
+        num_frames: int, frames of a clip.
+        frame_rate: frames per second at which the video is looked at, `None` for its own. All
+            other arguments about frames count at this rate.
+        sampling: which frames make a clip, in training / otherwise, see
+            `keras_video.data.sampling`:
+            `"window"`, `"strided"`: frames `step` apart, from a random start / in the middle;
+            `"multi_clip"`: not in training / as `"window"`;
+            `"segments"`: TSN's segments, a random frame of each / their centres;
+            `"blvnet_tam"`: its training / its test rule;
+            `"tvn"`: as `"strided"` / draws from every `step`-th frame;
+            `"whole"`: evenly spaced from the first to the last frame.
+        step: int, distance of two frames of a window.
+        image_size: `(height, width)` of the clips, or an int for a square.
+        crop_to_aspect_ratio: bool. `True` keeps the aspect ratio and cuts the centre out, `False`
+            squeezes the picture.
+        resize_side: int, length to which the smaller side is resized before `image_size` is cut
+            out; `None` resizes no further than needed.
+        shuffle: bool, draws a new order for each epoch.
+        seed: int; `None` draws one, see the attribute.
+        clips: int, clips per video, evenly spaced for windows. More than one is for evaluation.
+        crops: 1 for the centre, 3 for both ends and the middle of the longer side. Three are for
+            evaluation.
+        short: what a window shows after the end of a short video: `"repeat"` starts again from
+            the first frame, `"pad"` holds the last, `"error"` takes the video as broken, whatever
+            the sampling, if it has fewer frames than a clip spans.
+        errors: `"raise"` or `"skip"`.
+        augment: function `augment(clips, labels, rng) -> (clips, labels)` of a batch, with a
+            `numpy.random.Generator` that depends on `(seed, epoch, shard, batch)` alone. Used in
+            training only.
+        shard: `(index, count)`: this process gets every `count`-th video of the epoch's order,
+            from the `index`-th on. The shards are disjoint and complete: if the number of videos
+            is no multiple of `count`, the first shards have one more. Batch `b` of all shards
+            together is batch `b` of one process with `count * batch_size`.
+        drop_remainder: bool, leaves the videos at the end of an epoch's order out that do not fill
+            a batch in every shard, so that all processes take the same number of steps.
+        training: bool, random clips (`True`) or centred ones. `None`: as `shuffle`.
+        workers: int. `0` reads in the calling thread, otherwise so many threads or processes read
+            ahead. Decoding runs mostly outside of Python's lock, so that threads do.
+        use_multiprocessing: bool, processes instead of threads. A script that does this needs
+            `if __name__ == "__main__":`, and `augment` must be picklable.
+        max_queue_size: int, batches that may wait or be under way; `None`: twice `workers`.
+
+    Attributes:
+        files, labels, class_names: what was given, `files` as a list of str.
+        num_classes: int, or `None` without labels.
+        skipped: list of `(path, reason)` of all files that were broken so far.
+        seed: int.
+        epoch: int, how often `on_epoch_end` was called. It may be set, to resume a training run.
+            `fit` calls it once before it starts, on every backend: its n-th epoch, from 1, shows
+            the clips of `epoch + n`. (With `steps_per_epoch` epochs end before all videos were
+            seen, and the next one goes on with another order.)
+        num_views: int, `clips * crops`.
+
+    Returns:
+        Indexed by a batch number, the pair `(clips, labels)`, without labels `clips` alone: uint8
+        array `(batch, num_frames, height, width, 3)` in 0..255, or
+        `(batch, views, num_frames, height, width, 3)` for more than one view, all crops of the
+        first clip first.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+        VideoError: on reading, if a file is broken and `errors="raise"`, or all are.
+        RuntimeError: if a worker process dies, or a batch takes more than ten minutes.
+    """
+
+    def __init__(
+        self,
+        files,
+        labels=None,
+        class_names=None,
+        *,
+        num_classes=None,
+        batch_size=8,
+        num_frames=16,
+        frame_rate=None,
+        sampling="window",
+        step=1,
+        image_size=(172, 172),
+        crop_to_aspect_ratio=True,
+        resize_side=None,
+        shuffle=True,
+        seed=None,
+        clips=1,
+        crops=1,
+        short="repeat",
+        errors="raise",
+        augment=None,
+        shard=(0, 1),
+        drop_remainder=False,
+        training=None,
+        workers=1,
+        use_multiprocessing=False,
+        max_queue_size=None,
+    ):
+        options = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
+        # Keras' own queue stays out of it, see `Prefetcher`.
+        super().__init__(workers=0, use_multiprocessing=False)
+        self._options = options
+        source = self._source = ClipSource(**dataset_options.check(options))
+        self.files, self.labels = source.files, source.labels
+        self.class_names = None if class_names is None else list(class_names)
+        self.num_classes = dataset_options.count_classes(self.labels, class_names, num_classes)
+        self.batch_size, self.num_frames = source.batch_size, source.num_frames
+        self.image_size, self.seed = source.image_size, source.seed
+        self.num_views = source.clips * source.crops
+        self.epoch = 0
+        self._skipped, self._skipped_now = {}, {}
+        self._places = None  # in an epoch of Keras: its batch numbers and ours
+        self._reads_ahead = False
+        self._prefetcher = None
+        if workers:
+            self._prefetcher = Prefetcher(source, workers, use_multiprocessing, max_queue_size)
+
+    @property
+    def skipped(self):
+        """List of `(path, reason)` of all files that were broken so far."""
+        return list(self._skipped.items())
+
+    def __len__(self):
+        return self._source.num_batches
+
+    def __getitem__(self, index):
+        if not 0 <= index < len(self):
+            raise IndexError(f"batch {index} of {len(self)}")
+        if self._places is not None:
+            # `fit` shuffles batch numbers with Python's global generator, unless told not to. That
+            # would undo reading ahead, and with it no run could be resumed: the n-th number that
+            # is new gets the n-th batch.
+            index = self._places.setdefault(index, len(self._places))
+        return self._get(self.epoch, index)
+
+    def __iter__(self):
+        """Iterates over the batches of the current epoch, with the workers reading ahead."""
+        return self._iterate(self.epoch)
+
+    def _iterate(self, epoch):
+        self._reads_ahead = self._prefetcher is not None
+        try:
+            for index in range(len(self)):
+                yield self._get(epoch, index)
+        finally:
+            self._end_reading(epoch)
+
+    def _get(self, epoch, index):
+        makes = self._prefetcher.get if self._reads_ahead else self._source.batch
+        batch = makes(epoch, index)
+        self._skipped_now.update(batch.broken)
+        self._skipped.update(batch.broken)
+        return batch.clips if batch.labels is None else (batch.clips, batch.labels)
+
+    def on_epoch_begin(self):
+        """Lets the workers read ahead; Keras calls it."""
+        self._reads_ahead = self._prefetcher is not None
+        self._places = {}
+
+    def on_epoch_end(self):
+        """Reports what was skipped and moves on to the next epoch; Keras calls it."""
+        self._end_reading(self.epoch)
+        self._places = None
+        self.epoch += 1
+
+    def _end_reading(self, epoch):
+        self._reads_ahead = False
+        if self._prefetcher is not None:
+            self._prefetcher.pause()
+        skipped, self._skipped_now = self._skipped_now, {}
+        if skipped:
+            warn(
+                f"Epoch {epoch}: {len(skipped)} of {len(self.files)} videos could not be read; "
+                "others took their places:",
+                skipped,
+            )
+
+    def replace(self, **options):
+        """The same data with other options.
+
+        Args:
+            **options: arguments of `VideoDataset`.
+
+        Returns:
+            A new `VideoDataset`. Without a new `seed` it keeps this one's.
+        """
+        unknown = sorted(options.keys() - self._options.keys())
+        if unknown:
+            raise TypeError(f"`replace` got unknown options {unknown} of a VideoDataset.")
+        other = type(self)(**{**self._options, "seed": self.seed, **options})
+        other._skipped = dict(self._skipped)
+        return other
+
+    def without_broken(self):
+        """Opens every file once and leaves out those that cannot be read.
+
+        Damage that only decoding a whole file would show is not found.
+
+        Returns:
+            A new `VideoDataset`. Its `skipped` lists what was left out, and so does a warning.
+        """
+        with concurrent.futures.ThreadPoolExecutor(self._options["workers"] or 1) as pool:
+            reasons = list(pool.map(self._source.find_fault, range(len(self.files))))
+        good = [video for video, reason in enumerate(reasons) if reason is None]
+        broken = {path: why for path, why in zip(self.files, reasons, strict=True) if why}
+        if not good:
+            raise VideoError(f"Not one of {len(reasons)} videos can be read. {reasons[0]}")
+        other = self.replace(
+            files=[self.files[video] for video in good],
+            labels=None if self.labels is None else self.labels[good],
+            num_classes=self.num_classes,
+        )
+        other._skipped.update(broken)
+        if broken:
+            warn(f"{len(broken)} of {len(self.files)} videos cannot be read:", broken)
+        return other
+
+    def as_tf_dataset(self):
+        """The batches as a `tf.data.Dataset`, for `fit` on the TensorFlow backend and others.
+
+        Each iteration is an epoch: the first is the current one, and each moves `epoch` on as it
+        begins, so that `dataset.as_tf_dataset().repeat(3)` has three different epochs. (`fit` of a
+        model that is not built begins an iteration more on JAX and torch.)
+
+        Returns:
+            A `tf.data.Dataset` of known length, its shapes static except for the batch.
+
+        Raises:
+            ImportError: if TensorFlow is missing.
+        """
+        import tensorflow as tf
+
+        def epoch():
+            self.epoch += 1
+            yield from self._iterate(self.epoch - 1)
+
+        def spec(array):
+            return tf.TensorSpec((None, *array.shape[1:]), array.dtype)
+
+        dataset = tf.data.Dataset.from_generator(
+            epoch, output_signature=keras.tree.map_structure(spec, self[0])
+        )
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(self)))
+        return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def warn(message, broken):
+    """Warns of broken files, a dict of paths and reasons, and lists them."""
+    lines = list(broken.values())
+    if len(lines) > LISTED:
+        lines[LISTED:] = [f"... and {len(lines) - LISTED} more, see `skipped`."]
+    warnings.warn("\n  ".join([message, *lines]), stacklevel=4)

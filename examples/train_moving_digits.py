@@ -139,9 +139,7 @@ def main(argv):
             )
             print(variant, evaluate(model))
         return
-    card = train(
-        FLAGS.variant, FLAGS.epochs, FLAGS.learning_rate, FLAGS.batch_size, FLAGS.output
-    )
+    card = train(FLAGS.variant, FLAGS.epochs, FLAGS.learning_rate, FLAGS.batch_size, FLAGS.output)
     print(json.dumps(card, indent=1))
 
 

@@ -6,8 +6,18 @@ from keras_video._registration import register_with_keras
 
 __version__ = "0.1.0"
 
-_MODULES = ("applications", "converters", "data", "datasets", "layers", "models", "specs", "utils")
-_ATTRIBUTES = {"Stream": "keras_video.models"}
+_MODULES = (
+    "applications",
+    "converters",
+    "data",
+    "datasets",
+    "layers",
+    "models",
+    "specs",
+    "training",
+    "utils",
+)
+_ATTRIBUTES = {"Stream": "keras_video.models", "evaluate": "keras_video.training"}
 
 __all__ = sorted([*_MODULES, *_ATTRIBUTES])
 

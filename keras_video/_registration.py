@@ -13,6 +13,7 @@ def register():
     """Imports the modules that register classes, unless their own import is under way."""
     if "keras_video.layers" not in sys.modules:
         importlib.import_module("keras_video.models")
+        importlib.import_module("keras_video.training")
 
 
 def register_with_keras():

@@ -4,7 +4,7 @@
 set -u
 python=$1
 status=0
-shared="tests/layers tests/models tests/applications"
+shared="tests/layers tests/models tests/applications tests/training"
 
 run() {
     backend=$1

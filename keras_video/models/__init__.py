@@ -3,6 +3,15 @@
 from keras_video.models.folding import copy_weights, fold_batch_norm
 from keras_video.models.rolling import RollingStream
 from keras_video.models.stream import Stream
+from keras_video.models.temporal_ensemble import EnsembleStream, TemporalEnsemble
 from keras_video.models.video_classifier import VideoClassifier
 
-__all__ = ["RollingStream", "Stream", "VideoClassifier", "copy_weights", "fold_batch_norm"]
+__all__ = [
+    "EnsembleStream",
+    "RollingStream",
+    "Stream",
+    "TemporalEnsemble",
+    "VideoClassifier",
+    "copy_weights",
+    "fold_batch_norm",
+]

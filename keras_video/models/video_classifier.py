@@ -1,5 +1,6 @@
 """`VideoClassifier`: a Functional network of clips, or of streams with their state."""
 
+import math
 import warnings
 
 import keras
@@ -130,6 +131,40 @@ class VideoClassifier(keras.Model):
                 raise ValueError(f"{argument}: expected an int of at least 1, got {value!r}.")
         spec = self.state_spec(batch_size, *sizes)
         return tree.map_structure(lambda s: ops.zeros(s.shape, s.dtype), spec)
+
+    def freeze(self, until=None, batch_norm=False):
+        """Chooses what is trained. Call `compile` afterwards.
+
+        Args:
+            until: string, beginning of a layer's name, such as `"block3"` or `"head"`: the layers
+                before the first such one keep their weights, it and all after it are trained.
+                `None` trains all layers.
+            batch_norm: bool, keeps the batch norm of all layers as it is, statistics, scale and
+                offset: for batches too small to tell their statistics.
+
+        Returns:
+            The number of weights left to train.
+
+        Raises:
+            ValueError: if no layer has such a name.
+        """
+        names = [layer.name for layer in self.layers]
+        first = 0
+        if until is not None:
+            found = [i for i, name in enumerate(names) if str(until) and name.startswith(until)]
+            if not found:
+                stages = list(dict.fromkeys(name.split("_")[0] for name in names))
+                raise ValueError(
+                    f"until: expected the beginning of a layer's name, such as one of {stages}, "
+                    f"got {until!r}."
+                )
+            first = found[0]
+        for i, layer in enumerate(self.layers):
+            layer.trainable = i >= first
+            norm = getattr(layer, "norm", None)
+            if norm is not None:
+                norm.trainable = i >= first and not batch_norm
+        return sum(math.prod(weight.shape) for weight in self.trainable_weights)
 
     def predict(self, x, *args, **kwargs):
         self.check_frames(x)

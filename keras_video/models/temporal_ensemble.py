@@ -1,0 +1,174 @@
+"""`TemporalEnsemble`: networks that take turns on the frames of one video."""
+
+from typing import NamedTuple
+
+import keras
+from keras import ops, tree
+
+
+class EnsembleState(NamedTuple):
+    """What a streaming ensemble remembers.
+
+    Args:
+        frames: int, frames seen so far, the same for all videos of a batch.
+        states: the states of the members.
+        logits: what each member said last, `None` before its first frame.
+    """
+
+    frames: int
+    states: tuple
+    logits: tuple
+
+
+@keras.saving.register_keras_serializable("keras_video")
+class TemporalEnsemble(keras.Model):
+    """Averages networks that see a video at a part of its frame rate, in turn.
+
+    Of `n` members, member `i` sees the frames `i, i + n, i + 2n, ..`; the answer is the mean of
+    their logits, before any softmax. Each frame is seen by one network only, so the ensemble costs
+    what one network costs at the full rate (Kondratyuk et al. 2021, section 3.3, with `n = 2`).
+
+    Args:
+        members: at least two `VideoClassifier` of the same classes, trained at `1 / n` of the frame
+            rate, with logits as outputs: all for clips, or all built with `streaming=True`.
+        name: string.
+
+    Call arguments:
+        frames: tensor `(batch, frames, height, width, 3)` at the full frame rate. A clip needs at
+            least `n` frames, a stream takes chunks of any number.
+        state: for streaming members: the `EnsembleState` of `init_state` or of the last call.
+        training: bool.
+
+    Returns:
+        Logits `(batch, classes)`; of streaming members the pair `(logits, new_state)`. Until all
+        of them have seen a frame, the mean is that of those that have.
+
+    Raises:
+        ValueError: if there are fewer than two members, or if they do not belong together.
+
+    Example:
+    >>> members = [keras_video.applications.MoViNetA0(classes=10) for _ in range(2)]
+    >>> keras_video.models.TemporalEnsemble(members)(keras.ops.zeros((1, 8, 64, 64, 3))).shape
+    (1, 10)
+    """
+
+    def __init__(self, members, name="temporal_ensemble", **kwargs):
+        members = list(members)
+        if len(members) < 2:
+            raise ValueError(f"members: expected at least two networks, got {len(members)}.")
+        if len({id(member) for member in members}) < len(members):
+            raise ValueError("members: expected different networks, got the same one twice.")
+        kinds = [bool(getattr(member, "streaming", False)) for member in members]
+        if len(set(kinds)) > 1:
+            raise ValueError(
+                "members: expected all for clips or all with streaming=True, got streaming = "
+                f"{kinds}."
+            )
+        classes = [_outputs(member).shape[-1] for member in members]
+        if len(set(classes)) > 1:
+            raise ValueError(f"members: expected the same number of classes, got {classes}.")
+        super().__init__(name=name, **kwargs)
+        self.members = members
+        self.streaming = kinds[0]
+        self.built = True
+
+    def call(self, frames, training=None):
+        if self.streaming:
+            return self.step(frames, self.init_state(frames.shape[0], *frames.shape[2:4]))
+        count = len(self.members)
+        if frames.shape[1] is not None and frames.shape[1] < count:
+            raise ValueError(
+                f"frames: expected at least {count}, one for each member, got {frames.shape[1]}."
+            )
+        logits = [
+            member(frames[:, i::count], training=training) for i, member in enumerate(self.members)
+        ]
+        return _mean(logits)
+
+    def __call__(self, frames, state=None, *args, **kwargs):
+        self.members[0].check_frames(frames)
+        if state is None:
+            return super().__call__(frames, *args, **kwargs)
+        return self.step(frames, state)
+
+    def compute_output_spec(self, frames, training=None):
+        outputs = _outputs(self.members[0])
+        return keras.KerasTensor((frames.shape[0], outputs.shape[-1]), outputs.dtype)
+
+    def init_state(self, batch_size=1, height=None, width=None):
+        """The state before the first frame; arguments as of `VideoClassifier.init_state`."""
+        states = tuple(m.init_state(batch_size, height, width) for m in self.members)
+        return EnsembleState(0, states, (None,) * len(self.members))
+
+    def step(self, frames, state):
+        """Continues a stream by a chunk of frames; returns `(logits, new_state)`."""
+        count = len(self.members)
+        frames = ops.convert_to_tensor(frames)
+        states, logits = list(state.states), list(state.logits)
+        for i, member in enumerate(self.members):
+            chunk = frames[:, (i - state.frames) % count :: count]
+            if chunk.shape[1]:
+                logits[i], states[i] = member(chunk, states[i])
+        seen = EnsembleState(state.frames + frames.shape[1], tuple(states), tuple(logits))
+        return _mean([values for values in logits if values is not None]), seen
+
+    def get_config(self):
+        members = [keras.saving.serialize_keras_object(member) for member in self.members]
+        return {"members": members, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        members = [
+            keras.saving.deserialize_keras_object(member, custom_objects)
+            for member in config["members"]
+        ]
+        return cls(members, name=config["name"])
+
+
+class EnsembleStream:
+    """Runs a streaming `TemporalEnsemble` on live video, every member compiled as a `Stream`.
+
+    Args:
+        ensemble: `TemporalEnsemble` of streaming members.
+        batch_size: int, number of videos side by side.
+
+    Attributes:
+        frames_seen: int, frames of each video since construction or the last reset.
+    """
+
+    def __init__(self, ensemble, batch_size=1):
+        from keras_video.models.stream import Stream
+
+        if not getattr(ensemble, "streaming", False):
+            raise ValueError("ensemble: expected members built with streaming=True.")
+        self.streams = [Stream(member, batch_size) for member in ensemble.members]
+        self.reset()
+
+    def step(self, frames):
+        """Takes the next chunk `(batch_size, frames, height, width, 3)`, returns the logits."""
+        count = len(self.streams)
+        for i, stream in enumerate(self.streams):
+            chunk = frames[:, (i - self.frames_seen) % count :: count]
+            if chunk.shape[1]:
+                self._logits[i] = stream.step(chunk)
+        self.frames_seen += frames.shape[1]
+        return _mean([values for values in self._logits if values is not None])
+
+    def reset(self):
+        """Forgets the past of all videos; which member is next depends on it."""
+        for stream in self.streams:
+            stream.reset()
+        self._logits = [None] * len(self.streams)
+        self.frames_seen = 0
+
+    @property
+    def state_bytes(self):
+        return sum(stream.state_bytes for stream in self.streams)
+
+
+def _outputs(member):
+    return tree.flatten(member.outputs)[0]
+
+
+def _mean(logits):
+    return sum(logits) / len(logits)

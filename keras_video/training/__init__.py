@@ -1,0 +1,18 @@
+"""Training: fine-tuning, clip-recurrent training of streams, evaluation."""
+
+from keras_video.training.backup import resumable_fit
+from keras_video.training.finetune import finetune
+from keras_video.training.losses import SmoothedCrossentropy
+from keras_video.training.recipes import RECIPES, TrainingRecipe, WarmupCosine, regularize
+from keras_video.training.recurrent import ClipRecurrent
+
+__all__ = [
+    "RECIPES",
+    "ClipRecurrent",
+    "SmoothedCrossentropy",
+    "TrainingRecipe",
+    "WarmupCosine",
+    "finetune",
+    "regularize",
+    "resumable_fit",
+]

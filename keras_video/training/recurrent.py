@@ -1,0 +1,234 @@
+"""`ClipRecurrent`: trains a streaming network on videos of any length in the memory of one clip."""
+
+import keras
+from keras import ops, tree
+
+from keras_video.models import VideoClassifier
+from keras_video.training.subclips import count_subclips, over_subclips
+
+REDUCTIONS = ("sum", "mean")
+
+
+@keras.saving.register_keras_serializable("keras_video")
+class ClipRecurrent(keras.Model):
+    """Trains a streaming network clip by clip (Kondratyuk et al. 2021, section 3.2.2).
+
+    A batch of videos is split into subclips. Each one is a forward and backward pass of its own,
+    with the loss of what the network says after its last frame; the state goes on to the next one,
+    gradients do not go back. They are added up, and the optimizer makes one step per batch. So the
+    memory depends on `clip_frames`, not on the length of the videos, and still the network learns
+    to use what it saw long ago. On a single subclip this is ordinary training.
+
+    The weights are those of `network`; save that one, or `keras_video.models.copy_weights` them
+    into a clip network. Evaluation and prediction go clip by clip too.
+
+    Args:
+        network: `VideoClassifier` built with `streaming=True`.
+        clip_frames: int, at least 1, frames of a subclip. The last one may be shorter. Batch norm
+            sees one subclip at a time, too.
+        reduction: `"sum"` or `"mean"` of the losses of the subclips, and so of their gradients.
+            Regularisation counts once per batch in both.
+        name: string.
+
+    Call arguments:
+        frames: tensor `(batch, frames, height, width, 3)`; the number of frames may change from
+            batch to batch (a new number is a new compilation), the pixels may not.
+        training: bool.
+
+    Returns:
+        Predictions `(batch, classes)` after the last frame.
+
+    Raises:
+        ValueError: if `network` does not stream, or an argument is out of its range.
+
+    Example:
+    >>> network = keras_video.applications.MoViNetA0(streaming=True, classes=10)
+    >>> trainer = keras_video.training.ClipRecurrent(network, clip_frames=8)
+    >>> trainer.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    >>> trainer.fit(videos, labels)  # doctest: +SKIP
+    """
+
+    def __init__(self, network, clip_frames=8, reduction="sum", name=None, **kwargs):
+        if not getattr(network, "streaming", False):
+            raise ValueError(
+                f"network: expected a network built with streaming=True, "
+                f"got {getattr(network, 'name', network)!r}."
+            )
+        if isinstance(clip_frames, bool) or not isinstance(clip_frames, int) or clip_frames < 1:
+            raise ValueError(f"clip_frames: expected an int of at least 1, got {clip_frames!r}.")
+        if reduction not in REDUCTIONS:
+            raise ValueError(f"reduction: expected one of {REDUCTIONS}, got {reduction!r}.")
+        super().__init__(name=name or f"{network.name}_trainer", **kwargs)
+        self.network = network
+        self.clip_frames = clip_frames
+        self.reduction = reduction
+        self.built = True
+
+    def call(self, frames, training=None):
+        if training:
+            return self.network(frames, self._first_state(frames), training=True)[0]
+
+        def step(subclip, carry):
+            predictions, state = self.network(subclip, carry[0], training=False)
+            return state, predictions
+
+        carry = (self._first_state(frames), self._no_predictions(frames))
+        return over_subclips(frames, self.clip_frames, step, carry)[1]
+
+    def __call__(self, frames, *args, **kwargs):
+        self.network.check_frames(frames)
+        return super().__call__(frames, *args, **kwargs)
+
+    def compute_output_spec(self, frames, training=None):
+        outputs = self.network.outputs[0]
+        return keras.KerasTensor((frames.shape[0], *outputs.shape[1:]), outputs.dtype)
+
+    def train_step(self, *args):
+        """One step of `fit`, in the form that the backend's trainer asks for."""
+        steps = {"tensorflow": _tensorflow_step, "jax": _jax_step, "torch": _torch_step}
+        return steps[keras.backend.backend()](self, *args)
+
+    def subclip_loss(self, subclip, state, y, sample_weight, count):
+        """The share of one subclip in the loss of a batch of `count` subclips.
+
+        Returns:
+            `(loss, predictions, new_state)`.
+        """
+        predictions, state = self.network(subclip, state, training=True)
+        loss = self.compute_loss(subclip, y, predictions, sample_weight, training=True)
+        share = 1 if self.reduction == "sum" else 1 / ops.cast(count, loss.dtype)
+        if self.losses:
+            penalty = sum(ops.cast(extra, loss.dtype) for extra in self.losses)
+            return (loss - penalty) * share + penalty / ops.cast(count, loss.dtype), *(
+                predictions,
+                state,
+            )
+        return loss * share, predictions, state
+
+    def update_metrics(self, x, y, predictions, sample_weight, loss):
+        """Metrics are those of the predictions after the last frame."""
+        for metric in self.metrics:
+            if metric.name == "loss":
+                metric.update_state(loss, sample_weight=ops.shape(x)[0])
+        return self.compute_metrics(x, y, predictions, sample_weight)
+
+    def _first_state(self, frames):
+        batch_size, _, height, width, _ = frames.shape
+        spec = self.network.state_spec(batch_size, height, width)
+        batch_size = ops.shape(frames)[0]
+        return tree.map_structure(lambda s: ops.zeros((batch_size, *s.shape[1:]), s.dtype), spec)
+
+    def _no_predictions(self, frames):
+        outputs = self.network.outputs[0]
+        return ops.zeros((ops.shape(frames)[0], *outputs.shape[1:]), outputs.dtype)
+
+    def get_config(self):
+        return {
+            "network": keras.saving.serialize_keras_object(self.network),
+            "clip_frames": self.clip_frames,
+            "reduction": self.reduction,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        network = keras.saving.deserialize_keras_object(
+            config["network"], custom_objects={"VideoClassifier": VideoClassifier}
+        )
+        return cls(**{**config, "network": network})
+
+
+def _tensorflow_step(trainer, data):
+    import tensorflow as tf
+
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    weights = trainer.trainable_weights
+    count = count_subclips(x, trainer.clip_frames)
+
+    def step(subclip, carry):
+        state, gradients, total, _ = carry
+        with tf.GradientTape() as tape:
+            loss, predictions, state = trainer.subclip_loss(subclip, state, y, sample_weight, count)
+            objective = trainer.optimizer.scale_loss(loss)
+        new = tape.gradient(objective, weights, unconnected_gradients="zero")
+        gradients = [a + b for a, b in zip(gradients, new, strict=True)]
+        return state, gradients, total + tf.cast(loss, "float32"), predictions
+
+    carry = (
+        trainer._first_state(x),
+        [tf.zeros_like(w.value) for w in weights],
+        tf.constant(0.0),
+        trainer._no_predictions(x),
+    )
+    _, gradients, loss, predictions = over_subclips(x, trainer.clip_frames, step, carry)
+    trainer.optimizer.apply_gradients(zip(gradients, weights, strict=True))
+    return trainer.update_metrics(x, y, predictions, sample_weight, loss)
+
+
+def _torch_step(trainer, data):
+    import torch
+
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    count = count_subclips(x, trainer.clip_frames)
+    trainer.zero_grad()
+
+    def step(subclip, carry):
+        state, total, _ = carry
+        loss, predictions, state = trainer.subclip_loss(subclip, state, y, sample_weight, count)
+        trainer.optimizer.scale_loss(loss).backward()  # adds to the gradients that are there
+        state = tree.map_structure(lambda t: t.detach(), state)
+        return state, total + float(loss), predictions.detach()
+
+    carry = (trainer._first_state(x), 0.0, None)
+    _, loss, predictions = over_subclips(x, trainer.clip_frames, step, carry)
+    weights = trainer.trainable_weights
+    with torch.no_grad():
+        trainer.optimizer.apply([w.value.grad for w in weights], weights)
+    return trainer.update_metrics(x, y, predictions, sample_weight, loss)
+
+
+def _jax_step(trainer, variables, data):
+    import jax
+    from jax import numpy as jnp
+
+    trainable, rest, optimizer_variables, metrics_variables = variables
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    count = count_subclips(x, trainer.clip_frames)
+    optimizer = [*zip(trainer.optimizer.variables, optimizer_variables, strict=True)]
+
+    def forward(trainable, rest, subclip, state):
+        mapping = [
+            *zip(trainer.trainable_variables, trainable, strict=True),
+            *zip(trainer.non_trainable_variables, rest, strict=True),
+            *optimizer,
+        ]
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            loss, predictions, state = trainer.subclip_loss(subclip, state, y, sample_weight, count)
+            objective = trainer.optimizer.scale_loss(loss)
+        rest = [scope.get_current_value(v) for v in trainer.non_trainable_variables]
+        return objective, (loss, predictions, state, rest)
+
+    differentiate = jax.grad(forward, has_aux=True)
+
+    def step(subclip, carry):
+        state, gradients, total, _, rest = carry
+        new, (loss, predictions, state, rest) = differentiate(trainable, rest, subclip, state)
+        gradients = [a + b for a, b in zip(gradients, new, strict=True)]
+        return state, gradients, total + loss.astype("float32"), predictions, rest
+
+    carry = (
+        trainer._first_state(x),
+        [jnp.zeros_like(w) for w in trainable],
+        jnp.zeros(()),
+        trainer._no_predictions(x),
+        rest,
+    )
+    _, gradients, loss, predictions, rest = over_subclips(x, trainer.clip_frames, step, carry)
+    trainable, optimizer_variables = trainer.optimizer.stateless_apply(
+        optimizer_variables, gradients, trainable
+    )
+    mapping = [*zip(trainer.metrics_variables, metrics_variables, strict=True)]
+    with keras.StatelessScope(state_mapping=mapping) as scope:
+        logs = trainer.update_metrics(x, y, predictions, sample_weight, loss)
+    metrics_variables = [scope.get_current_value(v) for v in trainer.metrics_variables]
+    return logs, (trainable, rest, optimizer_variables, metrics_variables)

@@ -1,0 +1,141 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_video.training import SmoothedCrossentropy, finetune
+from keras_video.training.losses import check_labels, choose_loss
+from tests.helpers import STREAM, random_video, tiny_model, to_numpy
+
+VIDEOS = random_video((10, 4, 40, 32, 3), seed=5)
+LABELS = (np.arange(10) % 5).astype("int32")
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of five, and how often each was asked for."""
+
+    def __init__(self, videos=VIDEOS, labels=LABELS):
+        super().__init__()
+        self.videos, self.labels = videos, labels
+
+    def __len__(self):
+        return len(self.videos) // 5
+
+    def __getitem__(self, index):
+        chosen = slice(5 * index, 5 * index + 5)
+        return self.videos[chosen], self.labels[chosen]
+
+
+def test_it_learns():
+    history = finetune(
+        tiny_model(), Batches(), Batches(), epochs=15, learning_rate=0.01, verbose=0
+    ).history
+    assert history["loss"][-1] < 0.5 * history["loss"][0]
+    assert history["accuracy"][-1] > 0.7
+    assert len(history["val_accuracy"]) == 15
+
+
+def test_frozen_layers_stay():
+    model = tiny_model(**STREAM)
+    before = {w.path: to_numpy(w.value) for w in model.weights}
+    finetune(model, Batches(), epochs=1, freeze="block1", verbose=0)
+    moved = {
+        w.path.split("/")[0]
+        for w in model.weights
+        if np.abs(to_numpy(w.value) - before[w.path]).max() > 0
+    }
+    assert not any(name.startswith(("stem", "block0")) for name in moved), moved
+    assert {"head", "classifier"} <= moved
+    assert any(name.startswith("block1") for name in moved)
+
+
+def test_freeze_counts_and_thaws():
+    model = tiny_model()
+    everything = sum(int(np.prod(w.shape)) for w in model.trainable_weights)
+    assert 0 < model.freeze(until="head") < everything
+    left = {w.path.split("/")[0] for w in model.trainable_weights}
+    assert left == {"head", "classifier_hidden", "classifier"}
+    model.freeze(until="classifier")
+    left = {w.path.split("/")[0] for w in model.trainable_weights}
+    assert left == {"classifier_hidden", "classifier"}
+    assert model.freeze() == everything
+    without = model.freeze(batch_norm=True)
+    assert without < everything
+    assert not any("norm" in w.path for w in model.trainable_weights)
+    with pytest.raises(ValueError, match="until: .*'stem', 'block0'.*got 'stage9'"):
+        model.freeze("stage9")
+
+
+def test_frozen_batch_norm_keeps_its_statistics():
+    model = tiny_model()
+    model.freeze(batch_norm=True)
+    before = {w.path: to_numpy(w.value) for w in model.weights if "norm" in w.path}
+    finetune(model, Batches(), epochs=1, verbose=0)
+    assert before
+    for weight in model.weights:
+        if weight.path in before:
+            np.testing.assert_array_equal(to_numpy(weight.value), before[weight.path])
+
+
+def test_own_compile_is_kept():
+    model = tiny_model()
+    model.compile(keras.optimizers.SGD(0.0), keras.losses.SparseCategoricalCrossentropy())
+    weights = [to_numpy(w.value) for w in model.trainable_weights]
+    finetune(model, Batches(), epochs=1, compile=False, verbose=0)
+    for weight, before in zip(model.trainable_weights, weights, strict=True):
+        np.testing.assert_array_equal(to_numpy(weight.value), before)
+
+
+def test_backup_and_schedule(tmp_path):
+    model = tiny_model()
+    finetune(model, Batches(), epochs=2, backup=tmp_path / "backup", verbose=0)
+    assert int(model.optimizer.iterations) == 4
+    assert float(model.optimizer.learning_rate) < 1e-9  # the cosine has come to its end
+    assert not (tmp_path / "backup").exists()
+
+
+@pytest.mark.parametrize(
+    ("labels", "loss", "metric"),
+    [
+        (LABELS, keras.losses.SparseCategoricalCrossentropy, "accuracy"),
+        (np.eye(5)[LABELS], keras.losses.CategoricalCrossentropy, "accuracy"),
+        (np.ones((4, 5)), keras.losses.BinaryCrossentropy, "pr_auc"),
+    ],
+)
+def test_loss_suits_the_labels(labels, loss, metric):
+    chosen, metrics = choose_loss(labels)
+    assert type(chosen) is loss
+    assert [m.name for m in metrics] == [metric]
+
+
+def test_smoothed_crossentropy():
+    logits = np.random.default_rng(0).standard_normal((5, 4)).astype("float32")
+    labels = np.array([0, 1, 2, 3, 1])
+    log = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    target = 0.9 * np.eye(4)[labels] + 0.1 / 4
+    expected = -(target * log).sum(-1).mean()
+    assert float(SmoothedCrossentropy(0.1)(labels, logits)) == pytest.approx(expected, rel=1e-5)
+    copy = SmoothedCrossentropy.from_config(SmoothedCrossentropy(0.2).get_config())
+    assert copy.label_smoothing == 0.2
+
+
+def test_wrong_arguments():
+    model = tiny_model()
+    cases = [
+        ({"epochs": 0}, "epochs: expected an int of at least 1"),
+        ({"learning_rate": 0}, "learning_rate: expected a positive"),
+        ({"warmup": 1.0}, r"warmup: expected a number in \[0, 1\)"),
+        ({"label_smoothing": -0.1}, "label_smoothing"),
+        ({"freeze": "nowhere"}, "until: expected"),
+        ({"compile": False}, "compile: expected a compiled model"),
+    ]
+    for options, message in cases:
+        with pytest.raises(ValueError, match=message):
+            finetune(model, Batches(), **options)
+    with pytest.raises(ValueError, match="train: expected a keras.utils.PyDataset"):
+        finetune(model, VIDEOS)
+    with pytest.raises(ValueError, match="train: expected at least one batch"):
+        finetune(model, Batches(VIDEOS[:0]))
+    with pytest.raises(ValueError, match="labels: expected ints from 0 to 4 .*got 1 to 5"):
+        finetune(model, Batches(labels=LABELS + 1))
+    with pytest.raises(ValueError, match="labels: expected 5 columns.*got 3"):
+        check_labels(np.zeros((2, 3)), (None, 5))

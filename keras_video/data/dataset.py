@@ -3,17 +3,15 @@
 import concurrent.futures
 import warnings
 
-import keras
-
 from keras_video.data import dataset_options
 from keras_video.data.container import VideoError
 from keras_video.data.dataset_clips import ClipSource
-from keras_video.data.dataset_workers import Prefetcher
+from keras_video.data.dataset_epochs import EpochDataset
 
 LISTED = 20  # broken files that a warning names; `skipped` has them all
 
 
-class VideoDataset(keras.utils.PyDataset):
+class VideoDataset(EpochDataset):
     """Batches of clips from video files.
 
     A clip depends on `seed`, `epoch` and the number of its video, the order of the videos on
@@ -128,76 +126,29 @@ class VideoDataset(keras.utils.PyDataset):
         max_queue_size=None,
     ):
         options = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
-        # Keras' own queue stays out of it, see `Prefetcher`.
-        super().__init__(workers=0, use_multiprocessing=False)
+        source = ClipSource(**dataset_options.check(options))
+        super().__init__(source, workers, use_multiprocessing, max_queue_size)
         self._options = options
-        source = self._source = ClipSource(**dataset_options.check(options))
         self.files, self.labels = source.files, source.labels
         self.class_names = None if class_names is None else list(class_names)
         self.num_classes = dataset_options.count_classes(self.labels, class_names, num_classes)
         self.batch_size, self.num_frames = source.batch_size, source.num_frames
         self.image_size, self.seed = source.image_size, source.seed
         self.num_views = source.clips * source.crops
-        self.epoch = 0
         self._skipped, self._skipped_now = {}, {}
-        self._places = None  # in an epoch of Keras: its batch numbers and ours
-        self._reads_ahead = False
-        self._prefetcher = None
-        if workers:
-            self._prefetcher = Prefetcher(source, workers, use_multiprocessing, max_queue_size)
 
     @property
     def skipped(self):
         """List of `(path, reason)` of all files that were broken so far."""
         return list(self._skipped.items())
 
-    def __len__(self):
-        return self._source.num_batches
-
-    def __getitem__(self, index):
-        if not 0 <= index < len(self):
-            raise IndexError(f"batch {index} of {len(self)}")
-        if self._places is not None:
-            # `fit` shuffles batch numbers with Python's global generator, unless told not to. That
-            # would undo reading ahead, and with it no run could be resumed: the n-th number that
-            # is new gets the n-th batch.
-            index = self._places.setdefault(index, len(self._places))
-        return self._get(self.epoch, index)
-
-    def __iter__(self):
-        """Iterates over the batches of the current epoch, with the workers reading ahead."""
-        return self._iterate(self.epoch)
-
-    def _iterate(self, epoch):
-        self._reads_ahead = self._prefetcher is not None
-        try:
-            for index in range(len(self)):
-                yield self._get(epoch, index)
-        finally:
-            self._end_reading(epoch)
-
-    def _get(self, epoch, index):
-        makes = self._prefetcher.get if self._reads_ahead else self._source.batch
-        batch = makes(epoch, index)
+    def _unpack(self, batch):
         self._skipped_now.update(batch.broken)
         self._skipped.update(batch.broken)
         return batch.clips if batch.labels is None else (batch.clips, batch.labels)
 
-    def on_epoch_begin(self):
-        """Lets the workers read ahead; Keras calls it."""
-        self._reads_ahead = self._prefetcher is not None
-        self._places = {}
-
-    def on_epoch_end(self):
-        """Reports what was skipped and moves on to the next epoch; Keras calls it."""
-        self._end_reading(self.epoch)
-        self._places = None
-        self.epoch += 1
-
-    def _end_reading(self, epoch):
-        self._reads_ahead = False
-        if self._prefetcher is not None:
-            self._prefetcher.pause()
+    def _stop_reading(self, epoch):
+        super()._stop_reading(epoch)
         skipped, self._skipped_now = self._skipped_now, {}
         if skipped:
             warn(
@@ -245,34 +196,6 @@ class VideoDataset(keras.utils.PyDataset):
         if broken:
             warn(f"{len(broken)} of {len(self.files)} videos cannot be read:", broken)
         return other
-
-    def as_tf_dataset(self):
-        """The batches as a `tf.data.Dataset`, for `fit` on the TensorFlow backend and others.
-
-        Each iteration is an epoch: the first is the current one, and each moves `epoch` on as it
-        begins, so that `dataset.as_tf_dataset().repeat(3)` has three different epochs. (`fit` of a
-        model that is not built begins an iteration more on JAX and torch.)
-
-        Returns:
-            A `tf.data.Dataset` of known length, its shapes static except for the batch.
-
-        Raises:
-            ImportError: if TensorFlow is missing.
-        """
-        import tensorflow as tf
-
-        def epoch():
-            self.epoch += 1
-            yield from self._iterate(self.epoch - 1)
-
-        def spec(array):
-            return tf.TensorSpec((None, *array.shape[1:]), array.dtype)
-
-        dataset = tf.data.Dataset.from_generator(
-            epoch, output_signature=keras.tree.map_structure(spec, self[0])
-        )
-        dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(self)))
-        return dataset.prefetch(tf.data.AUTOTUNE)
 
 
 def warn(message, broken):

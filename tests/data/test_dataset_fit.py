@@ -87,6 +87,35 @@ def test_fit_sees_every_epoch_in_order(videos, options):
     assert np.abs(weights - stepped(batches)).max() > 1e-4
 
 
+class Rest(keras.utils.PyDataset):
+    """The end of an epoch, as a run needs it that is resumed in the middle."""
+
+    def __init__(self, dataset, offset):
+        super().__init__()
+        self.dataset, self.offset = dataset, offset
+
+    def __len__(self):
+        return len(self.dataset) - self.offset
+
+    def __getitem__(self, index):
+        return self.dataset[index + self.offset]
+
+    def on_epoch_begin(self):
+        self.dataset.on_epoch_begin()
+
+    def on_epoch_end(self):
+        self.dataset.on_epoch_end()
+
+
+def test_a_wrapped_dataset_keeps_its_batch_numbers(videos):
+    data = make(videos, workers=2)
+    keras.utils.set_random_seed(0)
+    model = small_model()
+    model.fit(Rest(data, 2), verbose=0, shuffle=False)
+    expected = stepped(epochs_of(make(videos), (1,))[2:])
+    np.testing.assert_allclose(weights_of(model), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_fit_with_validation_evaluate_and_predict(videos):
     train = make(videos)
     validation = make(videos, shuffle=False, batch_size=3)

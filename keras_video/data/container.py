@@ -4,15 +4,23 @@ import itertools
 import os
 import re
 
+from keras_video.data.seeking import Packet, PacketIndex
+
 
 class VideoError(ValueError):
     """A file that is not a video we can read; the message says why."""
 
 
 class OpenVideo:
-    """An open file; `decode` or `scan` walks through it, once."""
+    """An open file; `decode` or `scan` walks through it, once.
 
-    def __init__(self, path, complain):
+    Args:
+        path: path of the file.
+        complain: function that is told what is wrong with the video.
+        threads: int, threads of the decoder, 0 for as many as there are cores.
+    """
+
+    def __init__(self, path, complain, threads=0):
         self.path = path
         self.complain = complain
         self.container = open_container(path)
@@ -21,12 +29,16 @@ class OpenVideo:
         except VideoError:
             self.container.close()
             raise
+        self.stream.codec_context.thread_count = threads
         self.period = 1 / float(self.stream.average_rate or self.stream.guessed_rate or 25)
         self.tick = float(self.stream.time_base or self.period)
         # Containers round times to their ticks, so a frame may seem late by one of them.
         self.tolerance = min(self.tick, self.period / 4) + 1e-9
         self.end = 0.0
+        self._begin = None
+        self._count = 0
         self._broken = 0
+        self._ends_corrupt = False
 
     def __enter__(self):
         return self
@@ -38,32 +50,37 @@ class OpenVideo:
         """Yields `(time, frame)`; complains after the last frame if some are missing."""
         import av
 
-        start, count, shift, corrupt = None, 0, 0.0, False
-        for packet in self._packets():
+        shift = 0.0
+        for packet in self.packets():
             try:
                 frames = packet.decode()
             except av.FFmpegError:
-                self._broken += count > 0  # recordings of broadcasts begin in the middle
+                self._broken += self._count > 0  # recordings of broadcasts begin in the middle
                 continue
             for frame in frames:
                 time = self.end if frame.pts is None else frame.pts * self.tick + shift
-                if start is None:
-                    start = self.end = time
+                if self._begin is None:
+                    self._begin = self.end = time
                 if time < self.end - 1:  # the clock was set back: go on from here
                     time, shift = self.end, shift + self.end - time
-                count += 1
-                corrupt = frame.is_corrupt
+                self._count += 1
+                self._ends_corrupt = frame.is_corrupt
                 self.end = time + self._duration(frame)
                 yield time, frame
-        if count and (self._broken or corrupt or self._is_short(count)):
+        self.check_damage(is_over=True)
+
+    def check_damage(self, is_over=False):
+        """Complains if frames are missing among those decoded so far, or behind the last one."""
+        is_short = is_over and self._is_short(self._count)
+        if self._count and (self._broken or self._ends_corrupt or is_short):
             self.complain(
-                f"the video is damaged or cut short: {count} frames ({self.end - start:.1f} s) "
-                f"can be read{self._promise()}."
+                f"the video is damaged or cut short: {self._count} frames "
+                f"({self.end - self._begin:.1f} s) can be read{self._promise()}."
             )
 
     def decode_from(self, moment):
         """`decode`, beginning at the last key frame before the moment; `None` if that fails."""
-        self.container.seek(round(moment / self.tick), stream=self.stream)
+        self.seek(round(moment / self.tick))
         frames = self.decode()
         time, frame = next(frames, (float("inf"), None))
         if time > moment + self.tolerance or not frame.key_frame:
@@ -87,22 +104,38 @@ class OpenVideo:
             moment = next(moments, None)
 
     def scan(self):
-        """The times of all frames and the end of the last, or `None` if packets cannot tell."""
-        if self.stream.codec_context.name == "vp8":  # has packets that are never shown
+        """The `PacketIndex` of the video, or `None` if the packets cannot be trusted."""
+        codec = self.stream.codec_context.codec.canonical_name
+        if codec == "vp8":  # has packets that are never shown
             return None
-        times, clock = [], float("-inf")
-        for packet in self._packets():
-            if not packet.size or packet.is_discard:
+        packets, clock, begin = [], float("-inf"), None
+        for packet in self.packets():
+            if not packet.size:
                 continue
             if packet.pts is None or packet.dts is None or packet.dts < clock or packet.is_corrupt:
                 return None
+            begin = packet.pts if begin is None else begin
+            if packet.pts < begin or not (packets or packet.is_keyframe):  # begins in the middle
+                return None
             clock = packet.dts
-            times.append((packet.pts * self.tick, self._duration(packet)))
-        times.sort()
-        self.end = sum(times[-1]) if times else 0.0
-        if not times or self._broken or self._is_short(len(times)):
+            packets.append(
+                Packet(
+                    packet.pts,
+                    packet.dts,
+                    self._duration(packet),
+                    packet.is_keyframe,
+                    not packet.is_discard,
+                )
+            )
+        index = PacketIndex(packets, self.tick, codec)
+        self.end = index.end
+        if not len(index) or self._broken or self._is_short(len(index)):
             return None
-        return [time for time, _ in times], self.end
+        return index
+
+    def seek(self, ticks):
+        """Goes to the last key frame before the time, or near it."""
+        self.container.seek(ticks, stream=self.stream)
 
     def check_index(self):
         """Complains at once if the index of an MP4 points beyond the end of the file."""
@@ -117,7 +150,8 @@ class OpenVideo:
                 f"the file contains {inside} of them."
             )
 
-    def _packets(self):
+    def packets(self):
+        """Yields the packets from here on; those that cannot be read are counted as broken."""
         import av
 
         try:
@@ -153,14 +187,19 @@ class OpenVideo:
         return None
 
 
-def open_container(path):
-    """Opens a file with PyAV, or says what is wrong with it."""
+def check_file(path):
+    """Raises unless there is a file with something in it."""
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path}: no such video file.")
     if not os.path.isfile(path):
         raise VideoError(f"{path}: expected a video file, found something that is not a file.")
     if not os.path.getsize(path):
         raise VideoError(f"{path}: the file is empty (0 bytes).")
+
+
+def open_container(path):
+    """Opens a file with PyAV, or says what is wrong with it."""
+    check_file(path)
     av = import_av()
     try:
         return av.open(path, metadata_errors="replace")

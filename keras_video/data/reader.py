@@ -1,7 +1,7 @@
 """Reads video files with PyAV: the wanted frames, at the wanted rate and size.
 
-Every frame of a compressed video has to be decoded, but only the chosen ones are
-resized and turned into RGB.
+Frames of a compressed video build on one another and on the last key frame. What has to be
+decoded on the way is decoded, but only the chosen frames are resized and turned into RGB.
 """
 
 import functools
@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_video.data.container import OpenVideo, VideoError
 from keras_video.data.convert import FrameConverter, check_rate, upright_size
+from keras_video.data.seeking import check_indices, check_range, decode_runs
 
 SEEK_AFTER = 10.0  # seconds; what begins earlier is reached by plain decoding
 
@@ -21,12 +22,14 @@ SEEK_AFTER = 10.0  # seconds; what begins earlier is reached by plain decoding
 class VideoReader:
     """Reads a video file of any container and codec that FFmpeg knows, GIF included.
 
-    Opening looks at the first frame only; every call of `frames` or `clip` reads
-    the file afresh, so that a reader can be used any number of times. A rotation
-    noted in the file (phones do) is applied; mirroring is not.
+    Opening looks at the first frame only; every call of `get`, `frames` or `clip`
+    reads the file afresh, so that a reader can be used any number of times, by
+    several threads at once, and can be pickled. A rotation noted in the file
+    (phones do) is applied; mirroring is not.
 
-    `len(reader)` is the number of frames. It decodes the video once to count
-    them, because containers need not tell the truth.
+    `len(reader)` is the number of frames. The packets of the file are counted,
+    not the promises of its header; where packets may not be frames (VP8, damaged
+    files, recordings that begin in the middle), the video is decoded once.
 
     Args:
         path: path of the file.
@@ -38,9 +41,12 @@ class VideoReader:
         size: `(height, width)` of the upright frames.
         duration: seconds from the first frame to the end of the last.
         fps: average number of frames per second.
+        decoded: number of frames that came out of the decoder in the last `get`.
 
     Example:
     >>> video = keras_video.data.VideoReader("skating.mp4")
+    >>> video.get([0, 40, 80], size=(172, 172)).shape
+    (3, 172, 172, 3)
     >>> video.clip(50, frame_rate=5, size=(172, 172), resize_side=192).shape
     (50, 172, 172, 3)
     """
@@ -48,9 +54,9 @@ class VideoReader:
     def __init__(self, path, partial=False):
         self.path = os.fspath(path)
         self.partial = partial
+        self.decoded = 0
         self._warned = False
-        self._is_steady = False
-        with self._open() as video:
+        with self._open(threads=1) as video:
             video.check_index()
             frame = next((frame for _, frame in video.decode()), None)
             if frame is None:
@@ -72,8 +78,92 @@ class VideoReader:
 
     @functools.cached_property
     def _count(self):
+        if self._index is not None:
+            return len(self._index)
         with self._open() as video:
             return sum(1 for _ in video.decode())
+
+    def get(self, indices, size=None, crop=True, resize_side=None):
+        """Reads the frames with the given numbers.
+
+        Frame `k` is the `k`-th on the screen, as decoding the whole video gives
+        it, however it is asked for. Where the packets tell where the frames are,
+        each is decoded from the key frame before it and the rest of the video is
+        left out; else the video is decoded up to the last frame that is asked for.
+
+        Args:
+            indices: sequence of ints in `[0, len(reader))`, in any order; a frame
+                may be asked for repeatedly.
+            size: `(height, width)` of the result, an int for a square, `None`
+                for the size of what is not cut off.
+            crop: `True` or `"centre"` keeps the aspect ratio and cuts `size` out
+                of the centre; `"left"` and `"right"` (or `"top"` and `"bottom"`)
+                cut it out at the two ends of the longer side, whichever that is.
+                `False` squeezes the picture into `size`. A box `(top, left,
+                height, width)` in pixels of the upright video is cut out and
+                squeezed into `size`.
+            resize_side: int, length to which the smaller side is resized before
+                `size` is cut out (as in the evaluation of published models).
+                `None` resizes no further than `size` needs.
+
+        Returns:
+            uint8 RGB array of shape `(len(indices), height, width, 3)`.
+
+        Raises:
+            ValueError: there is no frame with such a number.
+            VideoError: the video is damaged, cut short or not a video at all.
+        """
+        numbers = check_indices(indices)
+        convert = FrameConverter(self.size, size, crop, resize_side)
+        clip = np.empty((len(numbers), *convert.size, 3), "uint8")
+        rows = {}
+        for row, number in enumerate(numbers):
+            rows.setdefault(number, []).append(row)
+
+        def fill(number, frame):
+            first, *others = rows[number]
+            convert.into(frame, clip[first])
+            clip[others] = clip[first]
+
+        if self._index is not None:
+            check_range(rows, len(self), self.path)
+            if self._index.seekable:
+                if self._get_runs(rows, fill):
+                    return clip
+                self._index = None  # the packets promised too much: never ask them again
+                vars(self).pop("_count", None)
+                vars(self).pop("_moments", None)
+        self._get_in_order(rows, fill)
+        return clip
+
+    def _get_runs(self, wanted, fill):
+        """Decodes what the packets say must be decoded; tells whether that gave all frames."""
+        decoded, missing = 0, set(wanted)
+        with self._open(threads=1) as video:
+            for number, frame in decode_runs(video, self._index.runs(sorted(wanted))):
+                decoded += 1
+                if number in missing and not frame.is_corrupt:
+                    missing.discard(number)
+                    fill(number, frame)
+        self.decoded = decoded
+        return not missing
+
+    def _get_in_order(self, wanted, fill):
+        """Decodes from the start: to the last frame wanted, or to the end to count the frames."""
+        last = max(wanted, default=-1)
+        decoded = 0
+        with self._open(threads=1) as video:
+            for number, (_, frame) in enumerate(video.decode()):
+                decoded += 1
+                if number in wanted:
+                    fill(number, frame)
+                if number >= last and "_count" in vars(self):
+                    video.check_damage()
+                    break
+            else:
+                self._count = decoded
+        self.decoded = decoded
+        check_range(wanted, self._count, self.path)
 
     def frames(self, frame_rate=None, size=None, crop=True, resize_side=None):
         """Iterates over the whole video.
@@ -83,13 +173,7 @@ class VideoReader:
                 Frame `k` is the one on the screen `k / frame_rate` seconds after
                 the first frame appeared. So it is for variable frame rates, and
                 frames of a slower video are repeated.
-            size: `(height, width)` of the result, an int for a square, `None`
-                for the size of the video.
-            crop: bool. `True` keeps the aspect ratio and cuts `size` out of the
-                centre; `False` squeezes the picture into `size`.
-            resize_side: int, length to which the smaller side is resized before
-                `size` is cut out (as in the evaluation of published models).
-                `None` resizes no further than `size` needs.
+            size, crop, resize_side: as in `get`.
 
         Returns:
             An iterator over uint8 RGB arrays of shape `(height, width, 3)`.
@@ -137,7 +221,7 @@ class VideoReader:
 
     def _at(self, moments):
         """Yields the frames that are on the screen at the given moments."""
-        if self._is_steady and moments[0] - self._moments[0][0] > SEEK_AFTER:
+        if self._index is not None and moments[0] - self._moments[0][0] > SEEK_AFTER:
             with self._open() as video:
                 decoded = video.decode_from(moments[0])
                 if decoded is not None:
@@ -146,8 +230,8 @@ class VideoReader:
         with self._open() as video:
             yield from video.on_screen(video.decode(), moments)
 
-    def _open(self):
-        return OpenVideo(self.path, self._complain)
+    def _open(self, threads=0):
+        return OpenVideo(self.path, self._complain, threads)
 
     def _complain(self, message):
         if not self.partial:
@@ -157,17 +241,16 @@ class VideoReader:
             warnings.warn(f"{self.path}: {message}", stacklevel=2)
 
     @functools.cached_property
-    def _moments(self):
-        """When each frame appears and when the last one ends, in seconds.
-
-        The packets tell without being decoded; where they are in doubt, the
-        decoder does.
-        """
+    def _index(self):
+        """What the packets tell without being decoded; `None` if that is in doubt."""
         with self._open() as video:
-            found = video.scan()
-        self._is_steady = found is not None
-        if self._is_steady:
-            return found
+            return video.scan()
+
+    @functools.cached_property
+    def _moments(self):
+        """When each frame appears and when the last one ends, in seconds."""
+        if self._index is not None:
+            return self._index.times, self._index.end
         with self._open() as video:
             return [time for time, _ in video.decode()], video.end
 

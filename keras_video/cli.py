@@ -5,6 +5,8 @@ import os
 import sys
 import time
 
+from keras_video.cli_evaluate import EVALUATE
+from keras_video.cli_training import BENCH_DATA, TRAIN
 from keras_video.utils.command_line import Command, CommandLine, Option, working
 
 # The commands
@@ -240,6 +242,9 @@ examples:
             Option("plot", "", "leave a picture of the answers over time here (.png)"),
         ),
     ),
+    "train": TRAIN,
+    "evaluate": EVALUATE,
+    "bench-data": BENCH_DATA,
     "models": Command(
         models,
         "",
@@ -285,7 +290,8 @@ The backend is that of Keras: KERAS_BACKEND=tensorflow, jax or torch.
 first steps:
   keras-video demo                         see it work, offline, in a minute
   keras-video classify skating.mp4         what happens in a video
-  keras-video stream 0                     what happens before the camera""",
+  keras-video stream 0                     what happens before the camera
+  keras-video train videos                 a model for your own classes""",
     version=_version,
     debug="KERAS_VIDEO_DEBUG",
 )

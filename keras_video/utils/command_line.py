@@ -88,7 +88,7 @@ class CommandLine(NamedTuple):
             print(self._overview(), file=sys.stderr)
             return 2
         elif name not in self.commands:
-            close = difflib.get_close_matches(name, self.commands, 1)
+            close = difflib.get_close_matches(name, self.commands, 1, cutoff=0.7)
             hint = f"did you mean {close[0]!r}?" if close else f"see {self.name} --help."
             raise ValueError(f"there is no command {name!r}; {hint}")
         elif {"-h", "--help", "-help"} & set(words):
@@ -118,7 +118,7 @@ class CommandLine(NamedTuple):
 
     def _overview(self):
         lines = [self.intro, "", f"usage: {self.name} COMMAND [OPTIONS]", "", "commands:"]
-        lines += [f"  {name:10s}{command.summary}" for name, command in self.commands.items()]
+        lines += [f"  {name:12s}{command.summary}" for name, command in self.commands.items()]
         lines += ["", f"{self.name} COMMAND --help explains a command and its options."]
         lines += [f"{self.name} --version prints the version.", self.closing.rstrip()]
         return "\n".join(lines)

@@ -36,7 +36,7 @@ def plot_stream(
     Returns:
         The path.
     """
-    Figure = _import_figure()
+    Figure = import_figure()
     probabilities = np.asarray(probabilities, "float32")
     labels = [str(label) for label in labels]
     expected = (max(1, len(probabilities)), len(labels))
@@ -82,7 +82,7 @@ def plot_stream(
     plot.set_xlabel("seconds" if frame_rate else "frames")
     if title:
         figure.text(0.65 / WIDTH, 1 - 0.28 / height, title, fontsize=12, weight="bold")
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def _choose_colors(probabilities, truth):
@@ -111,7 +111,7 @@ def _draw_band(axes, edges, truth, labels, colors):
         axes.axvspan(start, stop, 0.1, 0.92, facecolor=color, edgecolor="white", linewidth=2)
         room = 130 * (stop - start) / edges[-1]  # characters that fit into the box
         axes.text(
-            (start + stop) / 2, 0.5, _shorten(labels[label], room),
+            (start + stop) / 2, 0.5, shorten(labels[label], room),
             ha="center", va="center", color="white", fontsize=8.5, weight="bold",
         )  # fmt: skip
 
@@ -127,7 +127,7 @@ def _draw_lines(axes, probabilities, scale, labels, colors):
         axes.fill_between(times, percent, color=color, alpha=0.12, linewidth=0, zorder=3)
         axes.plot(
             times, percent, color=color, linewidth=2.2, marker=marker, zorder=4,
-            label=_shorten(labels[label], 26), solid_capstyle="round",
+            label=shorten(labels[label], 26), solid_capstyle="round",
         )  # fmt: skip
     axes.set_ylim(0, 103)
     axes.set_yticks([0, 25, 50, 75, 100], ["0 %", "25 %", "50 %", "75 %", "100 %"])
@@ -141,12 +141,13 @@ def _draw_lines(axes, probabilities, scale, labels, colors):
     )
 
 
-def _shorten(name, room):
+def shorten(name, room):
+    """A class name for people, of at most `room` characters."""
     name = name.replace("_", " ")
     return name if len(name) <= room else name[: max(1, int(room) - 1)] + "…"
 
 
-def _save(figure, path):
+def save_figure(figure, path):
     """Writes beside the target first, so that no half picture is ever seen."""
     path = os.fspath(path)
     suffix = os.path.splitext(path)[1].lstrip(".").lower() or "png"
@@ -161,7 +162,7 @@ def _save(figure, path):
     return path
 
 
-def _import_figure():
+def import_figure():
     """`matplotlib.figure.Figure`, which needs neither a display nor pyplot's global state."""
     try:
         from matplotlib.figure import Figure

@@ -108,25 +108,23 @@ class OpenVideo:
         codec = self.stream.codec_context.codec.canonical_name
         if codec == "vp8":  # has packets that are never shown
             return None
-        packets, clock, begin = [], float("-inf"), None
+        packets, started = [], False
         for packet in self.packets():
             if not packet.size:
                 continue
-            if packet.pts is None or packet.dts is None or packet.dts < clock or packet.is_corrupt:
+            begin = packets[0].pts if packets else packet.pts
+            if packet.pts is None or packet.is_corrupt:
                 return None
-            begin = packet.pts if begin is None else begin
             if packet.pts < begin or not (packets or packet.is_keyframe):  # begins in the middle
                 return None
-            clock = packet.dts
-            packets.append(
-                Packet(
-                    packet.pts,
-                    packet.dts,
-                    self._duration(packet),
-                    packet.is_keyframe,
-                    not packet.is_discard,
-                )
-            )
+            # Matroska has no dts; FFmpeg works them out, but for the first few packets.
+            started = started or packet.dts is not None
+            dts = packet.dts if started else begin
+            if dts is None or (packets and dts < packets[-1].dts):  # the clock was set back
+                return None
+            shown = not packet.is_discard
+            duration = self._duration(packet)
+            packets.append(Packet(packet.pts, dts, duration, packet.is_keyframe, shown))
         index = PacketIndex(packets, self.tick, codec)
         self.end = index.end
         if not len(index) or self._broken or self._is_short(len(index)):

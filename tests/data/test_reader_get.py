@@ -42,6 +42,8 @@ MATRIX = {
     "h264_tiny_gops.mp4": {"g": "2", "bf": "1"},
     "h264_no_b.mp4": {"g": "12", "bf": "0"},
     "h264_open.mp4": {"x264-params": "open-gop=1:keyint=12:bframes=3:scenecut=0"},
+    "h264_pyramid.mkv": {"x264-params": "open-gop=1:keyint=10:bframes=8:ref=8:scenecut=0"},
+    "h264_interlaced.ts": {"x264-params": "interlaced=1:keyint=12:bframes=3"},
     "h264_refresh.mp4": {"x264-params": "intra-refresh=1:keyint=12"},
     "h264.mkv": {"g": "12", "bf": "3"},
     "h264.ts": {"g": "12", "bf": "3"},
@@ -49,6 +51,7 @@ MATRIX = {
     "h264_fragments.mp4": {"g": "12", "container": {"movflags": "frag_keyframe+empty_moov"}},
     "h264_10bit.mp4": {"g": "12", "pixels": "yuv420p10le"},
     "h264_odd.mp4": {"g": "12", **ODD},
+    "h264_rgb.mp4": {"codec": "libx264rgb", "pixels": "rgb24", "g": "12"},
     "h264_variable.mp4": {"g": "12", "times": VARIABLE},
     "h264_variable.mkv": {"g": "12", "times": VARIABLE},
     "h264_late.mp4": {"g": "12", "times": LATE},
@@ -219,6 +222,19 @@ def test_other_codecs_decode_from_the_last_key_frame(tmp_path):
         assert reader.decoded == decoded
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["h264.ts", "h264_pyramid.mkv", "h264_late.mkv", "h265.mp4", "h265_10bit.mkv", "vp9.webm"],
+)
+def test_other_containers_do_too(tmp_path, name):
+    options = MATRIX[name]
+    if options.get("codec", "libx264") not in av.codecs_available:
+        pytest.skip(f"PyAV comes without {options['codec']}")
+    reader = VideoReader(write_video(tmp_path / name, scenes(FRAMES), **options))
+    reader.get([FRAMES - 1])
+    assert reader.decoded <= 12
+
+
 def test_what_cannot_be_sought_is_decoded_up_to_the_last_frame(tmp_path):
     path = write_video(tmp_path / "a.gif", scenes(30), codec="gif", pixels="rgb8")
     reader = VideoReader(path)
@@ -296,6 +312,31 @@ def test_a_box_is_cut_out_before_it_is_resized(tmp_path):
     path = write_video(tmp_path / "a.mp4", [picture] * 2, crf="1", pixels="yuv444p")
     small = VideoReader(path).get([0], size=(5, 10), crop=(20, 20, 20, 40))
     assert small.max() < 60
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["h264.mp4", "h264_10bit.mp4", "h264_odd.mp4", "h264_rgb.mp4", "mjpeg.avi", "vp9_odd.mp4"],
+)
+@pytest.mark.parametrize("size", [(24, 36), (33, 45), (96, 120), (97, 123)])
+def test_colours_survive_the_resize(tmp_path, name, size):
+    """Flat patches, so that nothing but the rounding of colours may differ."""
+    options = dict(MATRIX[name])
+    height, width = options.pop("size", (48, 60))
+    colours = [(0, 0, 0), (255, 255, 255), (230, 20, 30), (20, 200, 40), (30, 40, 220), (99,) * 3]
+    patches = np.array(colours, "uint8").reshape(2, 3, 3)
+    rows, columns = np.arange(height) * 2 // height, np.arange(width) * 3 // width
+    picture = patches[rows[:, None], columns]
+    path = write_video(tmp_path / name, [picture] * 2, **options)
+    small = VideoReader(path).get([1], size=size, crop=False)[0]
+    middles = [
+        frame[
+            [[y] for y in (len(frame) // 4, 3 * len(frame) // 4)],
+            [x * frame.shape[1] // 6 for x in (1, 3, 5)],
+        ]
+        for frame in (small, plain(path)[1])
+    ]
+    np.testing.assert_allclose(*(middle.astype(int) for middle in middles), atol=2)
 
 
 # Arguments and bad files

@@ -20,7 +20,7 @@ BESIDE = {
     "utils": {"specs"},
     "converters": {"specs", "applications"},
 }
-TOP = {"cli", "demo"}
+TOP = {"cli", "cli_evaluate", "cli_training", "demo"}
 HEAVY = {"keras", "tensorflow", "jax", "torch", "av", "matplotlib", "sklearn", "h5py", "cv2"}
 
 
@@ -105,6 +105,7 @@ def test_every_public_name_can_be_reached():
         "for name in kv.__all__: getattr(kv, name)\n"
         "for name in kv.applications.__all__: getattr(kv.applications, name)\n"
         "for name in kv.applications.movinet.__all__: getattr(kv.applications.movinet, name)\n"
+        "for name in kv.data.__all__: getattr(kv.data, name)\n"
         "print('all there')"
     )
     assert result.stdout.strip().endswith("all there"), result.stderr

@@ -1,10 +1,37 @@
-"""Reading video: files and cameras in, uint8 frames `(height, width, 3)` out."""
+"""Video in, arrays out: readers of files and cameras, and data sets of clips for training."""
+
+import importlib
 
 from keras_video.data.camera import Camera
 from keras_video.data.container import VideoError
 from keras_video.data.reader import VideoReader
 
-__all__ = ["Camera", "VideoError", "VideoReader", "open_video"]
+# What needs Keras, or another package that not everybody has, is imported when it is used.
+_LAZY = {
+    "OpenCVReader": "opencv_reader",
+    "VideoDataset": "dataset",
+    "augmentation": None,
+    "measure": "bench",
+    "read_shards": "shards",
+    "sampling": None,
+    "video_dataset_from_directory": "dataset_factories",
+    "video_dataset_from_file_list": "dataset_factories",
+    "write_shards": "shards",
+}
+
+__all__ = sorted([*_LAZY, "Camera", "VideoError", "VideoReader", "open_video"])
+
+
+def __getattr__(name):
+    if name not in _LAZY:
+        raise AttributeError(f"module 'keras_video.data' has no attribute {name!r}")
+    if _LAZY[name] is None:
+        return importlib.import_module(f"keras_video.data.{name}")
+    return getattr(importlib.import_module(f"keras_video.data.{_LAZY[name]}"), name)
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])
 
 
 def open_video(source, partial=False):

@@ -1,6 +1,7 @@
 """Training: fine-tuning, clip-recurrent training of streams, evaluation."""
 
 from keras_video.training.backup import resumable_fit
+from keras_video.training.evaluation import evaluate
 from keras_video.training.finetune import finetune
 from keras_video.training.losses import SmoothedCrossentropy
 from keras_video.training.recipes import RECIPES, TrainingRecipe, WarmupCosine, regularize
@@ -12,6 +13,7 @@ __all__ = [
     "SmoothedCrossentropy",
     "TrainingRecipe",
     "WarmupCosine",
+    "evaluate",
     "finetune",
     "regularize",
     "resumable_fit",

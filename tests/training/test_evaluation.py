@@ -552,3 +552,24 @@ def test_an_error_of_a_worker_ends_the_evaluation(model, workers):
     clips, labels = coloured_clips()
     with pytest.raises(OSError, match="the disk is gone"):
         evaluate(model, Broken(clips, labels, workers=workers), verbose=False)
+
+
+# The shipped weights
+
+
+@pytest.mark.slow
+def test_shipped_stream_answers_as_its_clip_network():
+    pytest.importorskip("sklearn")
+    from keras_video.applications import MoViNetA0
+    from keras_video.datasets.moving_digits import CLASS_NAMES, MovingDigits
+
+    data = MovingDigits("test", 48, batch_size=20, num_frames=8, size=(48, 48))
+    options = {"class_names": CLASS_NAMES, "verbose": False}
+    clip_model = MoViNetA0(weights="moving_digits", causal=True, classifier_activation="softmax")
+    stream_model = MoViNetA0(weights="moving_digits", streaming=True)
+    clips = evaluate(clip_model, data, **options)
+    streams = evaluate(stream_model, data, "streaming", **options)
+    assert streams.top1 == clips.top1 >= 0.95
+    np.testing.assert_array_equal(streams.logits.argmax(-1), clips.logits.argmax(-1))
+    np.testing.assert_allclose(softmax(streams.logits), softmax(clips.logits), atol=1e-3)
+    assert streams.accuracy_after[1] < 0.5 < streams.accuracy_after[-1]  # motion takes time

@@ -66,15 +66,8 @@ def measure_memory(context):
                 "training": name,
                 **case,
             }
-            worker = harness.Worker(
-                Contender(name, backend, memory_step, {"clip_frames": clip_frames})
-            )
-            try:
-                row |= worker.ask("call", case)
-            except harness.WorkerError as error:
-                row["error"] = str(error)
-            finally:
-                worker.stop()
+            options = {"clip_frames": clip_frames}
+            row |= harness.call(Contender(name, backend, memory_step, options), case)
             if "peak_mb" in row:
                 reference = reference or row["peak_mb"]
                 row["ratio"] = round(row["peak_mb"] / reference, 3)

@@ -216,6 +216,17 @@ class Worker:
         self.process = None
 
 
+def call(contender, case):
+    """What `prepare` itself returns, from a fresh process: a dict, or `{"error": why}`."""
+    worker = Worker(contender)
+    try:
+        return worker.ask("call", case)
+    except WorkerError as error:
+        return {"error": str(error)}
+    finally:
+        worker.stop()
+
+
 def environment(backend, threads, device="cpu"):
     """Environment variables of a worker: the Keras backend, its threads, and no chatter."""
     variables = {

@@ -111,13 +111,7 @@ def main(argv):
             case = {"model": "movinet_a0", "batch": 1, "frames": frames, "size": size}
             row = {"benchmark": "memory", "contender": contender.name}
             row |= {"backend": contender.backend} | case
-            worker = harness.Worker(contender)
-            try:
-                row |= worker.ask("call", case)
-            except harness.WorkerError as error:
-                row["error"] = str(error)
-            finally:
-                worker.stop()
+            row |= harness.call(contender, case)
             if "peak_mb" in row:
                 first = first or row["peak_mb"]
                 row["ratio"] = round(row["peak_mb"] / first, 3)

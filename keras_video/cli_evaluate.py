@@ -16,7 +16,7 @@ def evaluate(options, folder):
     if options.clips and options.protocol != "multi_clip":
         raise ValueError(f"--clips goes with --protocol=multi_clip, not {options.protocol}.")
     model, recipe = _trained(options, streaming=options.protocol == "streaming")
-    from keras_video.data.dataset_factories import video_dataset_from_directory
+    from keras_video.data import video_dataset_from_directory
     from keras_video.training import evaluation
 
     subset = "validation" if options.validation_split else None

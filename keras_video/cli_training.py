@@ -13,7 +13,7 @@ def train(options, folder):
     recipe = _clip(options, causal=options.causal)
     keras = load_keras()
     from keras_video import training
-    from keras_video.data.dataset_factories import video_dataset_from_directory
+    from keras_video.data import video_dataset_from_directory
     from keras_video.training import evaluation
 
     keras.utils.set_random_seed(options.seed)
@@ -68,7 +68,7 @@ def bench_data(options, folder):
     keras = load_keras()
     from keras_video.applications.recipe import title
     from keras_video.data import bench
-    from keras_video.data.dataset_factories import video_dataset_from_directory
+    from keras_video.data import video_dataset_from_directory
 
     data = video_dataset_from_directory(folder, **data_options(options, recipe, None))
     print(f"{options.batch_size} clips in a batch, {recipe.frames} {recipe.pictures}")
@@ -97,7 +97,7 @@ def bench_data(options, folder):
 def _clip(options, causal):
     """The `Recipe` of the network to train: what clips it gets, from which weights it starts."""
     from keras_video.applications import movinet
-    from keras_video.applications.recipe import WEIGHTS, Recipe, _full_name, find_recipe
+    from keras_video.applications.recipe import WEIGHTS, Recipe, full_name, find_recipe
 
     wanted = {name: options[name].value for name in ("frames", "size", "frame_rate")}
     if options.weights in WEIGHTS:
@@ -105,7 +105,7 @@ def _clip(options, causal):
     if options.weights != "none" and not _is_path(options.weights):
         known = ", ".join(WEIGHTS)
         raise ValueError(f"--weights must be {known}, none or a path. Received: {options.weights}")
-    name = _full_name(options.model, movinet.CONFIGS)
+    name = full_name(options.model, movinet.CONFIGS)
     config = movinet.CONFIGS[name]
     return Recipe(
         name=name,

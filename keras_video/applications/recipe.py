@@ -91,7 +91,7 @@ def find_recipe(model, weights, streaming=False, labels="", frames=0, size=0, fr
     """
     from keras_video.applications import movinet
 
-    name = _full_name(model, movinet.CONFIGS)
+    name = full_name(model, movinet.CONFIGS)
     made_for, names = movinet.CONFIGS[name], None
     shape = made_for.clip
     is_path = os.sep in weights or os.path.exists(weights)
@@ -138,7 +138,8 @@ def title(name):
     return "MoViNet-" + name.rpartition("_")[2].upper()
 
 
-def _full_name(model, configs):
+def full_name(model, configs):
+    """The key of `configs` for `"A2"`, `"MoViNetA2"` or `"movinet_a2"`; raises a `ValueError`."""
     short = model.lower().removeprefix("movinet").strip("_-")
     if f"movinet_{short}" in configs:
         return f"movinet_{short}"

@@ -140,7 +140,7 @@ def test_warp_is_that_of_keras(name, strength):
     (a, b, s), (c, d, t) = matrix
     corner = [a, b, s + cx - a * cx - b * cy, c, d, t + cy - c * cx - d * cy, 0, 0]
     expected = keras.ops.image.affine_transform(
-        clip, np.array(corner, "float32"), "bilinear", "constant", 50.0
+        clip, np.tile(np.array(corner, "float32"), (len(clip), 1)), "bilinear", "constant", 50.0
     )
     np.testing.assert_allclose(found, keras.ops.convert_to_numpy(expected), atol=0.05)
     assert np.abs(found - clip).max() > 30

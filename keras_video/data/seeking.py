@@ -121,10 +121,10 @@ def _filled(video):
 
 
 def _find(key, packets):
-    """Goes on to the packet of a key frame; `None` if it is behind us."""
+    """Goes on to the packet of a key frame, or to the next one if that is behind us."""
     for packet in packets:
         if packet.is_keyframe and packet.pts is not None and packet.pts >= key.pts:
-            return packet if packet.pts == key.pts else None
+            return packet
     return None
 
 

@@ -1,7 +1,7 @@
 """Logits of one clip: every backend against plain torch and LiteRT.
 
-    python benchmarks/clip_inference.py                        # MoViNet-A0, 16 frames of 172 pixels
-    python benchmarks/clip_inference.py --models=a0,a1,a2
+python benchmarks/clip_inference.py                        # MoViNet-A0, 16 frames of 172 pixels
+python benchmarks/clip_inference.py --models=a0,a1,a2
 """
 
 import tempfile

@@ -1,7 +1,7 @@
 """One frame of a stream: `keras_video.Stream` on every backend against LiteRT.
 
-    python benchmarks/stream_frame.py
-    python benchmarks/stream_frame.py --models=a0
+python benchmarks/stream_frame.py
+python benchmarks/stream_frame.py --models=a0
 """
 
 import tempfile

@@ -67,8 +67,7 @@ def bench_data(options, folder):
     recipe = _clip(options, causal=False)
     keras = load_keras()
     from keras_video.applications.recipe import title
-    from keras_video.data import bench
-    from keras_video.data import video_dataset_from_directory
+    from keras_video.data import bench, video_dataset_from_directory
 
     data = video_dataset_from_directory(folder, **data_options(options, recipe, None))
     print(f"{options.batch_size} clips in a batch, {recipe.frames} {recipe.pictures}")
@@ -97,7 +96,7 @@ def bench_data(options, folder):
 def _clip(options, causal):
     """The `Recipe` of the network to train: what clips it gets, from which weights it starts."""
     from keras_video.applications import movinet
-    from keras_video.applications.recipe import WEIGHTS, Recipe, full_name, find_recipe
+    from keras_video.applications.recipe import WEIGHTS, Recipe, find_recipe, full_name
 
     wanted = {name: options[name].value for name in ("frames", "size", "frame_rate")}
     if options.weights in WEIGHTS:

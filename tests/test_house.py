@@ -93,9 +93,7 @@ def run_python(code):
 
 def test_importing_the_library_imports_no_backend():
     names = sorted(HEAVY | {"numpy"})
-    result = run_python(
-        f"import sys, keras_video; print([m for m in {names} if m in sys.modules])"
-    )
+    result = run_python(f"import sys, keras_video; print([m for m in {names} if m in sys.modules])")
     assert result.stdout.strip() == "[]", result.stderr
 
 

@@ -1,6 +1,5 @@
 """Streaming states under the names and in the form of the official MoViNet models."""
 
-
 _BUFFERS = ("feature", "feature_temporal")
 
 

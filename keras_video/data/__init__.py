@@ -3,7 +3,7 @@
 import importlib
 
 from keras_video.data.camera import Camera
-from keras_video.data.container import VideoError
+from keras_video.data.container import VideoError as VideoError
 from keras_video.data.reader import VideoReader
 
 # What needs Keras, or another package that not everybody has, is imported when it is used.

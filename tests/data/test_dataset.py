@@ -265,6 +265,27 @@ def test_augment_gets_a_generator_of_its_own(videos):
     assert dataset.replace(shuffle=False)[0][0].dtype == np.uint8 and len(calls) == 4
 
 
+def test_every_shard_augments_in_its_own_way(videos):
+    def augment(clips, labels, rng):
+        return np.full_like(clips, rng.integers(256)), labels
+
+    shards = [make(videos, batch_size=1, shard=(k, 3), augment=augment) for k in range(3)]
+    assert len({int(shard[0][0].mean()) for shard in shards}) == 3
+
+
+def test_batches_are_renumbered_only_while_keras_iterates(videos):
+    dataset = make(videos, workers=0)
+    batches = batches_of(make(videos))
+    assert dataset.num_batches == 3 and same([dataset[2]], [batches[2]])
+    dataset.on_epoch_begin()
+    assert same([dataset[2]], [batches[2]])
+    assert dataset.num_batches == 3  # Keras asks, and shuffles
+    assert same([dataset[k] for k in (2, 0, 1, 2)], [batches[k] for k in (0, 1, 2, 0)])
+    dataset.on_epoch_end()
+    dataset.epoch = 0
+    assert same([dataset[2]], [batches[2]])
+
+
 def test_replace_keeps_everything_else(videos):
     dataset = make(videos, seed=None, class_names=list("abcdefg"))
     other = dataset.replace(batch_size=7)
@@ -332,6 +353,44 @@ def test_long_lists_are_cut_in_the_warning(tmp_path):
     assert "... and 10 more" in str(caught[0].message) and len(dataset.skipped) == 30
 
 
+class Promising:
+    """A reader that learns in `get` that there are fewer frames than the packets promise."""
+
+    opened = []
+
+    def __init__(self, path):
+        self.opened.append(path)
+        if "broken" in path:
+            raise VideoError(f"{path}: broken")
+        self.frames = 30
+
+    def __len__(self):
+        return self.frames
+
+    def get(self, indices, *geometry):
+        self.frames = 12
+        if max(indices) >= self.frames:
+            raise ValueError("no such frame")
+        return np.tile(np.asarray(indices, "uint8")[:, None, None, None], (1, 16, 16, 3))
+
+
+def test_frames_that_packets_promised_in_vain(monkeypatch):
+    monkeypatch.setattr("keras_video.data.dataset_clips.VideoReader", Promising)
+    dataset = make(["a"], shuffle=False)
+    for _ in range(2):  # and what the reader has learned does not change the clip
+        assert dataset[0][0][0, :, 0, 0, 0].tolist() == [4, 5, 6, 7]
+
+
+def test_files_are_opened_once(monkeypatch):
+    monkeypatch.setattr("keras_video.data.dataset_clips.VideoReader", Promising)
+    Promising.opened.clear()
+    dataset = make(["a", "broken", "c"], errors="skip", shuffle=False, sampling="whole", workers=0)
+    for _ in range(3):
+        with pytest.warns(UserWarning, match="1 of 3"):
+            assert [labels.tolist() for _, labels in dataset] == [[0, 2, 2]]
+    assert Promising.opened == ["a", "broken", "c"]
+
+
 def test_nothing_is_said_without_a_reason(videos):
     dataset = make(videos, errors="skip")
     with warnings.catch_warnings():
@@ -365,7 +424,16 @@ def test_short_videos_can_be_an_error(tmp_path):
     with pytest.warns(UserWarning, match=r"2 of 3 videos(.|\n)*01\.mp4(.|\n)*02\.mp4"):
         ((_, labels),) = list(dataset.replace(errors="skip"))
     assert labels.tolist() == [0, 0, 0]
-    assert make(files, num_frames=9, short="error", sampling="segments")._source.span == 9
+    segments = make(
+        files[:1],
+        labels=[0],
+        step=4,
+        num_frames=12,
+        short="error",
+        shuffle=False,
+        sampling="segments",
+    )
+    assert numbers(segments[0][0][0]) == list(range(12))  # a step is for windows
 
 
 def test_missing_file_is_named(videos, tmp_path):
@@ -406,6 +474,10 @@ def test_an_option_that_does_not_fit_is_not_skipped(videos):
         ({"image_size": (16, 0)}, r"`image_size` must be two positive ints .* Received: \(16, 0\)"),
         ({"image_size": (16, 16, 3)}, "`image_size` must be two positive ints"),
         ({"resize_side": 12}, "`resize_side` must be at least 16.* Received: 12"),
+        (
+            {"image_size": (16, 40), "resize_side": 32, "crops": 3, "shuffle": False},
+            "`resize_side` must be at least 40.* Received: 32",
+        ),
         ({"resize_side": 20, "crop_to_aspect_ratio": False}, "`crop_to_aspect_ratio=False` rules"),
         ({"shuffle": "yes"}, "`shuffle` must be one of .* Received: 'yes'"),
         ({"seed": -1}, "`seed` must be an int of at least 0. Received: -1"),

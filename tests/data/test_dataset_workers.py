@@ -38,6 +38,12 @@ class Dying(Numbers):
         return epoch, index
 
 
+class Interrupted(Numbers):
+    def batch(self, epoch, index):
+        os.kill(os.getpid(), signal.SIGINT)
+        return epoch, index
+
+
 class Stuck(Numbers):
     def batch(self, epoch, index):
         if index == 2:
@@ -94,21 +100,38 @@ def test_an_error_of_a_worker_is_that_of_the_run(processes):
     prefetcher.close()
 
 
+def test_an_interrupt_is_left_to_the_parent():
+    prefetcher = Prefetcher(Interrupted(), 1, processes=True)
+    # What runs in the background may ignore interrupts from the start, and so would its workers.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert every(prefetcher) == [(0, index) for index in range(6)]
+    finally:
+        signal.signal(signal.SIGINT, before)
+    prefetcher.close()
+
+
 def test_a_killed_worker_ends_the_run():
     prefetcher = Prefetcher(Dying(), 2, processes=True)
     with pytest.raises(RuntimeError, match="A worker process ended abruptly while batch . of epo"):
         every(prefetcher)
+    assert prefetcher.get(0, 3) == (0, 3)
+    prefetcher.close()
 
 
 def test_a_stuck_worker_ends_the_run():
     prefetcher = Prefetcher(Stuck(), 2, processes=True)
     prefetcher.get(0, 1)
+    workers = list(prefetcher._pool._processes.values())
     prefetcher.timeout = 0.5
     with pytest.raises(RuntimeError, match="Batch 2 of epoch 0 was not there after 0.5 seconds"):
         prefetcher.get(0, 2)
+    for worker in workers:  # Python would wait for them at its end
+        worker.join(LIMIT)
+        assert worker.exitcode == -signal.SIGKILL
     prefetcher.timeout = LIMIT
     assert prefetcher.get(0, 3) == (0, 3)
-    prefetcher.close(kill=True)
+    prefetcher.close()
 
 
 def test_a_timeout_inside_a_worker_stays_what_it_is():

@@ -264,6 +264,11 @@ def test_rounded_times_do_not_lose_a_frame():
     assert indices.tolist() == list(range(0, 300, 6))
 
 
+def test_a_rounded_end_does_not_add_a_tick():
+    assert time_indices([0.0, 0.1], 0.2004, 10, tolerance=0.001).tolist() == [0, 1]
+    assert time_indices([0.0, 0.1], 0.2014, 10, tolerance=0.001).tolist() == [0, 1, 1]
+
+
 def test_variable_rate_goes_by_time():
     times = [7.0, 7.1, 7.2, 9.0, 9.5]
     assert time_indices(times, 10.0, 2).tolist() == [0, 2, 2, 2, 3, 4]

@@ -1,0 +1,282 @@
+"""Tiny Video Networks: one table from which builder, counters, converter and search space derive.
+
+The rows are those of the published code (google-research, `tiny_video_nets`), which the paper
+(Piergiovanni et al. 2019, "Tiny Video Networks", arXiv 1910.06961) draws only in part. They do not
+give the parameters and FLOPs that the paper's tables print: see the model card.
+"""
+
+from dataclasses import asdict, dataclass, fields, replace
+
+SPATIAL = ("std", "depth", "maxpool", "avgpool", "1std")
+TEMPORAL = ("1d", "maxpool", "avgpool")
+ACTIVATIONS = ("relu", "hard_swish", "linear")
+HEADS = ("average", "per_frame")
+
+# Keys of a published specification that the published builder never reads.
+BOOKKEEPING = {
+    "current_size", "input_size", "output_size", "total_layers", "num_blocks", "inputs",
+}  # fmt: skip
+PUBLISHED_NAMES = {
+    "spatial_type": "spatial", "temporal_type": "temporal", "inv-bottle": "inverted",
+    "act": "activation", "spatial_act": "spatial_activation",
+    "temporal_act": "temporal_activation",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TinyVideoBlock:
+    """One block: a spatial part, a temporal part, expansion, gates, a skip; some times over.
+
+    Args:
+        spatial: `"std"` (1x1 convolution, then a dense kernel), `"1std"` (the dense kernel alone),
+            `"depth"` (1x1 convolution, then a depthwise kernel), `"maxpool"` or `"avgpool"`.
+        spatial_kernel, spatial_stride: ints; with kernel 1 there is no spatial part, nor a stride.
+        temporal: `"1d"` (a convolution over time that mixes channels), `"maxpool"` or `"avgpool"`.
+        temporal_kernel, temporal_stride: ints; with kernel 1 there is no temporal part.
+        filters: int, width of the convolutions.
+        expand: int; the block's output (inverted: its inside) has `filters * expand` channels.
+            0 leaves the expansion out.
+        repeats: int. Repeat 0 has the strides; the odd repeats have no temporal part.
+        skip: bool, adds the input through a 1x1 convolution where the frame count stays the same.
+        squeeze: float, ratio of the squeeze-excite's hidden width; 0 for none.
+        context_gate: bool.
+        non_local: int, bottleneck width of a non-local layer; 0 for none.
+        inverted: bool, expands first and ends in a linear projection to `filters`.
+        activation, spatial_activation, temporal_activation: `"relu"`, `"hard_swish"` or
+            `"linear"`: closing the block, after spatial and after temporal convolutions.
+    """
+
+    spatial: str = "std"
+    spatial_kernel: int = 3
+    spatial_stride: int = 1
+    temporal: str = "1d"
+    temporal_kernel: int = 1
+    temporal_stride: int = 1
+    filters: int = 64
+    expand: int = 1
+    repeats: int = 1
+    skip: bool = False
+    squeeze: float = 0.0
+    context_gate: bool = False
+    non_local: int = 0
+    inverted: bool = False
+    activation: str = "relu"
+    spatial_activation: str = "relu"
+    temporal_activation: str = "relu"
+
+    def __post_init__(self):
+        choices = {
+            "spatial": SPATIAL, "temporal": TEMPORAL, "activation": ACTIVATIONS,
+            "spatial_activation": ACTIVATIONS, "temporal_activation": ACTIVATIONS,
+        }  # fmt: skip
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name}: expected one of {known}, got {getattr(self, name)!r}.")
+        sizes = ("spatial_kernel", "spatial_stride", "temporal_kernel", "temporal_stride")
+        for name in (*sizes, "filters", "repeats"):
+            _check_int(name, getattr(self, name), 1)
+        for name in ("expand", "non_local"):
+            _check_int(name, getattr(self, name), 0)
+        if isinstance(self.squeeze, bool) or not isinstance(self.squeeze, (int, float)):
+            raise ValueError(f"squeeze: expected a number in [0, 1], got {self.squeeze!r}.")
+        if not 0 <= self.squeeze <= 1:
+            raise ValueError(f"squeeze: expected a number in [0, 1], got {self.squeeze!r}.")
+        for name in ("skip", "context_gate", "inverted"):
+            if getattr(self, name) not in (False, True):
+                raise ValueError(f"{name}: expected a bool, got {getattr(self, name)!r}.")
+            object.__setattr__(self, name, bool(getattr(self, name)))
+
+    @property
+    def expanded(self):
+        """int, channels between the expansion and the gates."""
+        return max(self.filters * self.expand, self.filters)
+
+
+@dataclass(frozen=True)
+class TinyVideoNetConfig:
+    """A Tiny Video Network.
+
+    Args:
+        name: string.
+        frames, size, frame_stride: ints: number of frames, height and width in pixels, and every
+            how many frames of the video one is taken.
+        blocks: tuple of `TinyVideoBlock`.
+        dropout: float in [0, 1), before the last layer, in training.
+        head: `"average"`: mean over frames and pixels, then the classifier; `"per_frame"`: the
+            classifier on every frame, then a sum over time weighted by a softmax of the logits.
+    """
+
+    name: str
+    frames: int
+    size: int
+    frame_stride: int
+    blocks: tuple
+    dropout: float = 0.5
+    head: str = "average"
+
+    def __post_init__(self):
+        for name in ("frames", "size", "frame_stride"):
+            _check_int(name, getattr(self, name), 1)
+        if self.head not in HEADS:
+            raise ValueError(f"head: expected one of {HEADS}, got {self.head!r}.")
+        if isinstance(self.dropout, bool) or not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout: expected a number in [0, 1), got {self.dropout!r}.")
+        if not self.blocks or not all(isinstance(b, TinyVideoBlock) for b in self.blocks):
+            raise ValueError(f"blocks: expected at least one TinyVideoBlock, got {self.blocks!r}.")
+
+    @property
+    def clip(self):
+        """`(frames, height, width, 3)` that the network was made for."""
+        return (self.frames, self.size, self.size, 3)
+
+    def with_options(self, **options):
+        """The same network with some fields replaced; `activation=` is that of all blocks."""
+        activation = options.pop("activation", None)
+        known = [f.name for f in fields(self)]
+        unknown = sorted(set(options) - set(known))
+        if unknown:
+            raise ValueError(f"options: expected names among {known}, got {unknown}.")
+        config = replace(self, **options)
+        if activation is None:
+            return config
+        three = ("activation", "spatial_activation", "temporal_activation")
+        changed = dict.fromkeys(three, activation)
+        return replace(config, blocks=tuple(replace(b, **changed) for b in config.blocks))
+
+    def to_dict(self):
+        """Plain lists, numbers and strings, for JSON."""
+        return {**asdict(self), "blocks": [asdict(block) for block in self.blocks]}
+
+    @classmethod
+    def from_dict(cls, values):
+        """A config from `to_dict()`, or from a specification as the published code writes it.
+
+        The latter has `image_size`, `num_frames`, `frame_stride` and blocks with `spatial_type`,
+        `temporal_type` and so on; what the published builder ignores is ignored.
+
+        Raises:
+            ValueError: for unknown, missing or bad fields.
+        """
+        values = dict(values)
+        if "num_frames" in values:
+            values["frames"] = values.pop("num_frames")
+            values["size"] = values.pop("image_size", None)
+            values = {k: v for k, v in values.items() if k not in BOOKKEEPING}
+        values.setdefault("name", "tiny_video_net")
+        values.setdefault("frame_stride", 1)
+        blocks = values.get("blocks")
+        if not isinstance(blocks, (list, tuple)):
+            raise ValueError(f"blocks: expected a list of blocks, got {blocks!r}.")
+        values["blocks"] = tuple(_block_from(block) for block in blocks)
+        _check_names("config", cls, values)
+        return cls(**values)
+
+
+def _block_from(values):
+    if isinstance(values, TinyVideoBlock):
+        return values
+    published = "spatial_type" in values
+    values = {PUBLISHED_NAMES.get(k, k): v for k, v in values.items() if k not in BOOKKEEPING}
+    if published:  # the public code calls it hswish
+        for name in ("activation", "spatial_activation", "temporal_activation"):
+            values[name] = values.get(name, "relu").replace("hswish", "hard_swish")
+        values["filters"], values["expand"] = int(values["filters"]), int(values["expand"])
+    _check_names("blocks", TinyVideoBlock, values)
+    return TinyVideoBlock(**values)
+
+
+def _check_names(argument, cls, values):
+    known = [f.name for f in fields(cls)]
+    unknown = sorted(set(values) - set(known))
+    required = {"frames", "size", "blocks"} if cls is TinyVideoNetConfig else set()
+    missing = sorted(required - {k for k, v in values.items() if v is not None})
+    if unknown or missing:
+        raise ValueError(
+            f"{argument}: expected the fields {known}, got unknown {unknown}, missing {missing}."
+        )
+
+
+def _check_int(name, value, least):
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name}: expected an int of at least {least}, got {value!r}.")
+
+
+def block(spatial, temporal, filters, expand, repeats, skip=0, squeeze=0.0, gate=0, **more):
+    """One row of the table: kinds as `"std 4/2"`, kernel / stride."""
+    parts = {}
+    for axis, text in (("spatial", spatial), ("temporal", temporal)):
+        kind, sizes = text.split()
+        kernel, stride = map(int, sizes.split("/"))
+        parts |= {axis: kind, f"{axis}_kernel": kernel, f"{axis}_stride": stride}
+    return TinyVideoBlock(
+        **parts, filters=filters, expand=expand, repeats=repeats, skip=bool(skip),
+        squeeze=squeeze, context_gate=bool(gate), **more,
+    )  # fmt: skip
+
+
+TVN1 = TinyVideoNetConfig(
+    "tiny_video_net_1", frames=2, size=224, frame_stride=4, blocks=(
+        block("std 4/2", "maxpool 2/2", 64, 4, 2, gate=1),
+        block("maxpool 3/2", "1d 1/1", 128, 4, 1, squeeze=0.9067600752736579),
+        block("depth 5/3", "avgpool 1/1", 128, 4, 2, skip=1, gate=1),
+        block("std 3/2", "avgpool 1/1", 256, 8, 2, squeeze=0.7265534208526172, gate=1),
+    ),
+)  # fmt: skip
+
+TVN2 = TinyVideoNetConfig(
+    "tiny_video_net_2", frames=2, size=256, frame_stride=7, blocks=(
+        block("depth 5/3", "1d 2/1", 64, 4, 3, skip=1, squeeze=0.06667482492426025, gate=1),
+        block("std 4/2", "maxpool 2/2", 128, 4, 5, skip=1, squeeze=0.693452618624749, gate=1),
+        block("depth 4/1", "1d 1/1", 1024, 1, 6),
+        block("avgpool 3/2", "1d 1/1", 256, 4, 1, gate=1),
+        block("avgpool 4/3", "1d 1/1", 512, 4, 6, squeeze=0.9472192794783585),
+        block("depth 3/3", "maxpool 1/1", 512, 4, 4),
+        block("maxpool 2/1", "maxpool 1/1", 348, 6, 1, gate=1),
+    ),
+)  # fmt: skip
+
+TVN3 = TinyVideoNetConfig(
+    "tiny_video_net_3", frames=8, size=160, frame_stride=2, blocks=(
+        block("depth 3/2", "1d 5/2", 64, 3, 2, squeeze=0.6457257964198263, gate=1),
+        block("depth 3/2", "1d 1/1", 256, 5, 4, skip=1, squeeze=0.9061418818635367),
+        block("depth 5/4", "maxpool 3/2", 256, 2, 4, skip=1),
+        block("std 3/2", "maxpool 3/3", 512, 5, 4, gate=1),
+    ),
+)  # fmt: skip
+
+TVN4 = TinyVideoNetConfig(
+    "tiny_video_net_4", frames=8, size=128, frame_stride=4, blocks=(
+        block("std 5/2", "1d 3/2", 64, 4, 5, skip=1, squeeze=0.4775900391242449),
+        block("depth 5/2", "maxpool 2/2", 256, 6, 4, gate=1),
+        block("depth 5/3", "1d 1/1", 256, 8, 4, squeeze=0.25309102981899967, gate=1),
+    ),
+)  # fmt: skip
+
+MOBILE1 = TinyVideoNetConfig(
+    "tiny_video_net_mobile_1", frames=2, size=224, frame_stride=1, blocks=(
+        block("depth 5/4", "1d 2/1", 32, 3, 4, squeeze=0.004598785768716973),
+        block("depth 5/4", "maxpool 2/1", 128, 6, 4, squeeze=0.8589741047143076, inverted=True,
+              spatial_activation="hard_swish", temporal_activation="hard_swish"),
+    ),
+)  # fmt: skip
+
+MOBILE2 = replace(
+    MOBILE1, name="tiny_video_net_mobile_2", blocks=(
+        replace(MOBILE1.blocks[0], spatial_activation="hard_swish"),
+        replace(MOBILE1.blocks[1], repeats=3),
+    ),
+)  # fmt: skip
+
+# A reconstruction, not the authors' network: only size, frames, stride, FLOPs and times are known.
+TVN5 = TinyVideoNetConfig(
+    "tiny_video_net_5_reconstruction", frames=16, size=160, frame_stride=4, blocks=(
+        block("depth 5/2", "1d 5/5", 48, 4, 2, squeeze=0.25),
+        block("std 3/2", "maxpool 2/1", 96, 4, 4, skip=1, gate=1),
+        block("depth 5/1", "1d 3/1", 128, 4, 5, skip=1, squeeze=0.5),
+        block("depth 5/2", "avgpool 3/2", 192, 4, 5, skip=1, gate=1),
+        block("std 3/2", "1d 2/2", 256, 4, 3, squeeze=0.5, gate=1),
+    ),
+)  # fmt: skip
+TVN6 = replace(TVN5, name="tiny_video_net_6_reconstruction", frames=32)
+
+CONFIGS = {c.name: c for c in (TVN1, TVN2, TVN3, TVN4, MOBILE1, MOBILE2, TVN5, TVN6)}

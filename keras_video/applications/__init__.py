@@ -13,6 +13,17 @@ _FAMILIES = {
         "MoViNetA6",
         "MoViNetT0",
     ),
+    "tiny_video_net": (
+        "TinyVideoNet",
+        "TinyVideoNet1",
+        "TinyVideoNet2",
+        "TinyVideoNet3",
+        "TinyVideoNet4",
+        "TinyVideoNet5Reconstruction",
+        "TinyVideoNet6Reconstruction",
+        "TinyVideoNetMobile1",
+        "TinyVideoNetMobile2",
+    ),
 }
 _OWNERS = {name: family for family, names in _FAMILIES.items() for name in names}
 

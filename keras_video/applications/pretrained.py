@@ -18,6 +18,7 @@ class WeightsRecord:
         variant: string, for example `"base"` or `"stream"`.
         url: string, where the file is published, or `None` for a file shipped with the package.
         file: string, path of a shipped file relative to the package, or `None`.
+        cached_as: string, name of the downloaded file. Default: the last part of the url.
         sha256: string, or `None` where the hash is not known. The hashes of the official MoViNet
             archives were not known when these records were written: such a file is trusted only as
             far as its structure, checksums, names and shapes go.
@@ -33,6 +34,7 @@ class WeightsRecord:
     variant: str
     url: str | None = None
     file: str | None = None
+    cached_as: str | None = None
     sha256: str | None = None
     classes: int | None = None
     labels: str | None = None
@@ -47,6 +49,11 @@ class WeightsRecord:
     def __post_init__(self):
         if (self.url is None) == (self.file is None):
             raise ValueError(f"Expected a url or a file in the record {self.name!r}, got {self}.")
+
+    @property
+    def cached_name(self):
+        """string, name of the downloaded file."""
+        return self.cached_as or self.url.rsplit("/", 1)[-1].partition("?")[0]
 
 
 def fetch(record):
@@ -70,7 +77,7 @@ def fetch(record):
 
     import keras
 
-    name = record.url.rsplit("/", 1)[-1].partition("?")[0]
+    name = record.cached_name
     target = _cache() / name
     there = target.is_file()
     try:
@@ -177,8 +184,7 @@ def _latest_checkpoint(folder):
 
 def converted_path(record):
     """Where the weights of a downloaded record lie once they are converted."""
-    name = record.url.rsplit("/", 1)[-1].partition("?")[0].partition(".")[0]
-    return _cache() / "converted" / f"{name}.npz"
+    return _cache() / "converted" / f"{record.cached_name.partition('.')[0]}.npz"
 
 
 def _home():

@@ -3,5 +3,6 @@
 from keras_video.blocks.bottleneck import bottleneck
 from keras_video.blocks.conv import conv, depthwise
 from keras_video.blocks.graph import StreamGraph
+from keras_video.blocks.tiny_video import tiny_video
 
-__all__ = ["StreamGraph", "bottleneck", "conv", "depthwise"]
+__all__ = ["StreamGraph", "bottleneck", "conv", "depthwise", "tiny_video"]

@@ -18,10 +18,10 @@ def convolve(x, kernel, bias, strides, groups, frames, implementation="auto"):
     """Convolves a video, `valid` over frames and `same` over height and width.
 
     Args:
-        x: video of `frames + kernel_frames - 1` frames.
+        x: video of `(frames - 1) * strides[0] + kernel_frames` frames.
         kernel: `(kernel_frames, kernel_height, kernel_width, channels / groups, filters)`.
         bias: `(filters,)` or `None`.
-        strides: two ints, over height and width.
+        strides: three ints; the first must be 1 for a depthwise convolution.
         groups: int; equal to the channels for a depthwise convolution.
         frames: number of output frames, int or scalar tensor.
         implementation: one of `IMPLEMENTATIONS`, for depthwise kernels.
@@ -30,17 +30,39 @@ def convolve(x, kernel, bias, strides, groups, frames, implementation="auto"):
         A tensor `(batch * frames, new_height, new_width, filters)`.
     """
     if groups > 1 and groups == x.shape[-1] == kernel.shape[-1]:
-        y, bias = depthwise(x, kernel, bias, strides, frames, implementation)
-    elif kernel.shape[:3] == (1, 1, 1) and strides == (1, 1) and groups == 1:
+        y, bias = depthwise(x, kernel, bias, strides[1:], frames, implementation)
+    elif kernel.shape[:3] == strides == (1, 1, 1) and groups == 1:
         y, bias = pointwise(fold_frames(x), ops.reshape(kernel, kernel.shape[3:]), bias)
+    elif kernel.shape[1:3] == strides[1:] == (1, 1) and groups == 1:
+        y = over_frames(x, kernel, strides[0])
     else:
         y = sum_over_taps(
             x,
             kernel,
             frames,
-            lambda piece, tap: ops.conv(piece, tap, strides, "same", "channels_last"),
+            lambda piece, tap: _convolve_frames(piece, tap, strides[1:]),
+            strides[0],
         )
     return y if bias is None else add_bias(y, bias)
+
+
+def _convolve_frames(x, kernel, strides):
+    """A 2D convolution, `same`."""
+    skips = any(s > k for s, k in zip(strides, kernel.shape[:2], strict=True))
+    if skips and keras.backend.backend() == "torch":  # where Keras would cut pixels off
+        pads = same_pads(ops.shape(x)[1:3], kernel.shape[:2], strides)
+        x = ops.pad(x, ((0, 0), *pads, (0, 0)))
+        return ops.conv(x, kernel, strides, "valid", "channels_last")
+    return ops.conv(x, kernel, strides, "same", "channels_last")
+
+
+def over_frames(x, kernel, stride):
+    """A dense kernel over frames alone: a 2D convolution of the frames with all their pixels."""
+    batch, frames, height, width, channels = ops.shape(x)
+    x = ops.reshape(x, (*_one_unknown((batch, frames, height * width)), channels))
+    kernel = ops.squeeze(kernel, 2)
+    y = ops.conv(x, kernel, (stride, 1), "valid", "channels_last")
+    return ops.reshape(y, (*_one_unknown((-1, height, width)), kernel.shape[-1]))
 
 
 def add_bias(x, bias):
@@ -102,9 +124,10 @@ def choose(implementation, kernel_shape):
     return "shifted" if _inside_xla() and not _tensorflow_has_gpu() else "taps"
 
 
-def sum_over_taps(x, kernel, frames, convolve_tap):
+def sum_over_taps(x, kernel, frames, convolve_tap, stride=1):
     """Sum over the kernel's frames of 2D convolutions on frames folded into the batch."""
     if kernel.shape[0] == 1:
+        x = x if stride == 1 else x[:, ::stride]
         return convolve_tap(fold_frames(x), ops.reshape(kernel, kernel.shape[1:]))
     single = x.shape[0] == 1
     folded = fold_frames(x) if single else None
@@ -112,7 +135,10 @@ def sum_over_taps(x, kernel, frames, convolve_tap):
     y = None
     for i in range(kernel.shape[0]):
         # With one video, frames are the leading axis, and TensorFlow slices that without a copy.
-        piece = folded[i : i + frames] if single else fold_frames(slice_frames(x, i, frames))
+        if stride > 1:
+            piece = fold_frames(x[:, i : i + (frames - 1) * stride + 1 : stride])
+        else:
+            piece = folded[i : i + frames] if single else fold_frames(slice_frames(x, i, frames))
         part = convolve_tap(piece, taps[i])
         y = part if y is None else y + part
     return y
@@ -199,7 +225,7 @@ def same_pads(extents, kernel, strides):
     """`(before, after)` per axis of TensorFlow's `same` rule."""
     totals = []
     for n, k, s in zip(extents, kernel, strides, strict=True):
-        total = (conv_output_size(n, s) - 1) * s + k - n
+        total = k - 1 if s == 1 else (conv_output_size(n, s) - 1) * s + k - n
         totals.append(max(total, 0) if isinstance(total, int) else ops.maximum(total, 0))
     return tuple((total // 2, total - total // 2) for total in totals)
 

@@ -3,15 +3,24 @@
 import keras
 from keras import ops
 
+from keras_video.specs import conv_output_size
+
 
 def fold_frames(x):
     """`(batch, frames, ...)` to `(batch * frames, ...)`: rank 4, where 2D kernels are fast."""
     return ops.reshape(x, (-1, *ops.shape(x)[2:]))
 
 
-def unfold_frames(x, like):
-    """`(batch * frames, ...)` back to `(batch, frames, ...)` of the video `like`."""
+def unfold_frames(x, like, stride=1):
+    """`(batch * frames, ...)` back to `(batch, frames, ...)`.
+
+    Args:
+        x: tensor whose frames are folded into the batch.
+        like: video with the same batch.
+        stride: int; `x` has one frame for so many of `like`, rounded up.
+    """
     batch, frames = ops.shape(like)[:2]
+    frames = conv_output_size(frames, stride)
     # A static number of frames leaves the batch to -1, so that no shape is computed at run time.
     leading = (-1, frames) if isinstance(frames, int) else (batch, -1)
     return ops.reshape(x, (*leading, *ops.shape(x)[1:]))
@@ -30,7 +39,7 @@ def slice_frames(x, start, frames):
 
 def pad_frames(x, before, after):
     """Adds frames of zeros in front and behind."""
-    if not before and not after:
+    if all(isinstance(n, int) and n == 0 for n in (before, after)):
         return x
     return ops.pad(x, ((0, 0), (before, after)) + ((0, 0),) * (len(x.shape) - 2))
 

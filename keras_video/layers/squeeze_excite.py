@@ -6,7 +6,7 @@ from keras import ops
 from keras_video.layers.activations import ACTIVATIONS, GATES, lookup
 from keras_video.layers.cumulative_avg_pool import frame_means, running_mean
 from keras_video.layers.frames import check_video
-from keras_video.layers.initializers import HeNormal
+from keras_video.layers.initializers import get_initializer
 from keras_video.layers.positional_encoding import sinusoids
 from keras_video.layers.streaming import StreamingLayer
 
@@ -29,6 +29,7 @@ class SqueezeExcite(StreamingLayer):
         gate: `"sigmoid"`, `"hard_sigmoid"`, `"hard_sigmoid_keras2"` or `"hard_sigmoid_tf_models"`.
         positional_encoding: bool, adds frame positions to the pooled features (causal only), times
             a trainable scalar that starts at zero.
+        kernel_initializer: initializer of both kernels, each drawn on its own.
 
     Call arguments:
         inputs: float tensor `(batch, frames, height, width, channels)`.
@@ -53,6 +54,7 @@ class SqueezeExcite(StreamingLayer):
         activation="swish",
         gate="sigmoid",
         positional_encoding=False,
+        kernel_initializer="he_normal",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -68,6 +70,7 @@ class SqueezeExcite(StreamingLayer):
         self.activation = activation
         self.gate = gate
         self.positional_encoding = bool(positional_encoding)
+        self.kernel_initializer = get_initializer(kernel_initializer)
         self._activation = lookup(ACTIVATIONS, "activation", activation)
         self._gate = lookup(GATES, "gate", gate)
 
@@ -77,7 +80,8 @@ class SqueezeExcite(StreamingLayer):
         pooled = 2 * channels if self.squeeze == "2plus3d" else channels
 
         def dense(name, inputs, outputs):
-            kernel = self.add_weight((inputs, outputs), HeNormal(), name=f"{name}_kernel")
+            initializer = self.kernel_initializer.clone()
+            kernel = self.add_weight((inputs, outputs), initializer, name=f"{name}_kernel")
             return kernel, self.add_weight((outputs,), "zeros", name=f"{name}_bias")
 
         self.reduce_kernel, self.reduce_bias = dense("reduce", pooled, self.hidden)
@@ -105,12 +109,14 @@ class SqueezeExcite(StreamingLayer):
             self.check_state(state, inputs.shape)
         x = ops.cast(inputs, self.compute_dtype)
         pooled, state = self._pool(inputs, state)
-        y = ops.cast(pooled, x.dtype)
-        y = self._dense(y, self.reduce_kernel, self.reduce_bias)
-        y = y if self._activation is None else self._activation(y)
-        gates = self._gate(self._dense(y, self.expand_kernel, self.expand_bias))
-        outputs = x * gates[:, :, None, None]
+        outputs = x * self.gates(ops.cast(pooled, x.dtype))[:, :, None, None]
         return outputs if state is None else (outputs, state)
+
+    def gates(self, pooled):
+        """Factors from pooled features, both `(..., channels)`."""
+        y = self._dense(pooled, self.reduce_kernel, self.reduce_bias)
+        y = y if self._activation is None else self._activation(y)
+        return self._gate(self._dense(y, self.expand_kernel, self.expand_bias))
 
     def _pool(self, inputs, state):
         """Pooled features `(batch, frames or 1, channels)` in float32, and the new state."""
@@ -144,4 +150,5 @@ class SqueezeExcite(StreamingLayer):
             "activation": self.activation,
             "gate": self.gate,
             "positional_encoding": self.positional_encoding,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }

@@ -25,14 +25,17 @@ class VideoConv3D(StreamingLayer):
     Args:
         filters: int, number of output channels.
         kernel_size: int or 3 ints, extent over (frames, height, width).
-        strides: int or 3 ints. The frame stride must be 1, so that every chunk length is legal.
-        padding: `"same"`, or `"causal"`: same in space, and over frames all zeros in front.
+        strides: int or 3 ints. The frame stride of causal layers must be 1, so that every chunk
+            length is legal; that of depthwise ones as well.
+        padding: `"same"`, or `"causal"`: same in space, and over frames all zeros in front. Where
+            `"same"` needs an odd number of zeros, the larger half comes behind.
         groups: int, channel groups; `groups = channels = filters` makes it depthwise.
         use_bias: bool or `None`, adds a per-channel offset. `None` means where there is no batch
             norm.
-        batch_norm: bool, batch norm (momentum 0.99, epsilon 1e-3) after the convolution.
+        batch_norm: bool, batch norm after the convolution.
         activation: `None`, `"swish"`, `"hard_swish"`, `"relu"` or `"relu6"`.
         kernel_initializer: initializer of the kernel.
+        momentum, epsilon: floats, those of the batch norm.
         implementation: how a depthwise convolution is computed: `"auto"` chooses the fast form for
             the backend, `"taps"` sums 2D depthwise convolutions, `"shifted"` sums shifted
             multiply-adds, `"grouped"` is the backend's own grouped convolution. The numbers agree
@@ -45,8 +48,8 @@ class VideoConv3D(StreamingLayer):
         training: bool; whether batch norm uses the statistics of the batch.
 
     Returns:
-        `outputs` of shape `(batch, frames, new_height, new_width, filters)`, sizes
-        `ceil(size / stride)`; with a state, the pair `(outputs, new_state)`.
+        `outputs` of shape `(batch, new_frames, new_height, new_width, filters)`, extents
+        `ceil(extent / stride)`; with a state, the pair `(outputs, new_state)`.
 
     Example:
     >>> conv = keras_video.layers.VideoConv3D(16, (1, 3, 3), strides=(1, 2, 2))
@@ -66,12 +69,18 @@ class VideoConv3D(StreamingLayer):
         activation=None,
         kernel_initializer="he_normal",
         implementation="auto",
+        momentum=0.99,
+        epsilon=1e-3,
         **kwargs,
     ):
         super().__init__(**kwargs)
         for argument, value in (("filters", filters), ("groups", groups)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{argument}: expected an int of at least 1, got {value!r}.")
+        if not 0 <= momentum < 1:
+            raise ValueError(f"momentum: expected a number in [0, 1), got {momentum!r}.")
+        if not epsilon > 0:
+            raise ValueError(f"epsilon: expected a number above 0, got {epsilon!r}.")
         if padding not in PADDINGS:
             raise ValueError(f"padding: expected one of {PADDINGS}, got {padding!r}.")
         if implementation not in convolution.IMPLEMENTATIONS:
@@ -80,24 +89,23 @@ class VideoConv3D(StreamingLayer):
         self.filters = filters
         self.kernel_size = triple(kernel_size, "kernel_size")
         self.strides = triple(strides, "strides")
-        if self.strides[0] != 1:
-            raise ValueError(f"strides: the frame stride must be 1, got {strides!r}.")
-        if padding == "same" and self.kernel_size[0] % 2 == 0:
-            raise ValueError(
-                "kernel_size: with padding='same' the extent over frames must be odd, "
-                f"got {kernel_size!r}."
-            )
         self.padding = padding
         self.groups = groups
+        if self.strides[0] != 1 and (padding == "causal" or self.depthwise):
+            raise ValueError(f"strides: the frame stride must be 1, got {strides!r}.")
         self.use_bias = use_bias
         self.batch_norm = bool(batch_norm)
         self.activation = activation
         self._activation = lookup(ACTIVATIONS, "activation", activation)
         self.kernel_initializer = get_initializer(kernel_initializer)
         self.implementation = implementation
+        self.momentum = momentum
+        self.epsilon = epsilon
         self.norm = None
         if self.batch_norm:
-            self.norm = keras.layers.BatchNormalization(dtype=self.dtype_policy, name="norm")
+            self.norm = keras.layers.BatchNormalization(
+                momentum=momentum, epsilon=epsilon, dtype=self.dtype_policy, name="norm"
+            )
 
     @property
     def depthwise(self):
@@ -131,12 +139,11 @@ class VideoConv3D(StreamingLayer):
 
     def compute_output_shape(self, input_shape):
         check_video(self, input_shape)
-        batch, frames, height, width, _ = input_shape
-        height, width = (
+        extents = (
             None if n is None else conv_output_size(n, s)
-            for n, s in zip((height, width), self.strides[1:], strict=True)
+            for n, s in zip(input_shape[1:4], self.strides, strict=True)
         )
-        return (batch, frames, height, width, self.filters)
+        return (input_shape[0], *extents, self.filters)
 
     def call(self, inputs, state=None, training=False):
         x = ops.cast(inputs, self.compute_dtype)
@@ -149,8 +156,10 @@ class VideoConv3D(StreamingLayer):
         elif self.padding == "causal":
             x = pad_frames(x, past, 0)
         else:
-            x = pad_frames(x, past // 2, past // 2)
-        outputs = unfold_frames(self._transform(x, frames, training), inputs)
+            pads = convolution.same_pads((frames,), self.kernel_size[:1], self.strides[:1])
+            x = pad_frames(x, *pads[0])
+        outputs = self._transform(x, conv_output_size(frames, self.strides[0]), training)
+        outputs = unfold_frames(outputs, inputs, self.strides[0])
         return outputs if state is None else (outputs, state)
 
     def _transform(self, x, frames, training):
@@ -163,7 +172,7 @@ class VideoConv3D(StreamingLayer):
         kernel = ops.cast(kernel, x.dtype)
         bias = None if bias is None else ops.cast(bias, x.dtype)
         y = convolution.convolve(
-            x, kernel, bias, self.strides[1:], self.groups, frames, self.implementation
+            x, kernel, bias, self.strides, self.groups, frames, self.implementation
         )
         if batch_statistics:
             y = normalize_batch(self.norm, y)
@@ -191,4 +200,6 @@ class VideoConv3D(StreamingLayer):
             "activation": self.activation,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "implementation": self.implementation,
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
         }

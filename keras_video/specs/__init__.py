@@ -1,5 +1,6 @@
 """Pure Python descriptions of networks: what each row computes, weighs and costs. No Keras here."""
 
+from keras_video.specs.attention import ContextGate, NonLocal
 from keras_video.specs.primitives import (
     Conv,
     Dense,
@@ -12,9 +13,11 @@ from keras_video.specs.primitives import (
 )
 
 __all__ = [
+    "ContextGate",
     "Conv",
     "Dense",
     "Depthwise",
+    "NonLocal",
     "Pool",
     "Scale",
     "SqueezeExcite",

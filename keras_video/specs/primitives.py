@@ -13,7 +13,7 @@ BATCH_NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 
 def conv_output_size(size, stride):
     """Extent after a `same` convolution: `ceil(size / stride)`."""
-    return -(-size // stride)
+    return size if stride == 1 else -(-size // stride)
 
 
 def round_channels(value, divisor=8):
@@ -24,6 +24,10 @@ def round_channels(value, divisor=8):
 
 class Row:
     """What all rows share: parameter counts summed over `weight_shapes()`."""
+
+    def workspace(self, shape):
+        """Values alive inside the row besides its input and its output."""
+        return 0
 
     @property
     def params(self):
@@ -99,11 +103,12 @@ class Dense(Row):
 
 @dataclass(frozen=True)
 class Pool(Row):
-    """A pooling layer: no weights, no multiply-adds counted."""
+    """A pooling layer, `kind` `"avg"` or `"max"`: no weights, no multiply-adds counted."""
 
     name: str
     kernel: tuple
     strides: tuple
+    kind: str = "avg"
 
     def weight_shapes(self):
         return {}

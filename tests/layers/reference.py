@@ -11,14 +11,20 @@ def same_padding(size, kernel, stride):
 
 
 def convolve(x, kernel, strides=(1, 1), causal=False, groups=1, bias=None):
-    """3D convolution of `(batch, frames, height, width, channels)`, one output pixel at a time."""
+    """3D convolution of `(batch, frames, height, width, channels)`, one output pixel at a time.
+
+    The strides are those over height and width, or three with that over frames in front.
+    """
     x, kernel = np.asarray(x, "float64"), np.asarray(kernel, "float64")
+    *frame_stride, rows, columns = strides
+    frame_stride, strides = (frame_stride or [1])[0], (rows, columns)
     past = kernel.shape[0] - 1
     top, bottom, height = same_padding(x.shape[2], kernel.shape[1], strides[0])
     left, right, width = same_padding(x.shape[3], kernel.shape[2], strides[1])
-    time = (past, 0) if causal else (past // 2, past - past // 2)
+    *time, frames = same_padding(x.shape[1], kernel.shape[0], frame_stride)
+    time = (past, 0) if causal else time
     x = np.pad(x, ((0, 0), time, (top, bottom), (left, right), (0, 0)))
-    batch, frames = x.shape[0], x.shape[1] - past
+    batch = x.shape[0]
     filters = kernel.shape[-1]
     inputs, outputs = kernel.shape[3], filters // groups
     y = np.zeros((batch, frames, height, width, filters))
@@ -26,7 +32,8 @@ def convolve(x, kernel, strides=(1, 1), causal=False, groups=1, bias=None):
         for i in range(height):
             for j in range(width):
                 row, column = i * strides[0], j * strides[1]
-                window = x[:, t : t + past + 1, row : row + kernel.shape[1]]
+                first = t * frame_stride
+                window = x[:, first : first + past + 1, row : row + kernel.shape[1]]
                 window = window[:, :, :, column : column + kernel.shape[2]]
                 for g in range(groups):
                     piece = window[..., g * inputs : (g + 1) * inputs].reshape(batch, -1)

@@ -24,6 +24,11 @@ FORMS = {
     "pointwise": dict(filters=5, kernel_size=1),
     "pointwise_strided": dict(filters=5, kernel_size=1, strides=(1, 2, 2)),
     "temporal": dict(filters=5, kernel_size=(5, 1, 1)),
+    "temporal_even": dict(filters=5, kernel_size=(2, 1, 1)),
+    "temporal_strided": dict(filters=5, kernel_size=(4, 1, 1), strides=(3, 1, 1)),
+    "temporal_sparse": dict(filters=5, kernel_size=(2, 1, 1), strides=(3, 1, 1)),
+    "frame_strided": dict(filters=5, kernel_size=(2, 3, 3), strides=(2, 1, 2)),
+    "sparse": dict(filters=5, kernel_size=(1, 2, 2), strides=(1, 3, 4)),
     "grouped": dict(filters=6, kernel_size=3, groups=2),
     "depthwise": dict(filters=4, kernel_size=3, groups=4, strides=(1, 2, 2)),
     "causal": dict(filters=5, kernel_size=(4, 3, 3), padding="causal"),
@@ -45,7 +50,7 @@ def expected_of(layer, x, batch_statistics=False):
     """The whole layer in float64; also mean and variance of what goes into the batch norm."""
     w = weights_of(layer)
     y = convolve(
-        x, w["kernel"], layer.strides[1:], layer.padding == "causal", layer.groups, w.get("bias")
+        x, w["kernel"], layer.strides, layer.padding == "causal", layer.groups, w.get("bias")
     )
     mean, variance = y.mean((0, 1, 2, 3)), y.var((0, 1, 2, 3))
     if layer.batch_norm:
@@ -61,6 +66,8 @@ def expected_of(layer, x, batch_statistics=False):
     [
         (FORMS["dense"], (2, 4, 7, 6, 5)),
         ({**FORMS["unequal_strides"], "batch_norm": True}, (2, 4, 3, 3, 5)),
+        ({**FORMS["temporal_strided"], "momentum": 0.9, "epsilon": 1e-5}, (2, 2, 7, 6, 5)),
+        ({**FORMS["frame_strided"], "batch_norm": True}, (2, 2, 7, 3, 5)),
         ({**FORMS["causal"], "batch_norm": True, "activation": "swish"}, (2, 4, 7, 6, 5)),
         ({**FORMS["grouped"], "kernel_initializer": "glorot_uniform"}, (2, 4, 7, 6, 6)),
     ],
@@ -76,7 +83,9 @@ def test_against_loops(form):
     assert_near(to_numpy(run(layer, x)), expected_of(layer, x)[0])
 
 
-@pytest.mark.parametrize("form", ["dense", "grouped", "temporal", "causal"])
+@pytest.mark.parametrize(
+    "form", ["dense", "grouped", "temporal", "temporal_strided", "frame_strided", "causal"]
+)
 def test_one_video(form):
     """Its frames are the leading axis already, which is a shortcut."""
     layer = built(**FORMS[form])
@@ -137,7 +146,9 @@ def test_statistics_stay_where_they_are():
 
 
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("form", ["dense", "grouped", "pointwise", "causal"])
+@pytest.mark.parametrize(
+    "form", ["dense", "grouped", "pointwise", "temporal_strided", "frame_strided", "causal"]
+)
 def test_gradients(form, training):
     """A linear layer: the gradient times any direction is the output in that direction."""
     layer = built(**FORMS[form], use_bias=True)
@@ -147,7 +158,7 @@ def test_gradients(form, training):
     r = random_array(layer.compute_output_shape(SHAPE), 5)
     (gx,), (gk, gb) = gradients(layer, x, weight=r, training=training)
 
-    options = (layer.strides[1:], layer.padding == "causal", layer.groups)
+    options = (layer.strides, layer.padding == "causal", layer.groups)
     assert_near((gx * dx).sum(), (r * convolve(dx, w["kernel"], *options)).sum(), 1e-4)
     assert_near((gk * dk).sum(), (r * convolve(x, dk, *options)).sum(), 1e-4)
     assert_near((gb * db).sum(), (r * db).sum(), 1e-4)
@@ -205,10 +216,12 @@ BAD = [
     (dict(kernel_size=(3, 3, 3.0)), r"kernel_size: expected .*, got \(3, 3, 3\.0\)"),
     (dict(kernel_size=3.5), r"kernel_size: expected an int or 3 ints .*, got 3\.5"),
     (dict(kernel_size=True), "kernel_size: expected an int or 3 ints .*, got True"),
-    (dict(kernel_size=(2, 3, 3)), r"kernel_size: .*padding='same'.* odd, got \(2, 3, 3\)"),
     (dict(strides=(1, 0, 1)), r"strides: expected an int or 3 ints .*, got \(1, 0, 1\)"),
     (dict(strides=None), "strides: expected an int or 3 ints .*, got None"),
-    (dict(strides=2), "strides: the frame stride must be 1, got 2"),
+    (dict(strides=2, padding="causal"), "strides: the frame stride must be 1, got 2"),
+    (dict(strides=2, groups=4), "strides: the frame stride must be 1, got 2"),
+    (dict(momentum=1.5), r"momentum: expected a number in \[0, 1\), got 1\.5"),
+    (dict(epsilon=-1e-3), r"epsilon: expected a number above 0, got -0\.001"),
     (dict(padding="valid"), r"padding: expected one of \('same', 'causal'\), got 'valid'"),
     (dict(activation="elu"), r"activation: expected one of \[.*'swish'.*\], got 'elu'"),
     (dict(implementation="fast"), r"implementation: expected one of \(.*\), got 'fast'"),

@@ -7,6 +7,8 @@ give the parameters and FLOPs that the paper's tables print: see the model card.
 
 from dataclasses import asdict, dataclass, fields, replace
 
+from keras_video.applications.tiny_video_net.plan import resolve
+
 SPATIAL = ("std", "depth", "maxpool", "avgpool", "1std")
 TEMPORAL = ("1d", "maxpool", "avgpool")
 ACTIVATIONS = ("relu", "hard_swish", "linear")
@@ -142,6 +144,25 @@ class TinyVideoNetConfig:
         three = ("activation", "spatial_activation", "temporal_activation")
         changed = dict.fromkeys(three, activation)
         return replace(config, blocks=tuple(replace(b, **changed) for b in config.blocks))
+
+    def plan(self, classes=339, frames=None):
+        """Resolves the table into a `Plan` of named rows.
+
+        Args:
+            classes: int, outputs of the classifier.
+            frames: int; the rows depend on it. Default: the network's own.
+        """
+        return resolve(self, classes, frames)
+
+    def trace(self, clip, classes=339):
+        """The steps of one inference on a clip, see `utils.complexity`."""
+        return self.plan(classes, clip[0]).trace(clip)
+
+    def weight_shapes(self, classes=339, include_top=True, frames=None):
+        """`{"layer/variable": shape}` of every weight, moving statistics included."""
+        rows = self.plan(classes, frames).rows()
+        rows = rows if include_top else rows[:-1]
+        return {name: shape for row in rows for name, shape in row.weight_shapes().items()}
 
     def to_dict(self):
         """Plain lists, numbers and strings, for JSON."""
@@ -279,4 +300,6 @@ TVN5 = TinyVideoNetConfig(
 )  # fmt: skip
 TVN6 = replace(TVN5, name="tiny_video_net_6_reconstruction", frames=32)
 
+# Networks with published weights.
+CHARADES = tuple(c.name for c in (TVN1, TVN2, TVN3, MOBILE1))
 CONFIGS = {c.name: c for c in (TVN1, TVN2, TVN3, TVN4, MOBILE1, MOBILE2, TVN5, TVN6)}

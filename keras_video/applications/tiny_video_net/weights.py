@@ -1,0 +1,55 @@
+"""Tiny Video Network weights: where they are, and what they want to see.
+
+The modules are those of TensorFlow Hub, trained on Charades. None could be downloaded when these
+records were written: names, shapes and checksums of their variables decide whether they fit. This
+module needs no Keras.
+"""
+
+from keras_video.applications.pretrained import WeightsRecord
+from keras_video.applications.tiny_video_net.config import CHARADES, CONFIGS
+
+_URL = "https://tfhub.dev/google/tiny_video_net/{}/1?tf-hub-format=compressed"
+
+
+def _charades(name):
+    config = CONFIGS[name]
+    module = name.removeprefix("tiny_video_net_")
+    module = module if module.startswith("mobile") else f"tvn{module}"
+    return WeightsRecord(
+        name="charades",
+        variant="base",
+        url=_URL.format(module),
+        cached_as=f"tiny_video_net_{module}_charades.tar.gz",
+        classes=157,
+        frames=config.frames,
+        size=(config.size, config.size),
+        source="TensorFlow Hub, google/tiny_video_net; its pages state no accuracy",
+    )
+
+
+RECORDS = {name: {} for name in CONFIGS}
+for _name in CHARADES:
+    RECORDS[_name]["charades", "base"] = _charades(_name)
+
+
+def weights_record(name, weights):
+    """What is known of a set of weights.
+
+    Args:
+        name: string, for example `"tiny_video_net_1"`.
+        weights: string, for example `"charades"`.
+
+    Returns:
+        `WeightsRecord`.
+
+    Raises:
+        ValueError: if there are no such weights; lists those that there are.
+    """
+    records = RECORDS.get(name, {})
+    if (weights, "base") not in records:
+        known = ", ".join(repr(w) for w, _ in records) or "none"
+        raise ValueError(
+            f"weights: {name} has no {weights!r} weights, nor is that an existing path. "
+            f"Known are: {known}."
+        )
+    return records[weights, "base"]

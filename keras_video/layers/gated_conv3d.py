@@ -1,0 +1,192 @@
+"""`GatedConv3D`: a 1x1x1 convolution with channel gates before or behind it, and a residual."""
+
+import keras
+from keras import ops
+
+from keras_video.layers.activations import ACTIVATIONS, lookup
+from keras_video.layers.batch_norm import normalize_batch
+from keras_video.layers.context_gate import ContextGate
+from keras_video.layers.convolution import add_bias, pointwise
+from keras_video.layers.frames import check_video, fold_frames
+from keras_video.layers.squeeze_excite import SqueezeExcite
+from keras_video.layers.video_conv3d import VideoConv3D
+
+GATED = ("outputs", "inputs")
+
+
+@keras.saving.register_keras_serializable("keras_video")
+class GatedConv3D(keras.layers.Layer):
+    """Pointwise convolution, batch norm, channel gates, a residual and an activation as one layer.
+
+    The gates are those of `SqueezeExcite` and then of `ContextGate`, from means over the clip.
+    Taken one by one these layers read and write the wide video again and again, which costs more
+    time than their arithmetic. At inference the convolution with its batch norm is linear: the mean
+    of its outputs is what it makes of the mean of its inputs, so that the gates are known before it
+    is computed, and become factors of its kernel.
+
+    Args:
+        filters: int, number of output channels.
+        hidden: int, width inside the squeeze-excite; 0 for none.
+        context_gate: bool.
+        gated: `"outputs"`: the gates act behind the batch norm, or `"inputs"`: before the
+            convolution.
+        activation: `None`, `"relu"`, `"hard_swish"`, ...: of the sum with the residual.
+        use_bias, batch_norm, momentum, epsilon: as for `VideoConv3D`.
+        kernel_initializer: initializer of all kernels, each drawn on its own.
+
+    Call arguments:
+        inputs: float tensor `(batch, frames, height, width, channels)`.
+        residual: `None`, or a tensor of the shape of the outputs, which is added before the
+            activation.
+        training: bool; whether batch norm uses the statistics of the batch.
+
+    Returns:
+        A tensor `(batch, frames, height, width, filters)`.
+
+    Example:
+    >>> conv = keras_video.layers.GatedConv3D(16, hidden=8, context_gate=True, activation="relu")
+    >>> conv(keras.random.normal((2, 6, 4, 4, 8))).shape
+    (2, 6, 4, 4, 16)
+    """
+
+    def __init__(
+        self,
+        filters,
+        hidden=0,
+        context_gate=False,
+        gated="outputs",
+        activation=None,
+        use_bias=None,
+        batch_norm=True,
+        momentum=0.99,
+        epsilon=1e-3,
+        kernel_initializer="he_normal",
+        **kwargs,
+    ):
+        kwargs.setdefault("autocast", False)
+        super().__init__(**kwargs)
+        if isinstance(hidden, bool) or not isinstance(hidden, int) or hidden < 0:
+            raise ValueError(f"hidden: expected an int of at least 0, got {hidden!r}.")
+        if gated not in GATED:
+            raise ValueError(f"gated: expected one of {GATED}, got {gated!r}.")
+        policy = self.dtype_policy
+        self.conv = VideoConv3D(
+            filters,
+            1,
+            use_bias=use_bias,
+            batch_norm=batch_norm,
+            momentum=momentum,
+            epsilon=epsilon,
+            kernel_initializer=kernel_initializer,
+            dtype=policy,
+            name="conv",
+        )
+        initializer = self.conv.kernel_initializer
+        self.squeeze_excite = self.context_gate = None
+        if hidden:
+            self.squeeze_excite = SqueezeExcite(
+                hidden,
+                activation="relu",
+                kernel_initializer=initializer.clone(),
+                dtype=policy,
+                name="squeeze_excite",
+            )
+        if context_gate:
+            self.context_gate = ContextGate(initializer.clone(), dtype=policy, name="context_gate")
+        self.hidden = hidden
+        self.gated = gated
+        self.activation = activation
+        self._activation = lookup(ACTIVATIONS, "activation", activation)
+
+    @property
+    def norm(self):
+        """The batch norm, or `None`."""
+        return self.conv.norm
+
+    def build(self, inputs_shape, residual_shape=None):
+        check_video(self, inputs_shape)
+        self.conv.build(inputs_shape)
+        channels = self.conv.filters if self.gated == "outputs" else inputs_shape[-1]
+        for gate in (self.squeeze_excite, self.context_gate):
+            if gate is not None:
+                gate.build((*inputs_shape[:-1], channels))
+
+    def compute_output_shape(self, inputs_shape, residual_shape=None):
+        return self.conv.compute_output_shape(inputs_shape)
+
+    def call(self, inputs, residual=None, training=False):
+        x = ops.cast(inputs, self.compute_dtype)
+        if training and self.norm is not None and self.norm.trainable:
+            y = self._train(x)
+        else:
+            y = self._infer(x)
+        if residual is not None:
+            y = y + fold_frames(ops.cast(residual, y.dtype))
+        y = y if self._activation is None else self._activation(y)
+        return ops.reshape(y, (-1, *ops.shape(x)[1:4], self.conv.filters))
+
+    def _train(self, x):
+        """Step by step: batch norm first has to see the whole batch."""
+        if self.gated == "inputs":
+            x = _multiply(x, self._gates(_means(x)))
+        kernel = ops.cast(self.conv.kernel, x.dtype)
+        y, bias = pointwise(fold_frames(x), kernel[0, 0, 0], self._cast_bias(self.conv.bias, x))
+        y = y if bias is None else add_bias(y, bias)
+        y = normalize_batch(self.norm, y)
+        if self.gated == "inputs":
+            return y
+        video = ops.reshape(y, (-1, *ops.shape(x)[1:4], y.shape[-1]))
+        return fold_frames(_multiply(video, self._gates(_means(video))))
+
+    def _infer(self, x):
+        kernel, bias = self.conv.folded_weights()
+        kernel = ops.reshape(kernel, kernel.shape[3:])
+        gates = None
+        if self.squeeze_excite is not None or self.context_gate is not None:
+            means = _means(x)
+            if self.gated == "outputs":
+                means = ops.matmul(means, kernel) + (0.0 if bias is None else bias)
+            gates = self._gates(means)
+        behind = gates is not None and self.gated == "outputs"
+        if gates is not None and x.shape[0] == 1:  # one clip: factors of the kernel
+            kernel = kernel * (gates if behind else ops.transpose(gates))
+            bias = bias * gates[0] if behind and bias is not None else bias
+        elif gates is not None and not behind:
+            x = _multiply(x, gates)
+        y, bias = pointwise(fold_frames(x), ops.cast(kernel, x.dtype), self._cast_bias(bias, x))
+        y = y if bias is None else add_bias(y, bias)
+        if behind and x.shape[0] != 1:
+            video = ops.reshape(y, (-1, *ops.shape(x)[1:4], y.shape[-1]))
+            y = fold_frames(_multiply(video, gates))
+        return y
+
+    def _cast_bias(self, bias, x):
+        return None if bias is None else ops.cast(bias, x.dtype)
+
+    def _gates(self, means):
+        """The product of all gates, `(batch, channels)` in float32."""
+        gates = 1.0
+        for layer in (self.squeeze_excite, self.context_gate):
+            if layer is not None:
+                gates = gates * layer.gates(means * gates)
+        return gates
+
+    def get_config(self):
+        conv = self.conv.get_config()
+        names = ("filters", "use_bias", "batch_norm", "momentum", "epsilon", "kernel_initializer")
+        return {
+            **super().get_config(),
+            **{name: conv[name] for name in names},
+            "hidden": self.hidden,
+            "context_gate": self.context_gate is not None,
+            "gated": self.gated,
+            "activation": self.activation,
+        }
+
+
+def _means(x):
+    return ops.mean(ops.cast(x, "float32"), axis=(1, 2, 3))
+
+
+def _multiply(x, gates):
+    return x * ops.cast(gates, x.dtype)[:, None, None, None]

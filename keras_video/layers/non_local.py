@@ -1,0 +1,103 @@
+"""`NonLocal`: every position of a clip looks at every other one."""
+
+import keras
+from keras import ops
+
+from keras_video.layers.frames import check_video
+from keras_video.layers.initializers import get_initializer
+from keras_video.layers.video_conv3d import VideoConv3D
+
+PROJECTIONS = ("theta", "phi", "g")
+
+
+@keras.saving.register_keras_serializable("keras_video")
+class NonLocal(keras.layers.Layer):
+    """Adds to a video what its positions find by attention over all frames and pixels.
+
+    The embedded Gaussian form of Wang et al. 2018 ("Non-local neural networks", equations 2 and 6):
+    `x + BN(W softmax(theta(x) phi(x)^T) g(x))`, with 1x1x1 convolutions, those into the bottleneck
+    with bias. The scale of the batch norm starts at 0, and the layer as the identity. The matrix of
+    the softmax has `(frames * height * width) ** 2` values for every clip.
+
+    Args:
+        filters: int, channels of the bottleneck.
+        momentum, epsilon: floats, those of the batch norm.
+        kernel_initializer: initializer of all kernels, each drawn on its own.
+
+    Call arguments:
+        inputs: float tensor `(batch, frames, height, width, channels)`.
+        training: bool; whether batch norm uses the statistics of the batch.
+
+    Returns:
+        A tensor of the shape of the inputs.
+
+    Example:
+    >>> attention = keras_video.layers.NonLocal(4)
+    >>> attention(keras.random.normal((2, 6, 4, 4, 16))).shape
+    (2, 6, 4, 4, 16)
+    """
+
+    def __init__(
+        self, filters, momentum=0.99, epsilon=1e-3, kernel_initializer="he_normal", **kwargs
+    ):
+        super().__init__(**kwargs)
+        if isinstance(filters, bool) or not isinstance(filters, int) or filters < 1:
+            raise ValueError(f"filters: expected an int of at least 1, got {filters!r}.")
+        self.filters = filters
+        self.momentum = momentum
+        self.epsilon = epsilon
+        self.kernel_initializer = get_initializer(kernel_initializer)
+        self.conv = None
+
+    @property
+    def norm(self):
+        """The batch norm, or `None` before the layer is built."""
+        return None if self.conv is None else self.conv.norm
+
+    def build(self, input_shape):
+        check_video(self, input_shape)
+        channels = input_shape[-1]
+        self.projections = []
+        for name in PROJECTIONS:
+            initializer = self.kernel_initializer.clone()
+            shape = (channels, self.filters)
+            kernel = self.add_weight(shape, initializer, name=f"{name}_kernel")
+            bias = self.add_weight((self.filters,), "zeros", name=f"{name}_bias")
+            self.projections.append((kernel, bias))
+        self.conv = VideoConv3D(
+            channels,
+            1,
+            batch_norm=True,
+            momentum=self.momentum,
+            epsilon=self.epsilon,
+            kernel_initializer=self.kernel_initializer.clone(),
+            dtype=self.dtype_policy,
+            name="conv",
+        )
+        self.conv.norm.gamma_initializer = keras.initializers.Zeros()
+        self.conv.build((*input_shape[:-1], self.filters))
+
+    def compute_output_shape(self, input_shape):
+        check_video(self, input_shape)
+        return input_shape
+
+    def call(self, inputs, training=False):
+        frames, height, width, channels = ops.shape(inputs)[1:]
+        x = ops.reshape(inputs, (-1, frames * height * width, channels))
+        theta, phi, g = (
+            ops.matmul(x, ops.cast(kernel, x.dtype)) + ops.cast(bias, x.dtype)
+            for kernel, bias in self.projections
+        )
+        scores = ops.matmul(theta, ops.transpose(phi, (0, 2, 1)))
+        y = ops.matmul(ops.softmax(scores, axis=-1), g)
+        y = ops.reshape(y, (-1, frames, height, width, self.filters))
+        return inputs + self.conv(y, training=training)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }

@@ -1,0 +1,40 @@
+"""`SpatialMaxPool`: max pooling inside every frame."""
+
+import keras
+from keras import ops
+
+from keras_video.layers.convolution import same_pads
+from keras_video.layers.frames import fold_frames, unfold_frames
+from keras_video.layers.spatial_avg_pool import SpatialAvgPool
+
+
+@keras.saving.register_keras_serializable("keras_video")
+class SpatialMaxPool(SpatialAvgPool):
+    """Max pooling of every frame, `same` padding with minus infinity.
+
+    Args:
+        pool_size: int, extent over height and width.
+        strides: int.
+
+    Call arguments:
+        inputs: tensor `(batch, frames, height, width, channels)`.
+
+    Returns:
+        A tensor `(batch, frames, ceil(height / strides), ceil(width / strides), channels)`.
+
+    Example:
+    >>> pool = keras_video.layers.SpatialMaxPool(3, strides=2)
+    >>> pool(keras.random.normal((1, 4, 9, 8, 3))).shape
+    (1, 4, 5, 4, 3)
+    """
+
+    def call(self, inputs):
+        x = fold_frames(inputs)
+        padding = "same"
+        if keras.backend.backend() == "torch":  # Keras pads by another rule where strides are wide
+            size, strides = (self.pool_size,) * 2, (self.strides,) * 2
+            pads = same_pads(x.shape[1:3], size, strides)
+            x = ops.pad(x, ((0, 0), *pads, (0, 0)), constant_values=float("-inf"))
+            padding = "valid"
+        outputs = ops.max_pool(x, self.pool_size, self.strides, padding, "channels_last")
+        return unfold_frames(outputs, inputs)

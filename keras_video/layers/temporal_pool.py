@@ -1,0 +1,78 @@
+"""`TemporalPool`: maximum or mean of neighbouring frames."""
+
+import keras
+from keras import ops
+
+from keras_video.layers.convolution import same_pads
+from keras_video.layers.frames import check_video
+from keras_video.specs import conv_output_size
+
+MODES = ("max", "avg")
+
+
+@keras.saving.register_keras_serializable("keras_video")
+class TemporalPool(keras.layers.Layer):
+    """Pools over frames alone, with `same` padding that counts neither in maxima nor in means.
+
+    Args:
+        pool_size: int, number of frames in a window.
+        strides: int.
+        mode: `"max"` or `"avg"`.
+
+    Call arguments:
+        inputs: tensor `(batch, frames, height, width, channels)` with a known number of frames.
+
+    Returns:
+        A tensor `(batch, ceil(frames / strides), height, width, channels)`.
+
+    Example:
+    >>> pool = keras_video.layers.TemporalPool(2, strides=2)
+    >>> pool(keras.random.normal((1, 5, 9, 8, 3))).shape
+    (1, 3, 9, 8, 3)
+    """
+
+    def __init__(self, pool_size, strides=1, mode="max", **kwargs):
+        super().__init__(**kwargs)
+        for argument, value in (("pool_size", pool_size), ("strides", strides)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{argument}: expected an int of at least 1, got {value!r}.")
+        if mode not in MODES:
+            raise ValueError(f"mode: expected one of {MODES}, got {mode!r}.")
+        self.pool_size = pool_size
+        self.strides = strides
+        self.mode = mode
+
+    def build(self, input_shape):
+        check_video(self, input_shape)
+
+    def compute_output_shape(self, input_shape):
+        frames = input_shape[1]
+        frames = None if frames is None else conv_output_size(frames, self.strides)
+        return (input_shape[0], frames, *input_shape[2:])
+
+    def call(self, inputs):
+        outputs = [self._pool(inputs[:, a:b]) for a, b in self._windows(inputs.shape[1])]
+        return ops.concatenate(outputs, axis=1)
+
+    def _windows(self, frames):
+        """First frame, and the one after the last, of every window."""
+        if frames is None:
+            raise ValueError(f"{self.name}: expected a known number of frames, got None.")
+        ((before, _),) = same_pads((frames,), (self.pool_size,), (self.strides,))
+        starts = [i * self.strides - before for i in range(conv_output_size(frames, self.strides))]
+        return [(max(start, 0), min(start + self.pool_size, frames)) for start in starts]
+
+    def _pool(self, frames):
+        if frames.shape[1] == 1:
+            return frames
+        if self.mode == "max":
+            return ops.max(frames, axis=1, keepdims=True)
+        return ops.mean(frames, axis=1, keepdims=True)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "pool_size": self.pool_size,
+            "strides": self.strides,
+            "mode": self.mode,
+        }

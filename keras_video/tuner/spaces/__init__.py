@@ -1,0 +1,6 @@
+"""Search spaces: what may vary in a family of networks, and what a choice costs."""
+
+from keras_video.tuner.spaces.base import Slots, Space
+from keras_video.tuner.spaces.tvn import TVNSpace
+
+__all__ = ["Slots", "Space", "TVNSpace"]

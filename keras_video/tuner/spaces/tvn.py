@@ -1,0 +1,267 @@
+"""`TVNSpace`: the search space of Tiny Video Networks on KerasTuner's hyperparameters."""
+
+from dataclasses import replace
+from functools import lru_cache
+
+from keras_video.applications.tiny_video_net.config import (
+    ACTIVATIONS,
+    SPATIAL,
+    TEMPORAL,
+    TinyVideoBlock,
+    TinyVideoNetConfig,
+)
+from keras_video.specs.primitives import conv_output_size
+from keras_video.tuner.spaces import ranges
+from keras_video.tuner.spaces.base import Slots, Space, values_of
+from keras_video.tuner.spaces.features import layer_features
+from keras_video.tuner.spaces.sites import Site, Sites
+from keras_video.utils import complexity
+
+BOOLS = (False, True)
+DEFAULTS = {
+    "image_size": (32, 320, 32),
+    "frames": (1, 32),
+    "frame_stride": (1, 25),
+    "blocks": (1, 8),
+    "repeats": (1, 8),
+    "spatial": ("std", "depth", "maxpool", "avgpool"),
+    "spatial_kernel": (1, 8),
+    "spatial_stride": (1, 8),
+    "temporal": ("1d", "maxpool", "avgpool"),
+    "temporal_kernel": (1, 8),
+    "temporal_stride": (1, 8),
+    "filters": (32, 2048),
+    "expand": [1, 2, 3, 4, 5, 6, 8],
+    "squeeze": (0.0, 1.0),
+    "context_gate": BOOLS,
+    "non_local": (4, 1024),
+    "skip": BOOLS,
+    "inverted": False,
+    "activations": ("relu", "linear"),
+}
+MOBILE = {"inverted": BOOLS, "activations": ("relu", "hard_swish", "linear")}
+
+
+# What has no effect is no site: a kernel of 1 leaves its part out, stride included, and only
+# convolutions have an activation of their own.
+BLOCK = (
+    Site("spatial_kernel", lambda kernel: kernel > 1, (
+        Site("spatial", lambda kind: not kind.endswith("pool"), (Site("spatial_activation"),)),
+        Site("spatial_stride"),
+    )),
+    Site("temporal_kernel", lambda kernel: kernel > 1, (
+        Site("temporal", lambda kind: kind == "1d", (Site("temporal_activation"),)),
+        Site("temporal_stride"),
+    )),
+    Site("filters"), Site("expand"), Site("repeats"), Site("skip"), Site("inverted"),
+    Site("squeeze", bool, (Site("squeeze_ratio"),)),
+    Site("context_gate"),
+    Site("non_local", bool, (Site("bottleneck"),)),
+    Site("activation"),
+)  # fmt: skip
+NETWORK = (
+    Site("image_size"),
+    Site("frames", lambda frames: frames > 1, (Site("frame_stride"),)),
+)
+
+
+class TVNSpace(Space):
+    """The Tiny Video Networks (Piergiovanni et al. 2019, section 3), with ranges of your own.
+
+    Each range is a pair `(smallest, largest)`, both included, a triple with a step, a list of
+    values, or one value, which is then fixed. The defaults are those of the paper; draws are
+    uniform. Hyperparameters are `image_size`, `frames`, `frame_stride` (of more than one frame),
+    `num_blocks` and, for each block, `block_0/spatial_kernel` and so on.
+
+    Args:
+        num_classes: int.
+        image_size: ints, height and width in pixels.
+        frames: ints, frames in a clip.
+        frame_stride: ints, every how many frames of the video one is taken. (The paper names the
+            rate, 1 to 25 frames per second.)
+        blocks: a pair of ints, number of blocks.
+        repeats: ints, how often a block is applied.
+        spatial: some of `"std"`, `"depth"`, `"maxpool"`, `"avgpool"`, `"1std"`.
+        spatial_kernel, spatial_stride: ints. A kernel of 1 leaves the spatial part out.
+        temporal: some of `"1d"`, `"maxpool"`, `"avgpool"`.
+        temporal_kernel, temporal_stride: ints. A kernel of 1 leaves the temporal part out.
+        filters: ints.
+        expand: ints, factor of the expansion. The paper does not give it: these are the factors
+            of the published networks.
+        squeeze: real numbers from 0 to 1, ratio of squeeze-excite, which is also switched on and
+            off; 0 leaves it out of the space.
+        context_gate, skip: `(False, True)`, or one of them.
+        non_local: ints, bottleneck width of non-local layers, which are also switched on and off;
+            0 leaves them out of the space.
+        inverted: as `skip`; inverted bottlenecks, by default part of the mobile space only.
+        activations: some of `"relu"`, `"hard_swish"`, `"linear"`, for the block's end, its spatial
+            and its temporal convolution. Hard swish is by default part of the mobile space only.
+        mobile: bool, the mobile space (TVN-M).
+        include_preprocessing: bool, networks take pixels in 0..255 instead of 0..1.
+        dropout: float in [0, 1), before the classifier.
+        head: `"average"` or `"per_frame"`.
+        video_frames: int, frames that the clips of the data have: longer networks are invalid.
+            `None` for no bound.
+        name: string.
+
+    Raises:
+        ValueError: naming the argument that is out of its range.
+
+    Example:
+    >>> space = TVNSpace(16, image_size=(32, 64, 16), frames=[2, 4, 8], blocks=(1, 3))
+    >>> hp = keras_tuner.HyperParameters()
+    >>> space.declare(hp)
+    >>> space.build(hp).output_shape
+    (None, 16)
+    """
+
+    slots = (Slots("num_blocks", "block_"),)
+
+    def __init__(
+        self, num_classes, mobile=False, include_preprocessing=True, dropout=0.5, head="average",
+        video_frames=None, name=None, **given,
+    ):  # fmt: skip
+        super().__init__(name=name or ("tvn_mobile" if mobile else "tvn"))
+        defaults = DEFAULTS | (MOBILE if mobile else {})
+        unknown = sorted(set(given) - set(defaults))
+        if unknown:
+            raise ValueError(f"TVNSpace: expected ranges among {sorted(defaults)}, got {unknown}.")
+        self.num_classes = ranges.ints("num_classes", num_classes).values[0]
+        self.video_frames = video_frames and ranges.ints("video_frames", video_frames).values[0]
+        self.include_preprocessing = bool(include_preprocessing)
+        found = _read(defaults | given)
+        self.blocks = found.pop("blocks").values
+        self._network, self._block = Sites(NETWORK, found), Sites(BLOCK, found)
+        # What all networks share; the config checks it.
+        self._frame = TinyVideoNetConfig(
+            self.name, 1, 32, 1, blocks=(TinyVideoBlock(),), dropout=dropout, head=head
+        )
+
+    def declare(self, hp):
+        self._network.declare(hp)
+        hp.Int("num_blocks", self.blocks[0], self.blocks[-1])
+        for i in range(self.blocks[-1]):
+            with hp.conditional_scope("num_blocks", [n for n in self.blocks if n > i]):
+                self._block.declare(hp, f"block_{i}/")
+
+    def to_config(self, values):
+        """The `TinyVideoNetConfig` that values stand for.
+
+        Raises:
+            ValueError: naming the value that is missing or out of its range.
+        """
+        values = values_of(values)
+        network = self._network.read(values)
+        network["size"] = network.pop("image_size")
+        count = values.get("num_blocks")
+        if count not in self.blocks:
+            raise ValueError(f"num_blocks: expected one of {self.blocks}, got {count!r}.")
+        blocks = []
+        for i in range(int(count)):
+            fields = self._block.read(values, f"block_{i}/")
+            fields["squeeze"] = fields.pop("squeeze_ratio", 0.0)
+            fields["non_local"] = fields.pop("bottleneck", 0)
+            blocks.append(TinyVideoBlock(**fields))
+        return replace(self._frame, **network, blocks=tuple(blocks))
+
+    def to_values(self, config):
+        """The values of a `TinyVideoNetConfig`.
+
+        What has no effect on the network, such as the stride of a kernel of 1, has no value:
+        `to_config` gives it back as the default.
+
+        Raises:
+            ValueError: if the network is not in the space, naming where it leaves it.
+        """
+        values = self._network.write({**vars(config), "image_size": config.size})
+        values["num_blocks"] = len(config.blocks)
+        if len(config.blocks) not in self.blocks:
+            raise ValueError(
+                f"num_blocks: expected one of {self.blocks}, got {len(config.blocks)}."
+            )
+        for i, block in enumerate(config.blocks):
+            fields = {
+                **vars(block),
+                "squeeze": block.squeeze > 0,
+                "squeeze_ratio": float(block.squeeze),
+                "non_local": block.non_local > 0,
+                "bottleneck": block.non_local,
+            }
+            values |= self._block.write(fields, f"block_{i}/")
+        return values
+
+    def invalid(self, values):
+        try:
+            config = self.to_config(values)
+        except ValueError as error:
+            return str(error)
+        span = (config.frames - 1) * config.frame_stride + 1
+        if self.video_frames and span > self.video_frames:
+            return f"frame_stride: {span} frames are needed, videos have {self.video_frames}."
+        size = config.size
+        for i, block in enumerate(config.blocks):
+            stride = block.spatial_stride if block.spatial_kernel > 1 else 1
+            if stride > size:
+                return f"block_{i}/spatial_stride: no pixel left, {stride} on {size} pixels."
+            size = conv_output_size(size, stride)
+        return None
+
+    def costs(self, values):
+        """`{"macs": int, "params": int, "memory": bytes}` of one clip, from the config's plan."""
+        return dict(_costs(self.to_config(values), self.num_classes))
+
+    def features(self, values):
+        return layer_features(self.to_config(values), self.num_classes)
+
+    def clip(self, values):
+        config = self.to_config(values)
+        return (*config.clip[:3], config.frame_stride)
+
+    def build(self, hp):
+        from keras_video.applications.tiny_video_net.model import TinyVideoNet
+
+        config = self.to_config(values_of(hp))
+        return TinyVideoNet(
+            config,
+            classes=self.num_classes,
+            input_shape=config.clip,
+            include_preprocessing=self.include_preprocessing,
+        )
+
+
+@lru_cache(1024)
+def _costs(config, classes):
+    return {
+        "macs": complexity.macs(config, classes=classes),
+        "params": complexity.params(config, classes),
+        "memory": complexity.peak_activation_memory(config, classes=classes),
+    }
+
+
+def _read(given):
+    """Ranges by site, from the arguments."""
+    numbers = (
+        "image_size", "frames", "frame_stride", "blocks", "repeats", "spatial_kernel",
+        "spatial_stride", "temporal_kernel", "temporal_stride", "filters", "expand",
+    )  # fmt: skip
+    found = {name: ranges.ints(name, given[name]) for name in numbers}
+    blocks = found["blocks"].values
+    if blocks != tuple(range(blocks[0], blocks[-1] + 1)):
+        raise ValueError(f"blocks: expected consecutive numbers, got {given['blocks']!r}.")
+    found["spatial"] = ranges.words("spatial", given["spatial"], SPATIAL)
+    found["temporal"] = ranges.words("temporal", given["temporal"], TEMPORAL)
+    for name in ("context_gate", "skip", "inverted"):
+        found[name] = ranges.words(name, given[name], BOOLS)
+    activations = ranges.words("activations", given["activations"], ACTIVATIONS)
+    for name in ("activation", "spatial_activation", "temporal_activation"):
+        found[name] = activations
+    found["squeeze_ratio"] = ranges.ratios("squeeze", given["squeeze"])
+    found["squeeze"] = _switch(found["squeeze_ratio"])
+    found["bottleneck"] = ranges.ints("non_local", given["non_local"], least=0)
+    found["non_local"] = _switch(found["bottleneck"])
+    return found
+
+
+def _switch(options):
+    """On and off; only off where the sole value is 0."""
+    return ranges.Options([False] if options.fixed and not options.values[0] else BOOLS)

@@ -1,0 +1,146 @@
+"""`DeclaredSpace`: a space of hyperparameters made ready for thousands of draws."""
+
+import functools
+import hashlib
+from typing import NamedTuple
+
+import keras_tuner
+
+
+class SearchHyperParameters(keras_tuner.HyperParameters):
+    """Hyperparameters that are cheap to copy and to send.
+
+    Copies share the declared hyperparameters, which nobody changes. Messages hold values only, for
+    both sides have declared the same space.
+    """
+
+    @classmethod
+    def of(cls, hyperparameters, values=None):
+        """Those of another container, with `values` or its own."""
+        copy = cls()
+        copy._hps.update((name, list(hps)) for name, hps in hyperparameters._hps.items())
+        copy._space = list(hyperparameters._space)
+        copy.values = dict(hyperparameters.values if values is None else values)
+        return copy
+
+    def copy(self):
+        return self.of(self)
+
+    def to_proto(self):
+        values = keras_tuner.HyperParameters()
+        values.values = self.values
+        return values.to_proto()
+
+
+class Parameter(NamedTuple):
+    """One declared hyperparameter.
+
+    Args:
+        hp: the `keras_tuner` hyperparameter.
+        name: string.
+        conditions: tuple of pairs `(name of a parent, frozenset of its values)`; all must hold.
+        options: frozenset of all values, or `None` for those without a step.
+    """
+
+    hp: object
+    name: str
+    conditions: tuple
+    options: frozenset | None
+
+    def active(self, values):
+        """bool, whether the conditions hold."""
+        return all(values.get(name) in allowed for name, allowed in self.conditions)
+
+    def legal(self, value):
+        """bool, whether the value is one of this hyperparameter."""
+        if self.options is not None:
+            return value in self.options
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return number and self.hp.min_value <= value <= self.hp.max_value
+
+    def draw(self, rng):
+        """A random value, distributed as declared."""
+        return self.hp.prob_to_value(rng.random())
+
+
+def _parameter(hp):
+    if hasattr(hp, "step"):
+        options = None if hp.step is None else frozenset(hp.values)
+    else:
+        options = frozenset([hp.value] if hasattr(hp, "value") else hp.values)
+    conditions = tuple((c.name, frozenset(c.values)) for c in hp.conditions)
+    return Parameter(hp, hp.name, conditions, options)
+
+
+class DeclaredSpace:
+    """All hyperparameters of a space with their conditions.
+
+    Args:
+        hyperparameters: `keras_tuner.HyperParameters` that holds the whole space, parents before
+            what depends on them.
+    """
+
+    def __init__(self, hyperparameters):
+        self.parameters = tuple(_parameter(hp) for hp in hyperparameters.space)
+        self.parents = {name for p in self.parameters for name, _ in p.conditions}
+
+    def complete(self, values, rng):
+        """Makes values whole: keeps what is active and legal, draws what is missing.
+
+        Args:
+            values: dict.
+            rng: `random.Random`; numbers are drawn in the order of the space.
+
+        Returns:
+            New dict of the active hyperparameters, in the order of the space.
+        """
+        result = {}
+        for parameter in self.parameters:
+            if not parameter.active(result) or parameter.name in result:
+                continue
+            value = values.get(parameter.name)
+            if value is None or not parameter.legal(value):
+                value = parameter.draw(rng)
+            result[parameter.name] = value
+        return result
+
+    def active(self, values):
+        """The active parameters of whole values, each name once."""
+        found = {}
+        for parameter in self.parameters:
+            if parameter.name not in found and parameter.active(values):
+                found[parameter.name] = parameter
+        return found
+
+    def problem(self, values):
+        """`None`, or a string that says why these are not whole, legal values of the space."""
+        active = self.active(values)
+        for name, parameter in active.items():
+            if name not in values:
+                return f"{name} has no value"
+            if not parameter.legal(values[name]):
+                return f"{name} is out of its range: {values[name]!r}"
+        extra = [n for n in values if n not in active and not n.startswith("tuner/")]
+        return f"{extra[0]} is not active" if extra else None
+
+    def lines(self):
+        """One line of text per hyperparameter: kind, name, range, conditions."""
+        return [
+            f"{p.hp!r} {[(c.name, c.values) for c in p.hp.conditions]}" for p in self.parameters
+        ]
+
+    @functools.cached_property
+    def digest(self):
+        """Short string that differs where spaces differ."""
+        return hashlib.sha256("\n".join(self.lines()).encode()).hexdigest()[:16]
+
+
+def network_values(values):
+    """Values without the tuner's own keys."""
+    return {name: value for name, value in values.items() if not name.startswith("tuner/")}
+
+
+def fingerprint(values):
+    """Short string that is the same for the same network."""
+    text = "\n".join(f"{k}={values[k]!r}" for k in sorted(values) if not k.startswith("tuner/"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

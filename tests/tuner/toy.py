@@ -1,0 +1,103 @@
+"""A small space of blocks with a fitness that needs no network: what searches are tested on."""
+
+import math
+import os
+import time
+
+import keras_tuner
+
+from keras_video.tuner import Evolution, Slots, Space
+
+KINDS = ("conv", "pool")
+
+
+class ToySpace(Space):
+    """Blocks of two kinds; `slots`, conditions and costs like those of `TVNSpace`."""
+
+    slots = (Slots("num_blocks", "block_"),)
+
+    def __init__(self, blocks=4, name="toy"):
+        super().__init__(name=name)
+        self.blocks = blocks
+        self.built = 0
+
+    def declare(self, hp):
+        hp.Int("size", 32, 256, step=32)
+        hp.Float("rate", 0.1, 1.0)
+        hp.Int("num_blocks", 1, self.blocks)
+        for i in range(self.blocks):
+            name = f"block_{i}"
+            with hp.conditional_scope("num_blocks", list(range(i + 1, self.blocks + 1))):
+                hp.Choice(f"{name}/kind", list(KINDS))
+                hp.Int(f"{name}/repeats", 1, 4)
+                hp.Boolean(f"{name}/skip")
+                with hp.conditional_scope(f"{name}/kind", ["conv"]):
+                    hp.Int(f"{name}/filters", 1, 64)
+                with hp.conditional_scope(f"{name}/kind", ["pool"]):
+                    hp.Choice(f"{name}/pool", ["max", "average"])
+
+    def invalid(self, values):
+        strides = sum(values[f"block_{i}/kind"] == "pool" for i in range(values["num_blocks"]))
+        return "no pixel left" if values["size"] >> (2 * strides) < 1 else None
+
+    def costs(self, values):
+        filters = [v for k, v in values.items() if k.endswith("/filters")]
+        params = 10 + sum(f * f for f in filters)
+        return {"params": params, "macs": params * values["size"], "memory": 1000 * params}
+
+    def features(self, values):
+        costs = self.costs(values)
+        return [costs["params"], costs["macs"]]
+
+    def build(self, hp):
+        self.built += 1
+        return dict(hp.values)
+
+
+def fitness(values):
+    """Between 0 and 2; the more evenly filters grow, the better."""
+    score = math.exp(-abs(values["rate"] - 0.6))
+    for i in range(values["num_blocks"]):
+        wanted = 8 * (i + 1)
+        filters = values.get(f"block_{i}/filters", 0)
+        score += 0.2 * math.exp(-abs(filters - wanted) / 16) + 0.02 * values[f"block_{i}/skip"]
+    return score
+
+
+class ToyTuner(Evolution):
+    """Evaluates `fitness` instead of training; writes down which trial ran where."""
+
+    def __init__(self, space=None, seconds=0.0, journal=None, answer=fitness, **kwargs):
+        self.seconds, self.journal, self.answer = seconds, journal, answer
+        kwargs = {"population_size": 10, "tournament_size": 4, **kwargs}
+        super().__init__(ToySpace() if space is None else space, **kwargs)
+
+    def run_trial(self, trial, *args, **kwargs):
+        values = trial.hyperparameters.values
+        time.sleep(self.seconds)
+        if self.journal:
+            line = f"{trial.trial_id} {values['tuner/run']} {self.tuner_id}\n"
+            with open(self.journal, "a") as file:
+                os.write(file.fileno(), line.encode())
+        result = self.answer(values)
+        return result if isinstance(result, dict) else {"fitness": result}
+
+
+def values_of(hp):
+    """Values without those of the tuner."""
+    return {k: v for k, v in hp.values.items() if not k.startswith("tuner/")}
+
+
+def declared(space):
+    """The space on plain hyperparameters of KerasTuner."""
+    hp = keras_tuner.HyperParameters()
+    space.declare(hp)
+    return hp
+
+
+def told(oracle):
+    """What a search came to: everything that must not depend on crashes."""
+    return [
+        (t.trial_id, t.status, t.score, t.hyperparameters.values, oracle.records[i].rejected)
+        for i, t in sorted(oracle.trials.items())
+    ]

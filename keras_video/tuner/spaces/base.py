@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import keras_tuner
 
-from keras_video.tuner.give_way import GiveWay
 from keras_video.tuner.spaces.clips import adapt
 
 
@@ -75,8 +74,7 @@ class Space(keras_tuner.HyperModel):
         """Trains a network on clips cut to its own frames, frame stride and size.
 
         One data set of long, large clips then serves all networks of the space: each sees every
-        `frame_stride`-th frame from the middle of a clip, resized with antialiasing. The training
-        pauses while another process of the machine measures a latency.
+        `frame_stride`-th frame from the middle of a clip, resized with antialiasing.
 
         Args:
             hp: as in `build`.
@@ -100,12 +98,7 @@ class Space(keras_tuner.HyperModel):
                 validation_data = (adapt(first, *clip), *rest)
             elif validation_data is not None:
                 validation_data = adapt(validation_data, *clip)
-        give_way = GiveWay()
-        callbacks = [*(kwargs.pop("callbacks", None) or ()), give_way]
-        try:
-            return model.fit(x, y, validation_data=validation_data, callbacks=callbacks, **kwargs)
-        finally:
-            give_way.release()
+        return model.fit(x, y, validation_data=validation_data, **kwargs)
 
 
 def values_of(hp):

@@ -13,6 +13,7 @@ from keras_video.converters.tf_bundle import Checkpoint
 from keras_video.converters.weight_map import check
 from keras_video.specs import Depthwise, Pool
 
+BOTH = ("kernel", "bias")
 NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 LEAVES = "kernel|depthwise_kernel|bias|" + "|".join(NORM)
 # A scope, then a name as the published code gives them. Optimizer slots and averages have more
@@ -24,22 +25,16 @@ CLASSIFIER = "classifier/kernel"
 def published_names(config, frames=None):
     """`{our name: name in the published code}` of all variables of a network.
 
+    Non-local layers, which the published code does not have, are named in its manner.
+
     Args:
         config: `TinyVideoNetConfig`.
         frames: int; the variables depend on it. Default: the network's own.
-
-    Raises:
-        ValueError: for a network with a non-local layer, which the published code does not have.
     """
     names = {}
     for application in config.plan(1, frames).applications:
-        if application.non_local:
-            raise ValueError(
-                "weights: expected a network without non-local layers, which checkpoints of the "
-                f"published code never have, got one in {application.name}."
-            )
         names |= _application_names(application)
-    return names | {f"classifier/{w}": f"dense/{w}" for w in ("kernel", "bias")}
+    return names | {f"classifier/{w}": f"dense/{w}" for w in BOTH}
 
 
 def _application_names(rows):
@@ -63,13 +58,17 @@ def _application_names(rows):
     if rows.expansion:
         names |= _conv(rows.expansion, f"{prefix}/Expand")
     if rows.squeeze_excite:
-        for ours, theirs in (("reduce", "conv2d"), ("expand", "conv2d_1")):
-            for w in ("kernel", "bias"):
-                name = f"{rows.squeeze_excite.name}/{ours}_{w}"
-                names[name] = f"{prefix}/SqueezeExcite/{theirs}/{w}"
+        for number, ours in enumerate(("reduce", "expand")):
+            scope = f"{prefix}/SqueezeExcite/{_numbered('conv2d', number)}"
+            names |= {f"{rows.squeeze_excite.name}/{ours}_{w}": f"{scope}/{w}" for w in BOTH}
     if rows.context_gate:
-        for w in ("kernel", "bias"):
-            names[f"{rows.context_gate.name}/gate_{w}"] = f"{prefix}/ContextGate/conv2d/{w}"
+        scope = f"{prefix}/ContextGate/conv2d"
+        names |= {f"{rows.context_gate.name}/gate_{w}": f"{scope}/{w}" for w in BOTH}
+    if rows.non_local:
+        for number, ours in enumerate(("theta", "phi", "g")):
+            scope = f"{prefix}/NonLocal/{_numbered('conv2d', number)}"
+            names |= {f"{rows.non_local.name}/{ours}_{w}": f"{scope}/{w}" for w in BOTH}
+        names |= _conv(rows.non_local, f"{prefix}/NonLocal", number=3)
     if rows.projection:
         names |= _conv(rows.projection, prefix)
     if rows.skip:
@@ -77,8 +76,8 @@ def _application_names(rows):
     return names
 
 
-def _conv(row, scope):
-    names = {f"{row.name}/kernel": f"{scope}/conv2d/kernel"}
+def _conv(row, scope, number=0):
+    names = {f"{row.name}/kernel": f"{scope}/{_numbered('conv2d', number)}/kernel"}
     return names | {f"{row.name}/{w}": f"{scope}/batch_normalization/{w}" for w in NORM}
 
 

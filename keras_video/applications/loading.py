@@ -1,0 +1,136 @@
+"""From what a user passes as `weights` to a filled network: what all families share."""
+
+import io
+import os
+import re
+import warnings
+import zipfile
+from typing import NamedTuple
+
+from keras_video.applications.pretrained import converted_path, resolve_checkpoint
+from keras_video.converters import weight_map
+
+LAST = "classifier/*"  # the last layer
+HEAD = "classifier*"  # it and what only it needs
+
+
+class Source(NamedTuple):
+    """Weights found, not yet in a network.
+
+    Args:
+        label: string, what to call them.
+        classes: int, outputs of their classifier, or `None` without one.
+        named: dict of our names to arrays, or `None` for a file of Keras' own.
+        path: string, that file.
+    """
+
+    label: str
+    classes: int | None
+    named: dict | None = None
+    path: str | None = None
+
+
+def read(weights, data_sets, locate, check, load):
+    """Reads weights by name or from a file.
+
+    Args:
+        weights: string or path.
+        data_sets: names of published weights.
+        locate: function `data set -> path of an .npz file` of ours; raises for unknown names.
+        check: function `(named, path) -> classes or None` that raises unless our names fit.
+        load: function `path -> (named, classes or None)` for files of other projects.
+
+    Returns:
+        `Source`; all but a file of Keras' own is known to fit.
+    """
+    weights = os.path.expanduser(os.fspath(weights))
+    exists = os.path.exists(weights) or os.path.exists(f"{weights}.index")
+    if weights in data_sets or not exists:
+        path = locate(weights)
+        named = weight_map.load(path)
+        return Source(weights, check(named, path), named)
+    if weights.endswith((".weights.h5", ".keras")):
+        return Source(weights, _keras_classes(weights), path=weights)
+    if weights.endswith(".npz"):
+        named = weight_map.load(weights)
+        return Source(weights, check(named, weights), named)
+    named, classes = load(resolve_checkpoint(weights))
+    return Source(weights, classes, named)
+
+
+def convert_once(record, load):
+    """Path of the `.npz` file of a downloaded record, written on the first call.
+
+    Args:
+        record: `WeightsRecord` with a url.
+        load: function without arguments that returns our names and arrays.
+    """
+    path = converted_path(record)
+    if not path.is_file():
+        named = load()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        weight_map.save(path, named, half=False)
+    return path
+
+
+def fill(model, source, rebuild):
+    """Copies weights into a network, all but the classifier where its class count differs.
+
+    Args:
+        model: `VideoClassifier` that `source` was read for.
+        source: `Source`.
+        rebuild: function of `include_top` and `classes` that builds the same network anew, for
+            files of Keras' own, which only load into a network with their classifier.
+    """
+    classes = model.info["classes"]
+    named = source.named
+    if named is None:
+        twin = model
+        if source.classes != classes:
+            twin = rebuild(source.classes is not None, source.classes)
+        _load_keras(twin, source.path)
+        named = None if twin is model else weight_map.export(twin)
+    if named is not None:
+        skip = ()
+        if classes is None:
+            skip = (HEAD,)
+        elif source.classes != classes:
+            skip = (LAST,) if source.classes else (HEAD,)
+        weight_map.assign(model, named, skip)
+    if classes is not None and source.classes != classes:
+        missing = "no classifier" if source.classes is None else f"{source.classes} classes"
+        kept = "the classifier" if source.classes is None else "the last layer"
+        print(
+            f"weights: {source.label} has {missing}, the model {classes} classes: everything but "
+            f"{kept} was loaded, which starts at random."
+        )
+
+
+def _keras_classes(path):
+    """Class count in a `.weights.h5` or `.keras` file: that of the last of its dense layers."""
+    import h5py
+
+    try:
+        with open(path, "rb") as file:
+            if path.endswith(".keras"):
+                with zipfile.ZipFile(file) as archive:
+                    file = io.BytesIO(archive.read("model.weights.h5"))
+            with h5py.File(file, "r") as store:
+                numbers = [re.fullmatch(r"dense(?:_(\d{1,3}))?", name) for name in store["layers"]]
+                dense = [(int(match[1] or 0), match[0]) for match in numbers if match]
+                return int(store[f"layers/{max(dense)[1]}/vars/1"].shape[0]) if dense else None
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"weights: expected a file of Keras in {path}: {error}.") from None
+
+
+def _load_keras(model, path):
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a file that does not fit, Keras warns per layer
+            model.load_weights(path)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        text = str(error).strip().splitlines()[0]
+        raise ValueError(
+            f"weights: {path} does not fit {model.name}, or is damaged ({text}). Expected weights "
+            "saved from the same network: size, frames, variant and options."
+        ) from error

@@ -6,6 +6,8 @@ import traceback
 
 from keras_video.tuner import environment, wire
 
+LATECOMERS = 3.0  # seconds
+
 
 class Chief:
     """Serves an oracle to workers.
@@ -30,10 +32,9 @@ class Chief:
             problem = self._compare(worker, question["search"])
             if problem:
                 return wire.encode({"refused": problem})
-            self.oracle.heartbeat(worker)
-            arguments = wire.unpack(question["arguments"], self.oracle.get_space)
-            result = wire.pack(self._ask(method, arguments))
-            return wire.encode({"result": result})
+            with self.oracle.leases.call(worker):
+                arguments = wire.unpack(question["arguments"], self.oracle.get_space)
+                return wire.encode({"result": wire.pack(self._ask(method, arguments))})
         except Exception:
             # A worker's question must not bring the chief down, nor be left without an answer.
             return wire.encode({"error": traceback.format_exc()})
@@ -76,8 +77,9 @@ class Chief:
         self.oracle.expire()
         if not self.oracle.finished or self.oracle.tuner_ids:
             return False
-        # Nobody may have come back yet to a chief that was started again.
-        return self.told or seconds > self.oracle.leases.seconds
+        # Those who tried to reach a chief that was not there yet come within a second or two. To a
+        # chief that was started again nobody may ever come.
+        return seconds > (LATECOMERS if self.told else self.oracle.leases.seconds)
 
 
 def signature(oracle):

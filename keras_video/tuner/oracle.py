@@ -295,8 +295,7 @@ class SearchOracle(StoredOracle):
 
     def heartbeat(self, tuner_id):
         """Notes that a worker lives."""
-        with self._lock:
-            self.leases.renew(tuner_id)
+        self.leases.renew(tuner_id)
 
     def expire(self):
         """Takes the trials of workers that have been silent for too long."""

@@ -52,8 +52,13 @@ def listen(answer, address):
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=4), options=options)
     generic = grpc.method_handlers_generic_handler(SERVICE, {"Call": handler})
     server.add_generic_rpc_handlers((generic,))
-    if not server.add_insecure_port(address):
-        raise RuntimeError(f"chief: cannot listen to {address}; is another chief running there?")
+    try:
+        server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"chief: expected {address} to be free, cannot listen to it; is another chief running "
+            f"there? ({error})"
+        ) from None
     server.start()
     return server
 

@@ -6,7 +6,7 @@ import time
 
 import keras_tuner
 
-from keras_video.tuner import Evolution, Slots, Space
+from keras_video.tuner import Evolution, MaxParams, Slots, Space
 
 KINDS = ("conv", "pool")
 
@@ -101,3 +101,18 @@ def told(oracle):
         (t.trial_id, t.status, t.score, t.hyperparameters.values, oracle.records[i].rejected)
         for i, t in sorted(oracle.trials.items())
     ]
+
+
+def fail(values):
+    """A fitness that is none."""
+    raise ValueError("no such kernel")
+
+
+def run(blocks=4, limits=None, lease=120.0, answer="fitness", **options):
+    """A whole search, for processes: what can be said in JSON."""
+    options["answer"] = {"fitness": fitness, "raise": fail}[answer]
+    constraints = [MaxParams(limits)] if limits else []
+    tuner = ToyTuner(
+        ToySpace(blocks), constraints=constraints, oracle_options={"lease_seconds": lease}, **options
+    )
+    tuner.search()

@@ -55,8 +55,8 @@ class Constraint:
         """Takes note of a measured number."""
 
     def get_config(self):
-        """The arguments it was made with, to tell two searches apart."""
-        return {"limit": self.limit}
+        """Name, limit and further arguments as plain values, to tell two searches apart."""
+        return {"name": self.name, "limit": self.limit}
 
 
 class _Counted(Constraint):

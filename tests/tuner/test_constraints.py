@@ -22,7 +22,7 @@ def test_counted_constraints(made, name, cost):
     assert (made.name, made.cheap) == (name, True)
     assert made.cost(space, space.to_values(TVN1)) == pytest.approx(cost, rel=1e-12)
     assert made.predict(space, {}) is None
-    assert made.get_config() == {"limit": made.limit}
+    assert made.get_config() == {"name": name, "limit": made.limit}
 
 
 @pytest.mark.parametrize("limit", [0, -1.0, "5", None, True, float("nan")])

@@ -136,9 +136,14 @@ class Reference:
         return self.norm(scope, np.einsum("nikjlc,klcd->nijd", windows, taps))
 
     def biased(self, scope, x, filters):
+        y = x @ self.unbiased(scope, x, filters)
+        number = self.numbers[f"{scope}/conv2d"]
+        suffix = f"_{number}" if number else ""
+        return y + self.variable(f"{scope}/conv2d{suffix}/bias", (filters,))
+
+    def unbiased(self, scope, x, filters):
         number = self.number(f"{scope}/conv2d")
-        kernel = self.variable(f"{number}/kernel", (1, 1, x.shape[-1], filters))
-        return x @ kernel[0, 0] + self.variable(f"{number}/bias", (filters,))
+        return self.variable(f"{number}/kernel", (1, 1, x.shape[-1], filters))[0, 0]
 
     def norm(self, scope, x):
         number = self.number(f"{scope}/batch_normalization")
@@ -150,7 +155,7 @@ class Reference:
 
     def non_local(self, scope, x, batch, width):
         clips = x.reshape(batch, -1, x.shape[-1])
-        theta, phi, g = (self.biased(scope, clips, width) for _ in range(3))
+        theta, phi, g = (clips @ self.unbiased(scope, clips, width) for _ in range(3))
         scores = np.einsum("bic,bjc->bij", theta, phi)
         scores = np.exp(scores - scores.max(2, keepdims=True))
         y = np.einsum("bij,bjc->bic", scores / scores.sum(2, keepdims=True), g)

@@ -67,7 +67,7 @@ def _application_names(rows):
     if rows.non_local:
         for number, ours in enumerate(("theta", "phi", "g")):
             scope = f"{prefix}/NonLocal/{_numbered('conv2d', number)}"
-            names |= {f"{rows.non_local.name}/{ours}_{w}": f"{scope}/{w}" for w in BOTH}
+            names[f"{rows.non_local.name}/{ours}_kernel"] = f"{scope}/kernel"
         names |= _conv(rows.non_local, f"{prefix}/NonLocal", number=3)
     if rows.projection:
         names |= _conv(rows.projection, prefix)

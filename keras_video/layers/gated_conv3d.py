@@ -127,41 +127,38 @@ class GatedConv3D(keras.layers.Layer):
 
     def _train(self, x):
         """Step by step: batch norm first has to see the whole batch."""
-        if self.gated == "inputs":
+        if self._has_gates and self.gated == "inputs":
             x = _multiply(x, self._gates(_means(x)))
-        kernel = ops.cast(self.conv.kernel, x.dtype)
-        y, bias = pointwise(fold_frames(x), kernel[0, 0, 0], self._cast_bias(self.conv.bias, x))
-        y = y if bias is None else add_bias(y, bias)
-        y = normalize_batch(self.norm, y)
-        if self.gated == "inputs":
+        y = normalize_batch(self.norm, _pointwise(x, self.conv.kernel[0, 0, 0], self.conv.bias))
+        if not self._has_gates or self.gated == "inputs":
             return y
         video = ops.reshape(y, (-1, *ops.shape(x)[1:4], y.shape[-1]))
         return fold_frames(_multiply(video, self._gates(_means(video))))
 
     def _infer(self, x):
+        """In one go; the gates are known before the convolution is computed."""
         kernel, bias = self.conv.folded_weights()
-        kernel = ops.reshape(kernel, kernel.shape[3:])
-        gates = None
-        if self.squeeze_excite is not None or self.context_gate is not None:
-            means = _means(x)
-            if self.gated == "outputs":
-                means = ops.matmul(means, kernel) + (0.0 if bias is None else bias)
+        kernel = ops.cast(ops.reshape(kernel, kernel.shape[3:]), "float32")
+        bias = None if bias is None else ops.cast(bias, "float32")
+        if not self._has_gates:
+            return _pointwise(x, kernel, bias)
+        means = _means(x)
+        if self.gated == "inputs":
             gates = self._gates(means)
-        behind = gates is not None and self.gated == "outputs"
-        if gates is not None and x.shape[0] == 1:  # one clip: factors of the kernel
-            kernel = kernel * (gates if behind else ops.transpose(gates))
-            bias = bias * gates[0] if behind and bias is not None else bias
-        elif gates is not None and not behind:
-            x = _multiply(x, gates)
-        y, bias = pointwise(fold_frames(x), ops.cast(kernel, x.dtype), self._cast_bias(bias, x))
-        y = y if bias is None else add_bias(y, bias)
-        if behind and x.shape[0] != 1:
-            video = ops.reshape(y, (-1, *ops.shape(x)[1:4], y.shape[-1]))
-            y = fold_frames(_multiply(video, gates))
-        return y
+            if x.shape[0] == 1:
+                return _pointwise(x, kernel * ops.transpose(gates), bias)
+            return _pointwise(_multiply(x, gates), kernel, bias)
+        means = ops.matmul(means, kernel)
+        gates = self._gates(means if bias is None else means + bias)
+        if x.shape[0] == 1:
+            return _pointwise(x, kernel * gates, None if bias is None else bias * gates[0])
+        y = _pointwise(x, kernel, bias)
+        video = ops.reshape(y, (-1, *ops.shape(x)[1:4], y.shape[-1]))
+        return fold_frames(_multiply(video, gates))
 
-    def _cast_bias(self, bias, x):
-        return None if bias is None else ops.cast(bias, x.dtype)
+    @property
+    def _has_gates(self):
+        return self.squeeze_excite is not None or self.context_gate is not None
 
     def _gates(self, means):
         """The product of all gates, `(batch, channels)` in float32."""
@@ -182,6 +179,14 @@ class GatedConv3D(keras.layers.Layer):
             "gated": self.gated,
             "activation": self.activation,
         }
+
+
+def _pointwise(x, kernel, bias):
+    """A 1x1x1 convolution with everything in the dtype of the video; frames come out folded."""
+    kernel = ops.cast(kernel, x.dtype)
+    bias = None if bias is None else ops.cast(bias, x.dtype)
+    y, bias = pointwise(fold_frames(x), kernel, bias)
+    return y if bias is None else add_bias(y, bias)
 
 
 def _means(x):

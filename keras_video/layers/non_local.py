@@ -15,13 +15,14 @@ class NonLocal(keras.layers.Layer):
     """Adds to a video what its positions find by attention over all frames and pixels.
 
     The embedded Gaussian form of Wang et al. 2018 ("Non-local neural networks", equations 2 and 6):
-    `x + BN(W softmax(theta(x) phi(x)^T) g(x))`, with 1x1x1 convolutions, those into the bottleneck
-    with bias. The scale of the batch norm starts at 0, and the layer as the identity. The matrix of
-    the softmax has `(frames * height * width) ** 2` values for every clip.
+    `x + BN(W softmax(theta(x) phi(x)^T) g(x))`, with 1x1x1 convolutions without bias. The scale of
+    the batch norm starts at 0, and the layer as the identity. The matrix of the softmax has
+    `(frames * height * width) ** 2` values for every clip.
 
     Args:
         filters: int, channels of the bottleneck.
-        momentum, epsilon: floats, those of the batch norm.
+        use_bias, batch_norm, momentum, epsilon: as for `VideoConv3D`, of the convolution that ends
+            the layer.
         kernel_initializer: initializer of all kernels, each drawn on its own.
 
     Call arguments:
@@ -38,12 +39,21 @@ class NonLocal(keras.layers.Layer):
     """
 
     def __init__(
-        self, filters, momentum=0.99, epsilon=1e-3, kernel_initializer="he_normal", **kwargs
+        self,
+        filters,
+        use_bias=None,
+        batch_norm=True,
+        momentum=0.99,
+        epsilon=1e-3,
+        kernel_initializer="he_normal",
+        **kwargs,
     ):
         super().__init__(**kwargs)
         if isinstance(filters, bool) or not isinstance(filters, int) or filters < 1:
             raise ValueError(f"filters: expected an int of at least 1, got {filters!r}.")
         self.filters = filters
+        self.use_bias = use_bias
+        self.batch_norm = batch_norm
         self.momentum = momentum
         self.epsilon = epsilon
         self.kernel_initializer = get_initializer(kernel_initializer)
@@ -61,20 +71,20 @@ class NonLocal(keras.layers.Layer):
         for name in PROJECTIONS:
             initializer = self.kernel_initializer.clone()
             shape = (channels, self.filters)
-            kernel = self.add_weight(shape, initializer, name=f"{name}_kernel")
-            bias = self.add_weight((self.filters,), "zeros", name=f"{name}_bias")
-            self.projections.append((kernel, bias))
+            self.projections.append(self.add_weight(shape, initializer, name=f"{name}_kernel"))
         self.conv = VideoConv3D(
             channels,
             1,
-            batch_norm=True,
+            use_bias=self.use_bias,
+            batch_norm=self.batch_norm,
             momentum=self.momentum,
             epsilon=self.epsilon,
             kernel_initializer=self.kernel_initializer.clone(),
             dtype=self.dtype_policy,
             name="conv",
         )
-        self.conv.norm.gamma_initializer = keras.initializers.Zeros()
+        if self.norm is not None:
+            self.norm.gamma_initializer = keras.initializers.Zeros()
         self.conv.build((*input_shape[:-1], self.filters))
 
     def compute_output_shape(self, input_shape):
@@ -84,10 +94,7 @@ class NonLocal(keras.layers.Layer):
     def call(self, inputs, training=False):
         frames, height, width, channels = ops.shape(inputs)[1:]
         x = ops.reshape(inputs, (-1, frames * height * width, channels))
-        theta, phi, g = (
-            ops.matmul(x, ops.cast(kernel, x.dtype)) + ops.cast(bias, x.dtype)
-            for kernel, bias in self.projections
-        )
+        theta, phi, g = (ops.matmul(x, ops.cast(kernel, x.dtype)) for kernel in self.projections)
         scores = ops.matmul(theta, ops.transpose(phi, (0, 2, 1)))
         y = ops.matmul(ops.softmax(scores, axis=-1), g)
         y = ops.reshape(y, (-1, frames, height, width, self.filters))
@@ -97,6 +104,8 @@ class NonLocal(keras.layers.Layer):
         return {
             **super().get_config(),
             "filters": self.filters,
+            "use_bias": self.use_bias,
+            "batch_norm": self.batch_norm,
             "momentum": self.momentum,
             "epsilon": self.epsilon,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),

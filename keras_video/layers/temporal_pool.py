@@ -1,5 +1,7 @@
 """`TemporalPool`: maximum or mean of neighbouring frames."""
 
+from functools import reduce
+
 import keras
 from keras import ops
 
@@ -20,7 +22,7 @@ class TemporalPool(keras.layers.Layer):
         mode: `"max"` or `"avg"`.
 
     Call arguments:
-        inputs: tensor `(batch, frames, height, width, channels)` with a known number of frames.
+        inputs: tensor `(batch, frames, height, width, channels)`.
 
     Returns:
         A tensor `(batch, ceil(frames / strides), height, width, channels)`.
@@ -51,23 +53,17 @@ class TemporalPool(keras.layers.Layer):
         return (input_shape[0], frames, *input_shape[2:])
 
     def call(self, inputs):
-        outputs = [self._pool(inputs[:, a:b]) for a, b in self._windows(inputs.shape[1])]
-        return ops.concatenate(outputs, axis=1)
-
-    def _windows(self, frames):
-        """First frame, and the one after the last, of every window."""
-        if frames is None:
-            raise ValueError(f"{self.name}: expected a known number of frames, got None.")
-        ((before, _),) = same_pads((frames,), (self.pool_size,), (self.strides,))
-        starts = [i * self.strides - before for i in range(conv_output_size(frames, self.strides))]
-        return [(max(start, 0), min(start + self.pool_size, frames)) for start in starts]
-
-    def _pool(self, frames):
-        if frames.shape[1] == 1:
-            return frames
+        frames = ops.shape(inputs)[1]
+        pads = same_pads((frames,), (self.pool_size,), (self.strides,))[0]
+        last = (conv_output_size(frames, self.strides) - 1) * self.strides + 1
+        taps = range(self.pool_size)
         if self.mode == "max":
-            return ops.max(frames, axis=1, keepdims=True)
-        return ops.mean(frames, axis=1, keepdims=True)
+            x = _pad(inputs, pads, float("-inf"))
+            return reduce(ops.maximum, (x[:, i : i + last : self.strides] for i in taps))
+        x = _pad(inputs, pads, 0.0)
+        real = _pad(ops.ones_like(inputs[:1, :, :1, :1, :1]), pads, 0.0)
+        total, count = (sum(a[:, i : i + last : self.strides] for i in taps) for a in (x, real))
+        return total / count
 
     def get_config(self):
         return {
@@ -76,3 +72,9 @@ class TemporalPool(keras.layers.Layer):
             "strides": self.strides,
             "mode": self.mode,
         }
+
+
+def _pad(x, pads, value):
+    if all(isinstance(n, int) and n == 0 for n in pads):
+        return x
+    return ops.pad(x, ((0, 0), pads, (0, 0), (0, 0), (0, 0)), constant_values=value)

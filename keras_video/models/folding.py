@@ -1,6 +1,6 @@
 """`fold_batch_norm`: an inference copy of a network without batch norm."""
 
-from keras_video.layers import VideoConv3D
+from keras_video.layers import GatedConv3D, NonLocal, VideoConv3D
 
 
 def fold_batch_norm(model):
@@ -16,25 +16,39 @@ def fold_batch_norm(model):
         A model of the same class that gives the same outputs within rounding. It is a snapshot:
         later training of `model` does not reach it, and it is not meant to be trained.
     """
-    folded = [layer.name for layer in model.layers if _has_norm(layer)]
+    folded = [layer.name for layer in model.layers if _convolution(layer) is not None]
     config = model.get_config()
     for layer in config["layers"]:
         if layer["name"] in folded:
             layer["config"] |= {"batch_norm": False, "use_bias": True}
     copy = type(model).from_config(config)
     for layer in model.layers:
-        twin = copy.get_layer(layer.name)
-        if layer.name in folded:
-            for variable, value in zip(twin.weights, layer.folded_weights(), strict=True):
-                variable.assign(value)
-        else:
-            twin.set_weights(layer.get_weights())
+        _copy_layer(layer, copy.get_layer(layer.name))
     copy.trainable = False
     return copy
 
 
-def _has_norm(layer):
-    return isinstance(layer, VideoConv3D) and layer.norm is not None
+def _convolution(layer):
+    """The convolution with batch norm that a layer is or holds, or `None`."""
+    convolution = layer.conv if isinstance(layer, (GatedConv3D, NonLocal)) else layer
+    with_norm = isinstance(convolution, VideoConv3D) and convolution.norm is not None
+    return convolution if with_norm else None
+
+
+def _copy_layer(layer, twin):
+    """Copies the weights of a layer to one that is the same but for a folded batch norm."""
+    convolution = _convolution(layer)
+    if convolution is None:
+        twin.set_weights(layer.get_weights())
+        return
+    target = twin if convolution is layer else twin.conv
+    for variable, value in zip(target.weights, convolution.folded_weights(), strict=True):
+        variable.assign(value)
+    names = {variable.name for variable in convolution.weights}
+    rest = {variable.name: variable for variable in layer.weights if variable.name not in names}
+    for variable in twin.weights:
+        if variable.name in rest:
+            variable.assign(rest[variable.name])
 
 
 def copy_weights(source, target):

@@ -38,7 +38,6 @@ class NonLocal(Row):
         shapes = {}
         for part in ("theta", "phi", "g"):
             shapes[f"{self.name}/{part}_kernel"] = (self.channels, self.filters)
-            shapes[f"{self.name}/{part}_bias"] = (self.filters,)
         shapes[f"{self.name}/kernel"] = (1, 1, 1, self.filters, self.channels)
         return shapes | {f"{self.name}/{w}": (self.channels,) for w in BATCH_NORM}
 

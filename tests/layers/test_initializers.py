@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_video.layers.initializers import HeNormal, get_initializer
+from keras_video.layers.initializers import FanInNormal, HeNormal, get_initializer
 from tests.helpers import to_numpy
 
 SHAPE = (3, 3, 3, 40, 100)
@@ -63,3 +63,21 @@ def test_he_normal_by_name():
     assert type(get_initializer("zeros")) is keras.initializers.Zeros
     twin = get_initializer(keras.initializers.serialize(HeNormal(7)))
     assert type(twin) is HeNormal and twin.seed == 7
+
+
+def test_fan_in_normal_has_its_deviation_before_the_cut():
+    draws = to_numpy(FanInNormal(2.6, seed=1)(SHAPE)).astype("float64")
+    deviation = np.sqrt(2.6 / (27 * 40))
+    assert draws.std() == pytest.approx(0.87962566 * deviation, rel=0.01)
+    assert 1.98 * deviation < np.abs(draws).max() <= 2 * deviation * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("scale", [0, -1.0, "2", None, True])
+def test_bad_scale(scale):
+    with pytest.raises(ValueError, match="scale: expected a number above 0, got"):
+        FanInNormal(scale)
+
+
+def test_config_of_fan_in_normal():
+    twin = get_initializer(keras.initializers.serialize(FanInNormal(2.6, 7)))
+    assert type(twin) is FanInNormal and twin.get_config() == {"scale": 2.6, "seed": 7}

@@ -131,6 +131,17 @@ def test_training_uses_and_remembers_the_statistics_of_the_batch(form, use_bias)
         np.testing.assert_array_equal(after[name], before[name])
 
 
+def test_momentum_and_epsilon():
+    layer = built(**FORMS["dense"], batch_norm=True, momentum=0.9, epsilon=0.5)
+    x, w = random_array(SHAPE), weights_of(layer)
+    y = convolve(x, w["kernel"])
+    expected = batch_norm(y, w["gamma"], w["beta"], w["moving_mean"], w["moving_variance"], 0.5)
+    assert_near(to_numpy(run(layer, x)), expected)
+    run(layer, x, training=True)
+    after = weights_of(layer)["moving_mean"]
+    assert_near(after, 0.9 * w["moving_mean"] + 0.1 * y.mean((0, 1, 2, 3)), 1e-6)
+
+
 def test_statistics_stay_where_they_are():
     """At inference, and in training where the norm or the layer is frozen."""
     layer = built(**FORMS["dense"], batch_norm=True)

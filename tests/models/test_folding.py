@@ -1,7 +1,14 @@
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 
+from keras_video.applications.tiny_video_net import (
+    TinyVideoBlock,
+    TinyVideoNet,
+    TinyVideoNetConfig,
+)
 from keras_video.layers import CausalConv3D, DepthwiseConv3D, VideoConv3D
 from keras_video.models import VideoClassifier, copy_weights, fold_batch_norm
 from tests.helpers import (
@@ -33,6 +40,24 @@ def test_same_outputs_without_batch_norm(options):
     convs = [layer for layer in model.layers if isinstance(layer, VideoConv3D)]
     saved = 3 * sum(layer.filters for layer in convs)  # four vectors become one bias
     assert folded.count_params() == model.count_params() - saved
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_gated_and_non_local_layers(inverted):
+    """Their gates and projections are copied, the batch norm inside is folded."""
+    block = TinyVideoBlock(
+        filters=4, expand=2, repeats=2, skip=True, squeeze=0.5, context_gate=True, non_local=3,
+        inverted=inverted, temporal="1d", temporal_kernel=2,
+    )  # fmt: skip
+    plain = dataclasses.replace(block, non_local=0)
+    config = TinyVideoNetConfig("tiny", 2, 16, 1, (block, plain), dropout=0.0)
+    model = randomize_weights(TinyVideoNet(config, classes=3, include_preprocessing=False))
+    folded = fold_batch_norm(model)
+    frames = random_video((2, 2, 12, 12, 3))
+    assert_near(to_numpy(run(folded, frames)), to_numpy(run(model, frames)))
+    names = {v.name for v in folded.weights}
+    assert {"reduce_kernel", "gate_kernel", "theta_kernel"} <= names
+    assert not names & {"gamma", "beta", "moving_mean", "moving_variance"}
 
 
 def test_it_is_a_snapshot():

@@ -32,24 +32,35 @@ class SearchHyperParameters(keras_tuner.HyperParameters):
         return values.to_proto()
 
 
+class Conditions:
+    """When a hyperparameter matters; one object for all that share the same conditions.
+
+    Args:
+        pairs: tuple of pairs `(name of a parent, frozenset of its values)`; all must hold.
+    """
+
+    def __init__(self, pairs):
+        self.pairs = pairs
+
+
 class Parameter(NamedTuple):
     """One declared hyperparameter.
 
     Args:
         hp: the `keras_tuner` hyperparameter.
         name: string.
-        conditions: tuple of pairs `(name of a parent, frozenset of its values)`; all must hold.
+        conditions: `Conditions`.
         options: frozenset of all values, or `None` for those without a step.
     """
 
     hp: object
     name: str
-    conditions: tuple
+    conditions: object
     options: frozenset | None
 
     def active(self, values):
         """bool, whether the conditions hold."""
-        return all(values.get(name) in allowed for name, allowed in self.conditions)
+        return all(values.get(name) in allowed for name, allowed in self.conditions.pairs)
 
     def legal(self, value):
         """bool, whether the value is one of this hyperparameter."""
@@ -63,13 +74,13 @@ class Parameter(NamedTuple):
         return self.hp.prob_to_value(rng.random())
 
 
-def _parameter(hp):
+def _parameter(hp, shared):
     if hasattr(hp, "step"):
         options = None if hp.step is None else frozenset(hp.values)
     else:
         options = frozenset([hp.value] if hasattr(hp, "value") else hp.values)
-    conditions = tuple((c.name, frozenset(c.values)) for c in hp.conditions)
-    return Parameter(hp, hp.name, conditions, options)
+    pairs = tuple((c.name, frozenset(c.values)) for c in hp.conditions)
+    return Parameter(hp, hp.name, shared.setdefault(pairs, Conditions(pairs)), options)
 
 
 class DeclaredSpace:
@@ -81,8 +92,9 @@ class DeclaredSpace:
     """
 
     def __init__(self, hyperparameters):
-        self.parameters = tuple(_parameter(hp) for hp in hyperparameters.space)
-        self.parents = {name for p in self.parameters for name, _ in p.conditions}
+        shared = {}
+        self.parameters = tuple(_parameter(hp, shared) for hp in hyperparameters.space)
+        self.parents = {name for p in self.parameters for name, _ in p.conditions.pairs}
 
     def complete(self, values, rng):
         """Makes values whole: keeps what is active and legal, draws what is missing.
@@ -94,9 +106,13 @@ class DeclaredSpace:
         Returns:
             New dict of the active hyperparameters, in the order of the space.
         """
-        result = {}
+        result, known = {}, {}
         for parameter in self.parameters:
-            if not parameter.active(result) or parameter.name in result:
+            # Parents come first: what was found for the same conditions holds.
+            active = known.get(parameter.conditions)
+            if active is None:
+                active = known[parameter.conditions] = parameter.active(result)
+            if not active or parameter.name in result:
                 continue
             value = values.get(parameter.name)
             if value is None or not parameter.legal(value):

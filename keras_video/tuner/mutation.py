@@ -13,10 +13,10 @@ class Mutator:
 
     - `grow`: a new random copy at a random place of a slot group (a block among the blocks);
     - `shrink`: takes one copy away; the others keep what they are in both;
-    - `kind`: another value of a hyperparameter that others depend on; what comes with the new
-      value is drawn, what belonged to the old one goes;
-    - `global`: another value of a number outside of the slots;
-    - `local`: another value of a number in a random slot.
+    - `global`: another value outside of the slots;
+    - `kind`: in a slot, another value of a hyperparameter that others depend on; what comes with
+      the new value is drawn, what belonged to the old one goes;
+    - `local`: another value of another hyperparameter in a random slot.
 
     Args:
         space: `DeclaredSpace`.
@@ -74,11 +74,13 @@ class Mutator:
         for name, parameter in self.space.active(values).items():
             if name in self.counts or not _has_choice(parameter):
                 continue
-            if name in self.space.parents:
+            slot = self._slot(name)
+            if slot is None:
+                targets["global"].append(name)
+            elif name in self.space.parents:
                 targets["kind"].append(name)
             else:
-                within.setdefault(self._slot(name), []).append(name)
-        targets["global"] = within.pop(None, [])
+                within.setdefault(slot, []).append(name)
         targets["local"] = list(within.values())
         return targets
 

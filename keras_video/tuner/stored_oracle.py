@@ -49,7 +49,7 @@ class StoredOracle(keras_tuner.Oracle):
         lease_seconds=120.0,
         **kwargs,
     ):
-        if objective is None or objective == "fitness":
+        if objective is None or isinstance(objective, str) and objective == "fitness":
             objective = keras_tuner.Objective("fitness", "max")
         super().__init__(objective=objective, hyperparameters=hyperparameters, **kwargs)
         self._set_space(self.hyperparameters)

@@ -113,6 +113,9 @@ def run(blocks=4, limits=None, lease=120.0, answer="fitness", **options):
     options["answer"] = {"fitness": fitness, "raise": fail}[answer]
     constraints = [MaxParams(limits)] if limits else []
     tuner = ToyTuner(
-        ToySpace(blocks), constraints=constraints, oracle_options={"lease_seconds": lease}, **options
+        ToySpace(blocks),
+        constraints=constraints,
+        oracle_options={"lease_seconds": lease},
+        **options,
     )
     tuner.search()

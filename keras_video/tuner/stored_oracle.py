@@ -95,7 +95,7 @@ class StoredOracle(keras_tuner.Oracle):
             self._set_space(hyperparameters)
 
     def _set_space(self, hyperparameters):
-        self.hyperparameters = SearchHyperParameters.of(hyperparameters, {})
+        self.hyperparameters = SearchHyperParameters.of(hyperparameters)
         self.space = DeclaredSpace(self.hyperparameters)
 
     def get_space(self):

@@ -7,6 +7,12 @@ pytest.importorskip("keras_tuner", reason="needs keras-video[tuner]")
 from tests.tuner.nursery import Nursery  # noqa: E402
 
 
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch):
+    """What guards against power cuts takes most of the time of searches that do nothing else."""
+    monkeypatch.setattr("os.fsync", lambda file: None)
+
+
 @pytest.fixture(scope="session")
 def nursery():
     """Searches in processes of their own."""

@@ -10,11 +10,16 @@ _OWNERS = {
     "MaxMacs": "constraints",
     "MaxMemory": "constraints",
     "MaxParams": "constraints",
+    "MeasurementError": "constraints",
+    "ResultsTable": "results",
     "SearchOracle": "oracle",
     "SearchTuner": "base",
     "Slots": "spaces",
     "Space": "spaces",
     "TVNSpace": "spaces",
+    "family_tree": "results",
+    "pareto_front": "results",
+    "results_table": "results",
 }
 
 __all__ = sorted(_OWNERS)

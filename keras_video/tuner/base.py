@@ -10,7 +10,7 @@ import keras_tuner
 from keras_tuner.engine.trial import TrialStatus
 from keras_tuner.errors import FailedTrialError, FatalError
 
-from keras_video.tuner import environment, fitness, records, reports
+from keras_video.tuner import environment, fitness, records, reports, results
 from keras_video.tuner.chief import Chief
 from keras_video.tuner.client import OracleClient
 from keras_video.tuner.files import project_lock
@@ -171,8 +171,8 @@ class SearchTuner(keras_tuner.Tuner):
             self._measuring.forget()
 
     def _run_and_update_trial(self, trial, *fit_args, **fit_kwargs):
-        results = self.run_trial(trial, *fit_args, **fit_kwargs)
-        metrics, step = reports.to_metrics(results, self.oracle.objective)
+        found = self.run_trial(trial, *fit_args, **fit_kwargs)
+        metrics, step = reports.to_metrics(found, self.oracle.objective)
         metrics.update(self._measuring.numbers)
         records.clear_metrics(trial)
         records.set_metrics(trial, metrics, self.oracle.objective, step)
@@ -193,6 +193,10 @@ class SearchTuner(keras_tuner.Tuner):
             self._weights.remove(trial_id)
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._get_checkpoint_fname(trial_id))
+
+    def results_table(self):
+        """What the search found: `ResultsTable`, see `keras_video.tuner.results_table`."""
+        return results.results_table(self)
 
     # Training
 

@@ -114,7 +114,8 @@ class StoredOracle(keras_tuner.Oracle):
         return {
             "objective": str(self.objective),
             "constraints": [
-                {"class": type(c).__name__, **c.get_config()} for c in self.screen.constraints
+                {"class": type(c).__name__, "name": c.name, **c.get_config()}
+                for c in self.screen.constraints
             ],
             "space": getattr(self.screen.space, "name", None),
             "algorithm": self.algorithm(),

@@ -87,6 +87,14 @@ def test_two_of_four_workers_are_killed(nursery, tmp_path):
     assert sum(trial["record"]["lost"].get("worker", 0) for trial in found) >= 1
 
 
+def test_a_trial_may_take_longer_than_a_lease(nursery, tmp_path):
+    team = Team(nursery, tmp_path, max_trials=4, seconds=1.5, lease=0.5)
+    children = [team.start(name) for name in ("chief", "worker0", "worker1")]
+    assert [child.wait() for child in children] == [0] * 3
+    assert all(not trial["record"]["lost"] for trial in team.check(4))
+    assert set(team.runs().values()) == {1}
+
+
 def test_the_chief_is_killed_and_started_again(nursery, tmp_path):
     team = Team(nursery, tmp_path, max_trials=60, seconds=0.05)
     chief = team.start("chief")

@@ -153,6 +153,7 @@ def test_results(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert f"Trial {tuner.oracle.best.trial_id} summary" in printed
     assert printed.count("Score:") == 2
+    assert tuner.results_table()[0]["trial"] == tuner.oracle.best.trial_id
     tuner.search_space_summary()
     assert "Default search space size: 23" in capsys.readouterr().out
 

@@ -78,6 +78,18 @@ def test_survivors(tmp_path):
     assert pool_after(tmp_path / "min", "best", direction="min") == [0, 1, 2]
 
 
+def test_who_is_old_is_known_after_a_restart(tmp_path):
+    options = {"max_trials": 8, "population_size": 3, "survivors": "aging"}
+    oracle = make(tmp_path, EvolutionOracle, **options)
+    held = [oracle.create_trial(f"worker{i}") for i in range(6)]
+    for trial in reversed(held):  # the last are first
+        finish(oracle, trial)
+    again = make(tmp_path, EvolutionOracle, **options)
+    again.open()
+    assert [t.trial_id for t in again.pool] == ["00002", "00001", "00000"]
+    assert again.end_order == oracle.end_order
+
+
 def test_the_parent_is_the_best_of_those_drawn(tmp_path):
     oracle = make(tmp_path, EvolutionOracle, max_trials=40, population_size=20, tournament_size=3)
     for score in range(20):

@@ -37,6 +37,9 @@ def run(oracle, tuner_id="tuner0"):
     return trial
 
 
+VALUES = {"rate": 0.5, "num_blocks": 1, "block_0/kind": "conv", "block_0/filters": 1}
+
+
 class Measured(Constraint):
     """A constraint that a worker measures: what `size` there is."""
 
@@ -200,6 +203,42 @@ def test_predictions_spare_measurements(tmp_path):
     assert measured < oracle.rejected["latency_ms"]
     # Up to 1.2 times the limit a network is measured before it is judged.
     assert {t.hyperparameters.values["size"] for t in oracle.trials.values()} == {32, 64, 96}
+
+
+def test_between_the_limit_and_its_margin_a_network_is_measured(tmp_path):
+    limit = Measured(150, knows=True)
+    limit.learned = [None] * 4
+    oracle = make(tmp_path, constraints=[limit])
+    verdicts = {size: oracle.screen.judge({**VALUES, "size": size}) for size in (128, 160, 192)}
+    assert [verdicts[size].cause for size in verdicts] == [None, None, "latency_ms"]
+    assert verdicts[192].predicted == 192 / 150
+
+
+def test_what_was_rejected_is_not_drawn_again_after_a_restart(tmp_path):
+    class Sizes(ToySpace):
+        def declare(self, hp):
+            hp.Int("size", 1, 20)
+
+        def invalid(self, values):
+            return None
+
+        def costs(self, values):
+            return {"params": 1, "macs": 1, "memory": 1}
+
+    seen = []
+    while len(seen) < 20:
+        limit = Measured(1)
+        oracle = make(tmp_path, space=Sizes(), constraints=[limit], max_trials=1)
+        trial = oracle.create_trial("a")
+        seen.append(trial.hyperparameters.values["size"])
+        if seen[-1] > 1:
+            rejected = {"tuner/rejected": "latency_ms", "tuner/measured": float(seen[-1])}
+            trial.hyperparameters.values.update(rejected)
+            trial.status = "INVALID"
+            oracle.end_trial(trial)
+        else:
+            break
+    assert len(set(seen)) == len(seen) and seen[-1] == 1
 
 
 def test_a_prediction_that_is_wrong_for_all_is_put_to_the_test(tmp_path):

@@ -5,6 +5,8 @@ holds the past it needs, and returns frames folded into the batch, `(batch * fra
 normalisation and activation run on rank 4. `benchmarks/depthwise.py` measures the forms.
 """
 
+from math import prod
+
 import keras
 from keras import ops
 
@@ -80,6 +82,8 @@ def pointwise(x, kernel, bias):
         from torch.nn import functional
 
         return functional.linear(x, kernel.T, bias), None
+    if bias is not None and _convolution_is_faster(x, kernel):
+        return ops.conv(x, kernel[None, None], 1, "same", "channels_last"), bias
     extents = ops.shape(x)[:-1]
     y = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), kernel)
     return ops.reshape(y, (*_one_unknown(extents), kernel.shape[-1])), bias
@@ -253,6 +257,19 @@ def _inside_xla():
         return False
     graph = tf.compat.v1.get_default_graph()
     return bool(control_flow_util.GraphOrParentsInXlaContext(graph))
+
+
+def _convolution_is_faster(x, kernel):
+    """Whether to compute a product at inference as a convolution, on TensorFlow.
+
+    Bias and activation are fused into a convolution, but not through the reshapes of a product.
+    That counts where much is computed or more is written than read, and not on a few pixels.
+    """
+    if keras.backend.backend() != "tensorflow" or _tensorflow_has_gpu():
+        return False
+    few = None not in x.shape[:-1] and prod(x.shape[:-1]) < 1024
+    inputs, filters = kernel.shape
+    return not few and (inputs < filters or inputs * filters >= 2**14)
 
 
 def _tensorflow_has_gpu():

@@ -137,22 +137,25 @@ class GatedConv3D(keras.layers.Layer):
 
     def _infer(self, x):
         """In one go; the gates are known before the convolution is computed."""
-        kernel, bias = self.conv.folded_weights()
-        kernel = ops.cast(ops.reshape(kernel, kernel.shape[3:]), "float32")
-        bias = None if bias is None else ops.cast(bias, "float32")
+        kernel = ops.cast(self.conv.kernel[0, 0, 0], "float32")
+        scale, bias = (
+            None if w is None else ops.cast(w, "float32") for w in self.conv.scale_and_bias()
+        )
+        scale = 1.0 if scale is None else scale
         if not self._has_gates:
-            return _pointwise(x, kernel, bias)
+            return _pointwise(x, kernel * scale, bias)
         means = _means(x)
         if self.gated == "inputs":
             gates = self._gates(means)
             if x.shape[0] == 1:
-                return _pointwise(x, kernel * ops.transpose(gates), bias)
-            return _pointwise(_multiply(x, gates), kernel, bias)
-        means = ops.matmul(means, kernel)
+                return _pointwise(x, kernel * ops.transpose(gates) * scale, bias)
+            return _pointwise(_multiply(x, gates), kernel * scale, bias)
+        means = ops.matmul(means, kernel) * scale
         gates = self._gates(means if bias is None else means + bias)
         if x.shape[0] == 1:
-            return _pointwise(x, kernel * gates, None if bias is None else bias * gates[0])
-        y = _pointwise(x, kernel, bias)
+            bias = None if bias is None else bias * gates[0]
+            return _pointwise(x, kernel * (scale * gates), bias)
+        y = _pointwise(x, kernel * scale, bias)
         video = ops.reshape(y, (-1, *ops.shape(x)[1:4], y.shape[-1]))
         return fold_frames(_multiply(video, gates))
 

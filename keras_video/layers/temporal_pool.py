@@ -1,7 +1,5 @@
 """`TemporalPool`: maximum or mean of neighbouring frames."""
 
-from functools import reduce
-
 import keras
 from keras import ops
 
@@ -53,17 +51,30 @@ class TemporalPool(keras.layers.Layer):
         return (input_shape[0], frames, *input_shape[2:])
 
     def call(self, inputs):
-        frames = ops.shape(inputs)[1]
-        pads = same_pads((frames,), (self.pool_size,), (self.strides,))[0]
-        last = (conv_output_size(frames, self.strides) - 1) * self.strides + 1
-        taps = range(self.pool_size)
-        if self.mode == "max":
-            x = _pad(inputs, pads, float("-inf"))
-            return reduce(ops.maximum, (x[:, i : i + last : self.strides] for i in taps))
-        x = _pad(inputs, pads, 0.0)
-        real = _pad(ops.ones_like(inputs[:1, :, :1, :1, :1]), pads, 0.0)
-        total, count = (sum(a[:, i : i + last : self.strides] for i in taps) for a in (x, real))
-        return total / count
+        if inputs.shape[1] is None:
+            return self._pool_unknown(inputs)
+        outputs = [self._pool(inputs[:, a:b]) for a, b in self._windows(inputs.shape[1])]
+        return outputs[0] if len(outputs) == 1 else ops.concatenate(outputs, axis=1)
+
+    def _windows(self, frames):
+        """First frame, and the one after the last, of every window."""
+        ((before, _),) = same_pads((frames,), (self.pool_size,), (self.strides,))
+        starts = [i * self.strides - before for i in range(conv_output_size(frames, self.strides))]
+        return [(max(start, 0), min(start + self.pool_size, frames)) for start in starts]
+
+    def _pool(self, frames):
+        if frames.shape[1] == 1:
+            return frames
+        pool = ops.max if self.mode == "max" else ops.mean
+        return pool(frames, axis=1, keepdims=True)
+
+    def _pool_unknown(self, x):
+        """In a TensorFlow graph for any number of frames: 2D pooling of frames and pixels."""
+        _, frames, height, width, channels = ops.shape(x)
+        y = ops.reshape(x, (-1, frames, height * width, channels))
+        pool = ops.max_pool if self.mode == "max" else ops.average_pool
+        y = pool(y, (self.pool_size, 1), (self.strides, 1), "same", "channels_last")
+        return ops.reshape(y, (-1, ops.shape(y)[1], height, width, channels))
 
     def get_config(self):
         return {
@@ -72,9 +83,3 @@ class TemporalPool(keras.layers.Layer):
             "strides": self.strides,
             "mode": self.mode,
         }
-
-
-def _pad(x, pads, value):
-    if all(isinstance(n, int) and n == 0 for n in pads):
-        return x
-    return ops.pad(x, ((0, 0), pads, (0, 0), (0, 0), (0, 0)), constant_values=value)

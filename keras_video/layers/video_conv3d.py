@@ -180,12 +180,17 @@ class VideoConv3D(StreamingLayer):
 
     def folded_weights(self):
         """Kernel and bias (or `None`) that give convolution and batch norm at inference."""
-        if self.norm is None:
-            return self.kernel, self.bias
+        scale, bias = self.scale_and_bias()
+        return self.kernel if scale is None else self.kernel * scale, bias
+
+    def scale_and_bias(self):
+        """What batch norm and bias do to every channel at inference: `(filters,)` or `None`."""
         norm = self.norm
+        if norm is None:
+            return None, self.bias
         scale = norm.gamma * ops.rsqrt(norm.moving_variance + norm.epsilon)
         mean = norm.moving_mean if self.bias is None else norm.moving_mean - self.bias
-        return self.kernel * scale, norm.beta - mean * scale
+        return scale, norm.beta - mean * scale
 
     def get_config(self):
         return {

@@ -161,6 +161,8 @@ class SearchTuner(keras_tuner.Tuner):
             self._run_and_update_trial(trial, *fit_args, **fit_kwargs)
             trial.status = TrialStatus.COMPLETED
         except FatalError:
+            if environment.is_worker():
+                self._tell_fatal(trial)
             raise
         except Exception as error:
             failed = isinstance(error, FailedTrialError)
@@ -169,6 +171,12 @@ class SearchTuner(keras_tuner.Tuner):
             traceback.print_exc()
         finally:
             self._measuring.forget()
+
+    def _tell_fatal(self, trial):
+        """Ends the search of all: what is fatal here would be fatal for each worker."""
+        trial.status, trial.message = TrialStatus.INVALID, traceback.format_exc()
+        trial.hyperparameters.values["tuner/fatal"] = True
+        self.oracle.end_trial(trial)
 
     def _run_and_update_trial(self, trial, *fit_args, **fit_kwargs):
         found = self.run_trial(trial, *fit_args, **fit_kwargs)

@@ -218,6 +218,12 @@ class SearchOracle(StoredOracle):
             if values.get("tuner/run", record.run) != record.run:
                 return
             self._release(stored)
+            if values.get("tuner/fatal"):
+                self._queue(stored)  # for the time when the script is mended
+                self._stop(
+                    f"Trial {trial.trial_id} ended the search:\n{trial.message}", failed=True
+                )
+                return
             if trial.metrics.metrics:
                 stored.metrics = trial.metrics
             stored.status, stored.message = trial.status, trial.message

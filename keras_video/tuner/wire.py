@@ -47,9 +47,10 @@ def listen(answer, address):
         RuntimeError: if the address cannot be listened to, for example because another chief does.
     """
     handler = grpc.unary_unary_rpc_method_handler(lambda message, context: answer(message))
-    # Two chiefs at one port would share the workers without knowing of each other.
+    # Two chiefs at one port would share the workers without knowing of each other. There are more
+    # threads than workers, so that none is missed while others wait for a network to be drawn.
     options = [("grpc.so_reuseport", 0)]
-    server = grpc.server(futures.ThreadPoolExecutor(max_workers=4), options=options)
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=128), options=options)
     generic = grpc.method_handlers_generic_handler(SERVICE, {"Call": handler})
     server.add_generic_rpc_handlers((generic,))
     try:

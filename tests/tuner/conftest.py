@@ -8,9 +8,11 @@ from tests.tuner.nursery import Nursery  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
-def no_waiting_for_the_disk(monkeypatch):
+def no_waiting(monkeypatch):
     """What guards against power cuts takes most of the time of searches that do nothing else."""
     monkeypatch.setattr("os.fsync", lambda file: None)
+    # Nor is there memory to be freed after each of these networks.
+    monkeypatch.setattr("keras.backend.clear_session", lambda: None)
 
 
 @pytest.fixture(scope="session")

@@ -37,10 +37,17 @@ class Team:
         log = self.folder / f"{name}.log"
         return self.nursery.start(log, env, **{**self.options, **options})
 
+    def lines(self):
+        """What the workers wrote down: `[what, trial, worker]`."""
+        return [line.split() for line in self.journal.read_text().splitlines()]
+
     def runs(self):
-        """How often each trial was finished by a worker."""
-        lines = self.journal.read_text().splitlines()
-        return collections.Counter(line.split()[0] for line in lines)
+        """How often each trial was run to its end by a worker."""
+        return collections.Counter(trial for what, trial, _ in self.lines() if what == "ends")
+
+    def begun(self, worker):
+        """How many trials a worker has begun."""
+        return sum(what == "begins" and name == worker for what, _, name in self.lines())
 
     def check(self, trials):
         paths = files.trial_paths(self.folder / "search")
@@ -72,19 +79,19 @@ def test_ten_workers_share_the_trials(nursery, tmp_path):
 
 
 def test_two_of_four_workers_are_killed(nursery, tmp_path):
-    team = Team(nursery, tmp_path, max_trials=40, seconds=0.1, lease=0.6)
+    team = Team(nursery, tmp_path, max_trials=24, seconds=0.3, lease=0.6)
     chief = team.start("chief")
     workers = [team.start(f"worker{i}") for i in range(4)]
-    wait_until(lambda: len(team.runs()) > 8)
-    workers[0].kill()
-    wait_until(lambda: len(team.runs()) > 16)
-    workers[1].kill()
+    for i in range(2):  # right after they began their third trial
+        wait_until(lambda i=i: team.begun(f"worker{i}") == 3)
+        workers[i].kill()
     assert [child.wait() for child in (*workers[2:], chief)] == [0] * 3
-    found = team.check(40)
-    assert set(team.runs().values()) == {1}
-    assert chief.output.count("is silent") == 2
-    # What they held was run by others.
-    assert sum(trial["record"]["lost"].get("worker", 0) for trial in found) >= 1
+    found = team.check(24)
+    assert chief.output.count("is silent; trial") == 2
+    # What they held was run by others, and only that.
+    lost = {trial["trial_id"] for trial in found if trial["record"]["lost"]}
+    assert len(lost) == 2
+    assert all(team.runs()[t["trial_id"]] == 1 for t in found if t["trial_id"] not in lost)
 
 
 def test_a_trial_may_take_longer_than_a_lease(nursery, tmp_path):
@@ -155,6 +162,20 @@ def test_a_failure_has_its_reason_at_the_chief(nursery, tmp_path):
         assert "ValueError: no such kernel" in child.output
     trial = json.loads((tmp_path / "search" / "trial_00000" / "trial.json").read_text())
     assert "Traceback" in trial["message"] and "toy.py" in trial["message"]
+
+
+def test_what_is_fatal_for_one_ends_all(nursery, tmp_path):
+    team = Team(nursery, tmp_path, max_trials=12, answer="wrong")
+    children = [team.start(name) for name in ("chief", "worker0", "worker1")]
+    assert [child.wait() for child in children] == [1, 1, 1]
+    for child in children:
+        assert "fitness: expected it among what the trial reports, got ['accuracy']" in child.output
+    trials = files.trial_paths(tmp_path / "search").values()
+    assert all(json.loads(open(path).read())["status"] == "RUNNING" for path in trials)
+    team = Team(nursery, tmp_path, max_trials=12)  # mended
+    children = [team.start(name) for name in ("chief", "worker0", "worker1")]
+    assert [child.wait() for child in children] == [0, 0, 0]
+    team.check(12)
 
 
 def test_a_worker_does_not_wait_for_ever(nursery, tmp_path):

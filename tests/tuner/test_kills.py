@@ -52,7 +52,6 @@ def test_eight_kills_change_nothing(nursery, tmp_path):
 
 def test_kills_between_any_two_writes_change_nothing(tmp_path, monkeypatch):
     """The process ends right before or right after a file is renamed, at every one of them."""
-    monkeypatch.setattr("keras.backend.clear_session", lambda: None)
 
     class Killed(BaseException):
         """Nothing is cleaned up after it."""

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -245,7 +246,12 @@ def test_without_kerastuner(tmp_path):
         "except ImportError as error: print(error)"
     )
     result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code],
+        env={**os.environ, "KERAS_BACKEND": "numpy"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert result.stdout == (
         "keras_video.tuner.Evolution needs KerasTuner, and 'keras_tuner' is missing: "

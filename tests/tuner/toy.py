@@ -6,7 +6,7 @@ import time
 
 import keras_tuner
 
-from keras_video.tuner import Evolution, MaxParams, Slots, Space
+from keras_video.tuner import Evolution, MaxParams, Slots, Space, chief
 
 KINDS = ("conv", "pool")
 
@@ -74,13 +74,16 @@ class ToyTuner(Evolution):
 
     def run_trial(self, trial, *args, **kwargs):
         values = trial.hyperparameters.values
+        self._note("begins", trial)
         time.sleep(self.seconds)
-        if self.journal:
-            line = f"{trial.trial_id} {values['tuner/run']} {self.tuner_id}\n"
-            with open(self.journal, "a") as file:
-                os.write(file.fileno(), line.encode())
+        self._note("ends", trial)
         result = self.answer(values)
         return result if isinstance(result, dict) else {"fitness": result}
+
+    def _note(self, what, trial):
+        if self.journal:
+            with open(self.journal, "a") as file:
+                os.write(file.fileno(), f"{what} {trial.trial_id} {self.tuner_id}\n".encode())
 
 
 def values_of(hp):
@@ -110,7 +113,9 @@ def fail(values):
 
 def run(blocks=4, limits=None, lease=120.0, answer="fitness", **options):
     """A whole search, for processes: what can be said in JSON."""
-    options["answer"] = {"fitness": fitness, "raise": fail}[answer]
+    chief.LATECOMERS = 1.2  # the others are on the same machine
+    answers = {"fitness": fitness, "raise": fail, "wrong": lambda values: {"accuracy": 1.0}}
+    options["answer"] = answers[answer]
     constraints = [MaxParams(limits)] if limits else []
     tuner = ToyTuner(
         ToySpace(blocks),

@@ -113,12 +113,6 @@ class SearchOracle(StoredOracle):
             self._display.on_trial_begin(trial)
             return self._copy(trial)
 
-    def _copy(self, trial):
-        """The trial as a worker gets it; its report must carry the number of the run."""
-        copy = records.from_dict(records.to_dict(trial), self.hyperparameters.copy())
-        copy.hyperparameters.values["tuner/run"] = self.records[trial.trial_id].run
-        return copy
-
     def _nothing(self, tuner_id):
         if self.ongoing_trials and not self.stopped:
             return Trial(self._blank({}), "", TrialStatus.IDLE)
@@ -323,29 +317,6 @@ class SearchOracle(StoredOracle):
         trial.message = f"The processes that ran it died, {record.lost[what]} of them."
         self._close(trial, record)
         self._project.save(trial, record)
-
-    # Results
-
-    def get_trial(self, trial_id):
-        with self._lock:
-            return self._copy(self.trials[trial_id])
-
-    def get_best_trials(self, num_trials=1):
-        """The best completed trials, best first; fewer if fewer have completed."""
-        with self._lock:
-            completed = [t for t in self.trials.values() if t.status == COMPLETED]
-            sign = -1 if self.objective.direction == "max" else 1
-            completed.sort(key=lambda t: (sign * t.score, t.trial_id))
-            return completed[:num_trials]
-
-    @property
-    def finished(self):
-        """bool, whether no trial is left to be handed out, and none is out."""
-        with self._lock:
-            if self.ongoing_trials:
-                return False
-            spent = len(self.trials) >= self.max_trials and not self._retry_queue
-            return spent or bool(self.stopped)
 
 
 def check_int(name, value, least):

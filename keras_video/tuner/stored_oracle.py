@@ -6,7 +6,7 @@ import threading
 import keras_tuner
 from keras_tuner.engine.trial import TrialStatus
 
-from keras_video.tuner import environment
+from keras_video.tuner import environment, records
 from keras_video.tuner.candidates import Candidates
 from keras_video.tuner.declared import DeclaredSpace, SearchHyperParameters
 from keras_video.tuner.leases import Leases
@@ -212,3 +212,30 @@ class StoredOracle(keras_tuner.Oracle):
 
     def _lose(self, trial, record):
         raise NotImplementedError
+
+    def _copy(self, trial):
+        """The trial as a worker gets it; its report must carry the number of the run."""
+        copy = records.from_dict(records.to_dict(trial), self.hyperparameters.copy())
+        copy.hyperparameters.values["tuner/run"] = self.records[trial.trial_id].run
+        return copy
+
+    def get_trial(self, trial_id):
+        with self._lock:
+            return self._copy(self.trials[trial_id])
+
+    def get_best_trials(self, num_trials=1):
+        """The best completed trials, best first; fewer if fewer have completed."""
+        with self._lock:
+            completed = [t for t in self.trials.values() if t.status == TrialStatus.COMPLETED]
+            sign = -1 if self.objective.direction == "max" else 1
+            completed.sort(key=lambda t: (sign * t.score, t.trial_id))
+            return completed[:num_trials]
+
+    @property
+    def finished(self):
+        """bool, whether no trial is left to be handed out, and none is out."""
+        with self._lock:
+            if self.ongoing_trials:
+                return False
+            spent = len(self.trials) >= self.max_trials and not self._retry_queue
+            return spent or bool(self.stopped)

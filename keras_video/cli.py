@@ -6,6 +6,7 @@ import sys
 import time
 
 from keras_video.cli_evaluate import EVALUATE
+from keras_video.cli_search import SEARCH
 from keras_video.cli_training import BENCH_DATA, TRAIN
 from keras_video.utils.command_line import Command, CommandLine, Option, working
 
@@ -19,12 +20,13 @@ def classify(options, path):
     video = VideoReader(path, partial=options.partial)
     recipe = _recipe(options, streaming=False)
     with working("reading the video"):
-        clip = video.clip(recipe.frames, recipe.frame_rate, recipe.size, True, recipe.resize_side)
+        rate = recipe.rate(video.fps)
+        clip = video.clip(recipe.frames, rate, recipe.size, True, recipe.resize_side)
     height, width = video.size
     print(f"{path}: {video.duration:.1f} s, {width} x {height} at {video.fps:.4g} frames/s")
     print(f"{recipe.title}: {recipe.frames} {recipe.pictures}")
-    if video.duration * recipe.frame_rate <= recipe.frames - 1:
-        seconds = recipe.frames / recipe.frame_rate
+    if video.duration * rate <= recipe.frames - 1:
+        seconds = recipe.frames / rate
         print(f"The video is shorter than the {seconds:.1f} s of a clip and was repeated.")
     model = recipe.build()
     with working("classifying"):
@@ -67,38 +69,44 @@ def stream(options, source):
 
 def models(options):
     """Prints what there is, without loading Keras."""
-    from keras_video.applications.movinet import CONFIGS
+    from keras_video.applications.families import all_configs
     from keras_video.applications.recipe import find_records
 
+    configs = all_configs()
     rows = [
         ("model", "params (M)", "GMACs", "input", "fps", "Kinetics-600 top-1", "weights"),
-        *(_model_row(name, config) for name, config in CONFIGS.items()),
+        *(_model_row(name, config) for name, config in configs.items()),
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [f"{cell:{width}s}" for cell, width in zip(row, widths, strict=True)]
         print("  ".join(cells).rstrip())
-    records = [record for name in CONFIGS for record in find_records(name).values()]
+    records = [record for name in configs for record in find_records(name).values()]
     sources = {r.source for r in records if r.name == "kinetics600" and r.top1}
-    print("\nPairs are base / streaming; GMACs are multiply-adds of one published clip.")
+    print("\nPairs are base / streaming; GMACs are multiply-adds of one published clip;")
+    print("TVN (Tiny Video Networks, 339 classes) take 1 frame of so many of the video.")
     print(f"Top-1 in % as published: {'; '.join(sorted(sources))}.")
-    print("Use them as keras_video.applications.MoViNetA2(weights=...) or --model=A2 --weights=...")
+    print("Use them as keras_video.applications.MoViNetA2(weights=...), TinyVideoNet1(...),")
+    print("or --model=A2 --weights=..., --model=TVN1 --weights=...")
 
 
 def _model_row(name, config):
-    from keras_video.applications.recipe import find_records, title
+    from keras_video.applications.families import family_of, title
+    from keras_video.applications.recipe import find_records
     from keras_video.utils import macs, params
 
     frames, height, width, _ = config.clip
-    both = config, config.streaming()
+    family = family_of(name)
+    both = (config, config.streaming()) if family.streams else (config,)
     records = find_records(name)
     top1 = [getattr(records.get(("kinetics600", causal)), "top1", None) for causal in (False, True)]
+    top1 = top1[: len(both)]
     return (
         title(name),
-        " / ".join(f"{params(c) / 1e6:.2f}" for c in both),
-        " / ".join(f"{macs(c, c.clip) / 1e9:.3g}" for c in both),
+        " / ".join(f"{params(c, family.classes) / 1e6:.2f}" for c in both),
+        " / ".join(f"{macs(c, c.clip, family.classes) / 1e9:.3g}" for c in both),
         f"{frames} x {height} x {width}",
-        f"{config.frame_rate:g}",
+        f"{config.frame_rate:g}" if family.streams else f"1 of {config.frame_stride}",
         " / ".join(f"{accuracy:.2f}" if accuracy else "-" for accuracy in top1),
         ", ".join(dict.fromkeys(weights for weights, _ in records)) or "-",
     )
@@ -188,7 +196,7 @@ def _numpy(tensor):
 
 
 MODEL_OPTIONS = (
-    Option("weights", "kinetics600", "kinetics600, kinetics400, moving_digits, or a path"),
+    Option("weights", "kinetics600", "kinetics600, kinetics400, moving_digits, charades, a path"),
     Option("labels", "", "file with one class name per line, for weights from a path"),
     Option("frames", 0, "frames of a clip; 0: as the weights were measured", 0),
     Option("frame_rate", 0.0, "frames per second; 0: as the weights were measured", 0),
@@ -210,9 +218,10 @@ examples:
   keras-video classify skating.mp4
   keras-video classify skating.mp4 --model=A0 --top=3
   keras-video classify digits.mp4 --model=A0 --weights=moving_digits
-  keras-video classify mine.mp4 --weights=tuned.weights.h5 --labels=classes.txt""",
+  keras-video classify mine.mp4 --weights=tuned.weights.h5 --labels=classes.txt
+  keras-video classify home.mp4 --model=TVN1 --weights=charades --labels=classes.txt""",
         (
-            Option("model", "A2", "T0, or A0 (fastest) to A5 (most accurate)"),
+            Option("model", "A2", "T0, A0 (fastest) to A5 (most accurate), TVN1 to TVN4, ..."),
             *MODEL_OPTIONS,
             Option("top", 5, "how many classes to print", 1),
         ),
@@ -244,6 +253,7 @@ examples:
     ),
     "train": TRAIN,
     "evaluate": EVALUATE,
+    "search": SEARCH,
     "bench-data": BENCH_DATA,
     "models": Command(
         models,

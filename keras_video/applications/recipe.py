@@ -3,9 +3,16 @@
 import os
 from typing import NamedTuple
 
+from keras_video.applications.families import (
+    all_configs,
+    builder_name,
+    family_of,
+    full_name,
+    title,
+)
 from keras_video.utils.command_line import load_keras, silence, working
 
-WEIGHTS = ("kinetics600", "kinetics400", "moving_digits")
+WEIGHTS = ("kinetics600", "kinetics400", "moving_digits", "charades")
 
 
 class Recipe(NamedTuple):
@@ -18,6 +25,8 @@ class Recipe(NamedTuple):
         frames, size, frame_rate, resize_side: the clip: number of frames, `(height, width)`, frames
             per second, smaller side before the centre crop (`None`: no further than needed).
         labels: list of class names.
+        frame_stride: int, every how many frames of the video one is taken, for networks without a
+            frame rate.
     """
 
     name: str
@@ -25,9 +34,10 @@ class Recipe(NamedTuple):
     streaming: bool
     frames: int
     size: tuple
-    frame_rate: float
+    frame_rate: float | None
     resize_side: int | None
     labels: list
+    frame_stride: int | None = None
 
     @property
     def title(self):
@@ -37,9 +47,16 @@ class Recipe(NamedTuple):
 
     @property
     def pictures(self):
-        """For people: `frames of 172 x 172 at 5 frames/s`."""
+        """For people: `frames of 172 x 172 at 5 frames/s`, or `1 of 4`."""
         height, width = self.size
-        return f"frames of {width} x {height} at {self.frame_rate:g} frames/s"
+        pace = f"1 of {self.frame_stride}"
+        if self.frame_rate:
+            pace = f"at {self.frame_rate:g} frames/s"
+        return f"frames of {width} x {height} {pace}"
+
+    def rate(self, video_rate):
+        """Frames per second to take from a video of `video_rate` frames per second."""
+        return self.frame_rate or video_rate / self.frame_stride
 
     def build(self):
         """The network, with its weights, and probabilities as outputs."""
@@ -47,10 +64,11 @@ class Recipe(NamedTuple):
         with working(f"building {self.title} on {keras.backend.backend()}"):
             from keras_video import applications
 
-            builder = getattr(applications, title(self.name).replace("-", ""))
+            builder = getattr(applications, builder_name(self.name))
+            options = {"streaming": self.streaming} if family_of(self.name).streams else {}
             return builder(
+                **options,
                 weights=self.weights,
-                streaming=self.streaming,
                 input_shape=(None if self.streaming else self.frames, *self.size, 3),
                 classes=len(self.labels),
                 classifier_activation="softmax",
@@ -77,8 +95,8 @@ def find_recipe(model, weights, streaming=False, labels="", frames=0, size=0, fr
     """The recipe of a model by its short name.
 
     Args:
-        model: `"A2"`, `"MoViNetA2"` or `"movinet_a2"`.
-        weights: `"kinetics600"`, `"kinetics400"`, `"moving_digits"`, or a path.
+        model: `"A2"`, `"MoViNetA2"`, `"movinet_a2"`, `"TVN1"`, `"TinyVideoNetMobile1"`, ...
+        weights: `"kinetics600"`, `"charades"`, ..., or a path.
         streaming: bool, whether frames will come with a state.
         labels: path of a file with one class name per line; needed for weights from a path.
         frames, size, frame_rate: another clip than the one that the weights were measured on.
@@ -89,16 +107,18 @@ def find_recipe(model, weights, streaming=False, labels="", frames=0, size=0, fr
     Raises:
         ValueError: for an unknown model, unknown weights, missing labels.
     """
-    from keras_video.applications import movinet
-
-    name = full_name(model, movinet.CONFIGS)
-    made_for, names = movinet.CONFIGS[name], None
+    configs = all_configs()
+    name = full_name(model, configs)
+    family, made_for, names = family_of(name), configs[name], None
+    if streaming and not family.streams:
+        raise ValueError(f"{title(name)} takes clips, it cannot follow a stream.")
     shape = made_for.clip
     is_path = os.sep in weights or os.path.exists(weights)
     if weights in WEIGHTS or not is_path:
-        made_for = movinet.weights_record(name, weights, streaming)
-        shape = (made_for.frames, *made_for.size)
-        names = list(movinet.labels(made_for))
+        record = family.record(name, weights, streaming)
+        shape = (record.frames, *record.size)
+        names = list(family.package.labels(record)) if record.labels else None
+        made_for = record if record.frame_rate else made_for
     if labels:
         with open(labels, encoding="utf-8") as file:
             names = [line.strip() for line in file if line.strip()]
@@ -113,35 +133,20 @@ def find_recipe(model, weights, streaming=False, labels="", frames=0, size=0, fr
         streaming=streaming,
         frames=frames or shape[0],
         size=(size, size) if size else tuple(shape[1:3]),
-        frame_rate=frame_rate or made_for.frame_rate,
-        resize_side=None if size else made_for.resize_side,
+        frame_rate=frame_rate or getattr(made_for, "frame_rate", None),
+        resize_side=None if size else getattr(made_for, "resize_side", None),
         labels=names,
+        frame_stride=getattr(made_for, "frame_stride", None),
     )
 
 
 def find_records(name):
     """`{(weights, streaming): record}` of all weights there are for an architecture."""
-    from keras_video.applications import movinet
-
     records = {}
     for weights in WEIGHTS:
         for streaming in (False, True):
             try:
-                records[weights, streaming] = movinet.weights_record(name, weights, streaming)
+                records[weights, streaming] = family_of(name).record(name, weights, streaming)
             except ValueError:
                 continue
     return records
-
-
-def title(name):
-    """`MoViNet-A2` for `movinet_a2`."""
-    return "MoViNet-" + name.rpartition("_")[2].upper()
-
-
-def full_name(model, configs):
-    """The key of `configs` for `"A2"`, `"MoViNetA2"` or `"movinet_a2"`; raises a `ValueError`."""
-    short = model.lower().removeprefix("movinet").strip("_-")
-    if f"movinet_{short}" in configs:
-        return f"movinet_{short}"
-    known = ", ".join(name.rpartition("_")[2].upper() for name in configs)
-    raise ValueError(f"there is no model {model!r}; expected one of {known}.")

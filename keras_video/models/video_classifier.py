@@ -33,7 +33,8 @@ class VideoClassifier(keras.Model):
 
     Attributes:
         info: dict of plain values saved with the model: architecture, variant, published clip and
-            frame rate, weights, pixel range, smallest frame size.
+            frame rate, weights, pixel range, smallest frame size, and the number of frames where it
+            decided about the layers.
     """
 
     def __init__(self, inputs, outputs, name=None, **kwargs):
@@ -199,6 +200,12 @@ class VideoClassifier(keras.Model):
             )
         if shape[1] == 0:
             raise ValueError(f"{expected} with at least one frame, got {shape}.")
+        made_for = self.info.get("frames")
+        if made_for is not None and shape[1] not in (None, made_for):
+            raise ValueError(
+                f"{expected} with {made_for} frames, which its layers were made for, got {shape}. "
+                "Build another network with input_shape=(frames, height, width, 3)."
+            )
         if not self._range_checked and isinstance(frames, np.ndarray) and frames.size:
             self._range_checked = True
             self._check_range(frames[0])

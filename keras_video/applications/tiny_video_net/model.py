@@ -73,6 +73,7 @@ def TinyVideoNet(
             "family": "tiny_video_net",
             "config": config.to_dict(),
             "clip": [frames, *config.clip[1:]],
+            "frames": frames,
             "frame_stride": config.frame_stride,
             "pixels": 255 if include_preprocessing else 1,
             "smallest": 1,

@@ -5,6 +5,8 @@ records were written: names, shapes and checksums of their variables decide whet
 module needs no Keras.
 """
 
+from pathlib import Path
+
 from keras_video.applications.pretrained import WeightsRecord
 from keras_video.applications.tiny_video_net.config import CHARADES, CONFIGS
 
@@ -53,3 +55,14 @@ def weights_record(name, weights):
             f"Known are: {known}."
         )
     return records[weights, "base"]
+
+
+def labels(record):
+    """Class names of a `WeightsRecord`, in the order of the outputs.
+
+    Raises:
+        ValueError: where none came with the weights, as for Charades.
+    """
+    if record.labels is None:
+        raise ValueError(f"labels: expected weights with class names, got {record.name!r}.")
+    return (Path(__file__).parents[2] / record.labels).read_text("utf-8").splitlines()

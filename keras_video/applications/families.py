@@ -1,0 +1,84 @@
+"""The families of networks, and what a network of one is called where. No Keras here."""
+
+import importlib
+from typing import NamedTuple
+
+
+class Family(NamedTuple):
+    """What differs between families where a network is chosen by its name.
+
+    Args:
+        module: string, the folder in `applications`; the names of its configs begin with it.
+        builder: string, beginning of the names of its builders.
+        title: string, beginning of the names for people.
+        streams: bool, whether its networks can take frames with a state.
+        classes: int, for which sizes and costs are printed.
+    """
+
+    module: str
+    builder: str
+    title: str
+    streams: bool
+    classes: int
+
+    @property
+    def package(self):
+        """The module with `CONFIGS`, `weights_record` and `labels`."""
+        return importlib.import_module(f"keras_video.applications.{self.module}")
+
+    def record(self, name, weights, streaming=False):
+        """The `WeightsRecord` of published weights; raises a `ValueError` where there are none."""
+        if self.streams:
+            return self.package.weights_record(name, weights, streaming)
+        if streaming:
+            raise ValueError(f"{title(name)} takes clips, it cannot follow a stream.")
+        return self.package.weights_record(name, weights)
+
+
+FAMILIES = (
+    Family("movinet", "MoViNet", "MoViNet-", streams=True, classes=600),
+    Family("tiny_video_net", "TinyVideoNet", "TVN-", streams=False, classes=339),
+)
+
+
+def all_configs():
+    """`{name: config}` of all families."""
+    return {name: config for family in FAMILIES for name, config in family.package.CONFIGS.items()}
+
+
+def family_of(name):
+    """The `Family` of a config's name."""
+    return next(family for family in FAMILIES if name.startswith(f"{family.module}_"))
+
+
+def title(name):
+    """`MoViNet-A2` for `movinet_a2`, `TVN-Mobile-1` for `tiny_video_net_mobile_1`."""
+    return family_of(name).title + "-".join(_parts(name))
+
+
+def builder_name(name):
+    """`MoViNetA2` for `movinet_a2`, `TinyVideoNetMobile1` for `tiny_video_net_mobile_1`."""
+    return family_of(name).builder + "".join(_parts(name))
+
+
+def full_name(model, configs):
+    """The key of `configs` for `"A2"`, `"MoViNetA2"`, `"movinet_a2"`, `"TVN1"`, ...
+
+    Raises:
+        ValueError: if there is none; lists the short names.
+    """
+    names = {_short(name): name for name in configs}
+    if _short(model) not in names:
+        known = ", ".join(short.upper() for short in names)
+        raise ValueError(f"there is no model {model!r}; expected one of {known}.")
+    return names[_short(model)]
+
+
+def _parts(name):
+    return [part.capitalize() for part in name[len(family_of(name).module) + 1 :].split("_")]
+
+
+def _short(name):
+    """`a2` and `tvn1`, however they are written."""
+    letters = name.lower().translate(str.maketrans("", "", "_- "))
+    return letters.removeprefix("movinet").replace("tinyvideonet", "tvn")

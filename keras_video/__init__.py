@@ -15,6 +15,7 @@ _MODULES = (
     "models",
     "specs",
     "training",
+    "tuner",
     "utils",
 )
 _ATTRIBUTES = {"Stream": "keras_video.models", "evaluate": "keras_video.training"}

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Runs the tests: all of them on TensorFlow, what computes also on JAX and torch.
+# Two processes, because tests mostly trace and compile, on one core each.
 # Usage: sh tests/run.sh PYTHON
 set -u
 python=$1
@@ -10,7 +11,7 @@ run() {
     backend=$1
     shift
     echo "== $backend"
-    KERAS_BACKEND=$backend timeout 1500 "$python" -m pytest -q --durations=5 "$@" || status=1
+    KERAS_BACKEND=$backend timeout 1500 "$python" -m pytest -q -n 2 --dist worksteal --durations=5 "$@" || status=1
 }
 
 run tensorflow tests

@@ -3,6 +3,7 @@
 # Two processes, because tests mostly trace and compile, on one core each.
 # Usage: sh tests/run.sh PYTHON
 set -u
+export OMP_NUM_THREADS=1  # torch's threads would wait for each other
 python=$1
 status=0
 shared="tests/layers tests/models tests/applications tests/training"

@@ -1,7 +1,9 @@
 #!/bin/sh
 # Runs the tests: all of them on TensorFlow, what computes also on JAX and torch.
+# Two processes, because tests mostly trace and compile, on one core each.
 # Usage: sh tests/run.sh PYTHON
 set -u
+export OMP_NUM_THREADS=1  # torch's threads would wait for each other
 python=$1
 status=0
 shared="tests/layers tests/models tests/applications tests/training"
@@ -10,7 +12,7 @@ run() {
     backend=$1
     shift
     echo "== $backend"
-    KERAS_BACKEND=$backend timeout 1500 "$python" -m pytest -q --durations=5 "$@" || status=1
+    KERAS_BACKEND=$backend timeout 1500 "$python" -m pytest -q -n 2 --dist worksteal --durations=5 "$@" || status=1
 }
 
 run tensorflow tests

@@ -8,10 +8,19 @@ CLASSES = 600
 
 def config(name, streaming=False):
     """The published config, without the random drops of training."""
+    if name.startswith("tiny_video_net"):
+        from keras_video.applications.tiny_video_net.config import CONFIGS
+
+        return CONFIGS[name].with_options(dropout=0.0)
     from keras_video.applications.movinet.config import CONFIGS
 
     chosen = CONFIGS[name].streaming() if streaming else CONFIGS[name]
     return chosen.with_options(dropout=0.0, stochastic_depth=0.0)
+
+
+def classes(name):
+    """Outputs of a network."""
+    return 339 if name.startswith("tiny_video_net") else CLASSES
 
 
 def random_weights(config, classes=CLASSES, seed=0):
@@ -34,18 +43,21 @@ def random_weights(config, classes=CLASSES, seed=0):
 def keras_model(name, streaming=False, input_shape=None, **options):
     """Our network with the random weights; it takes pixels in [0, 1]."""
     from keras_video.applications.movinet import MoViNet
+    from keras_video.applications.tiny_video_net import TinyVideoNet
     from keras_video.converters import weight_map
 
     chosen = config(name, streaming)
-    model = MoViNet(
+    build = TinyVideoNet
+    if name.startswith("movinet"):
+        build, options = MoViNet, {"streaming": streaming, **options}
+    model = build(
         chosen,
-        streaming=streaming,
-        classes=CLASSES,
+        classes=classes(name),
         input_shape=input_shape,
         include_preprocessing=False,
         **options,
     )
-    weight_map.assign(model, random_weights(chosen))
+    weight_map.assign(model, random_weights(chosen, classes(name)))
     return model
 
 

@@ -20,7 +20,7 @@ BESIDE = {
     "utils": {"specs"},
     "converters": {"specs", "applications"},
 }
-TOP = {"cli", "cli_evaluate", "cli_training", "demo"}
+TOP = {"cli", "cli_evaluate", "cli_search", "cli_training", "demo"}
 HEAVY = {"keras", "tensorflow", "jax", "torch", "av", "matplotlib", "sklearn", "h5py", "cv2"}
 
 
@@ -72,6 +72,10 @@ def test_floors(path):
         "applications/movinet/config.py",
         "applications/movinet/plan.py",
         "applications/movinet/weights.py",
+        "applications/families.py",
+        "applications/tiny_video_net/config.py",
+        "applications/tiny_video_net/plan.py",
+        "applications/tiny_video_net/weights.py",
         "utils/complexity.py",
         "cli.py",
         "data/reader.py",
@@ -103,6 +107,8 @@ def test_every_public_name_can_be_reached():
         "for name in kv.__all__: getattr(kv, name)\n"
         "for name in kv.applications.__all__: getattr(kv.applications, name)\n"
         "for name in kv.applications.movinet.__all__: getattr(kv.applications.movinet, name)\n"
+        "tvn = kv.applications.tiny_video_net\n"
+        "for name in tvn.__all__: getattr(tvn, name)\n"
         "for name in kv.data.__all__: getattr(kv.data, name)\n"
         "print('all there')"
     )

@@ -107,7 +107,7 @@ class CommandLine(NamedTuple):
             bound = {} if option.smallest is None else {"lower_bound": option.smallest}
             define = DEFINE[type(option.default)]
             define(option.name, option.default, option.help, flag_values=values, **bound)
-        arguments = values([name, *words])[1:]
+        arguments = values([name, *map(_underscored, words)])[1:]
         if len(arguments) != bool(command.argument):
             expected = f"one {command.argument}" if command.argument else "no arguments"
             raise ValueError(
@@ -143,6 +143,14 @@ class CommandLine(NamedTuple):
     def _say(self, message):
         print(f"{self.name}: {' '.join(str(message).split())}", file=sys.stderr)
         return 2
+
+
+def _underscored(word):
+    """`--batch-size=4` as `--batch_size=4`: both are understood."""
+    if not word.startswith("--"):
+        return word
+    name, *value = word[2:].split("=", 1)
+    return "=".join(["--" + name.replace("-", "_"), *value])
 
 
 @contextlib.contextmanager

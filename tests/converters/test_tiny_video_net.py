@@ -89,6 +89,8 @@ def test_scopes_and_extras(tmp_path, scope, graph):
         named, classes = load(str(path), CONFIG)
     else:
         extras = {"global_step": np.int64(7)}
+        if scope:  # a layer of something else that is called the same
+            extras["dense/kernel"] = np.zeros((3, 3), "float32")
         for name, array in weights.items():
             extras[f"{name}/Momentum"] = 9 + array
             extras[f"{name}/ExponentialMovingAverage"] = 9 + array

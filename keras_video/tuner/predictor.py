@@ -23,7 +23,8 @@ class LatencyPredictor:
 
     def __init__(self):
         self._features, self._times = [], []
-        self._forget()
+        self._fitted = 0
+        self.error, self.scale = float("inf"), None
 
     def learn(self, features, milliseconds):
         """Remembers a measured network. The last 1,000 count.
@@ -34,27 +35,29 @@ class LatencyPredictor:
         """
         if not milliseconds > 0:
             raise ValueError(f"milliseconds: expected a number above 0, got {milliseconds!r}.")
-        self._features = [*self._features[1 - REMEMBERED :], np.asarray(features, "float64")]
-        self._times = [*self._times[1 - REMEMBERED :], float(milliseconds)]
-        self._forget()
+        self._features.append(np.asarray(features, "float64"))
+        self._times.append(float(milliseconds))
 
     def predict(self, features):
         """Milliseconds of a network, or `None` as long as too little is known."""
-        if len(self._times) < TOO_FEW:
+        count = len(self._times)
+        if count < TOO_FEW:
             return None
-        if self.scale is None:
-            self._fit()
+        # The more is known the less a single number matters. What a prediction rests on depends on
+        # the count alone, so that a search that was continued predicts as one that was not.
+        count -= count % (1 + count // TOO_FEW) if count > 2 * TOO_FEW else 0
+        if count != self._fitted:
+            self._fit(count)
         if self.error > TOO_VAGUE:
             return None
         row = self._design(np.asarray(features, "float64")[None], self.scale)
         found = float((row / self._norm @ self._weights)[0])
         return float(np.exp(found)) if self.scale == "log" else max(found, 0.0)
 
-    def _forget(self):
-        self.error, self.scale = float("inf"), None
-
-    def _fit(self):
-        features, times = np.array(self._features), np.array(self._times)
+    def _fit(self, count):
+        known = slice(max(0, count - REMEMBERED), count)
+        features, times = np.array(self._features[known]), np.array(self._times[known])
+        self._fitted, self.error, self.scale = count, float("inf"), None
         for scale in ("linear", "log"):
             design = self._design(features, scale)
             # Relative errors count: on the linear scale every equation is divided by its time.
@@ -73,9 +76,8 @@ class LatencyPredictor:
                 error = float(np.median(relative))
                 if error < self.error or self.scale is None:
                     self.error, self.scale, self._norm = error, scale, norm
-                    self._weights = right.T @ (
-                        singular / (singular**2 + penalty) * (left.T @ target)
-                    )
+                    inverse = singular / (singular**2 + penalty)
+                    self._weights = right.T @ (inverse * (left.T @ target))
 
     @staticmethod
     def _design(features, scale):

@@ -92,6 +92,20 @@ def test_it_learns_as_it_goes_and_forgets_the_oldest(networks, monkeypatch):
     assert predictor.predict(networks[100]) == pytest.approx(3 * before, rel=0.05)
 
 
+def test_it_predicts_the_same_whenever_it_was_asked(networks):
+    times = milliseconds(networks)
+    asked, silent = LatencyPredictor(), LatencyPredictor()
+    different = set()
+    for row, time in zip(networks[:100], times[:100], strict=True):
+        asked.learn(row, time)
+        silent.learn(row, time)
+        different.add(asked.predict(networks[110]))
+        if len(different) % 7 == 0:
+            assert silent.predict(networks[110]) == asked.predict(networks[110])
+    assert silent.predict(networks[110]) == asked.predict(networks[110])
+    assert 30 < len(different) < 70  # it learns, but not from every number
+
+
 def test_it_wants_positive_numbers(networks):
     for bad in (0.0, -1.0, float("nan")):
         with pytest.raises(ValueError, match="milliseconds: expected a number above 0"):

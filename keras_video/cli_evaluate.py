@@ -68,9 +68,10 @@ def _trained(options, streaming):
         streaming=streaming,
         frames=options.frames or info["clip"][0],
         size=(options.size,) * 2 if options.size else tuple(info["clip"][1:3]),
-        frame_rate=options.frame_rate or info["frame_rate"],
+        frame_rate=options.frame_rate or info.get("frame_rate"),
         resize_side=None if options.size else info.get("resize_side"),
         labels=labels,
+        frame_stride=info.get("frame_stride"),
     )
 
 
@@ -79,6 +80,8 @@ def _streaming_twin(model, path):
     from keras_video.applications.movinet import MoViNet, MoViNetConfig
     from keras_video.models import copy_weights
 
+    if model.info.get("family") != "movinet":
+        raise ValueError(f"--protocol=streaming: {model.name} in {path} takes whole clips only.")
     config = MoViNetConfig.from_dict(model.info["config"])
     if not config.variant.causal:
         raise ValueError(

@@ -132,6 +132,7 @@ def data_options(options, recipe, subset):
         "resize_side": recipe.resize_side,
         "num_frames": recipe.frames,
         "frame_rate": recipe.frame_rate,
+        "step": 1 if recipe.frame_rate else recipe.frame_stride or 1,
         "errors": "skip" if options.skip_broken else "raise",
         "seed": options.seed,
         "workers": options.workers,

@@ -166,6 +166,22 @@ def test_a_network_that_looks_ahead_cannot_stream(capsys, trained, folder):
     assert "--causal" in fails(capsys, "evaluate", folder, weights, "--protocol=streaming")
 
 
+def test_networks_that_count_in_frames_are_evaluated(capsys, folder, tmp_path):
+    from keras_video.applications.tiny_video_net import TinyVideoNet
+
+    block = {"filters": 8, "spatial_stride": 4}
+    spec = {"name": "tiny", "frames": 2, "size": 32, "frame_stride": 3, "blocks": [block]}
+    path = tmp_path / "tiny.keras"
+    TinyVideoNet(spec, classes=3).save(path)
+    (tmp_path / "labels.txt").write_text("".join(f"{name}\n" for name in CLASSES))
+    words = (f"--weights={path}", f"--labels={tmp_path / 'labels.txt'}", "--batch_size=4")
+    code, out, err = run(capsys, "evaluate", folder, *words)
+    assert code == 0, err
+    assert "top-1" in out and "18" in out
+    error = fails(capsys, "evaluate", folder, *words, "--protocol=streaming")
+    assert "takes whole clips only" in error
+
+
 def test_a_folder_may_hold_a_part_of_the_classes(capsys, trained, folder, tmp_path):
     output, _ = trained(capsys, False)
     for name, kind in (("White_Snow", "white-snow"), ("blue-sky", "blue sky")):

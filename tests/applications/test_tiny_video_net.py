@@ -129,7 +129,7 @@ def published_shape(theirs, model, ours):
     return (1, 1, *shape) if len(shape) == 2 and layer != "classifier" else shape
 
 
-@pytest.mark.parametrize("network, case", cases())
+@pytest.mark.parametrize("network, case", list(cases()))
 def test_published_network(network, case):
     options = {"head": "per_frame"} if case["head"].startswith("per_frame") else {}
     if case.get("activations_forced_to"):

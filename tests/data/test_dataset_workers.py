@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -127,7 +128,9 @@ def test_a_stuck_worker_ends_the_run():
     with pytest.raises(RuntimeError, match="Batch 2 of epoch 0 was not there after 0.5 seconds"):
         prefetcher.get(0, 2)
     for worker in workers:  # Python would wait for them at its end
-        worker.join(LIMIT)
+        deadline = time.monotonic() + LIMIT
+        while worker.exitcode is None and time.monotonic() < deadline:
+            time.sleep(0.01)  # `join` may lose the exit code to the pool's own thread
         assert worker.exitcode == -signal.SIGKILL
     prefetcher.timeout = LIMIT
     assert prefetcher.get(0, 3) == (0, 3)

@@ -278,7 +278,7 @@ both answers beside the truth, and leaves a picture. Needs no network. The exit
 code is 1 if an answer is wrong.
 
 example:
-  keras-video demo --output=/tmp/demo""",
+  keras-video demo --output=demo""",
         (Option("output", "keras_video_demo", "folder for the video and the picture"),),
     ),
 }

@@ -263,6 +263,26 @@ def test_who_computes_gives_way():
     assert seen == ["measured", "batch"]
 
 
+def test_a_measurement_comes_to_its_turn():
+    """Who comes after it waits outside, so that those inside become fewer."""
+    first, late, measuring = MachineLock(), MachineLock(), threading.Event()
+    first.enter()
+
+    def measure():
+        with MachineLock().alone(timeout=20):
+            measuring.set()
+
+    thread = threading.Thread(target=measure)
+    thread.start()
+    time.sleep(0.2)  # it waits for the first to leave
+    late.enter(timeout=0.1)
+    first.release()
+    found = measuring.wait(5)
+    late.release()
+    thread.join(20)
+    assert found
+
+
 def test_nobody_waits_for_ever():
     lock = MachineLock()
     with MachineLock().alone(timeout=20):

@@ -67,6 +67,9 @@ def test_it_is_silent_until_it_knows_enough(networks):
     nonsense = np.exp(np.random.default_rng(1).normal(0, 3, 60))
     predictor = learned(networks[:60], nonsense)
     assert predictor.predict(networks[70]) is None and predictor.error > 0.35
+    # With as many numbers as features anything can be fitted, but not foretold.
+    few = learned(networks[:30], np.exp(np.random.default_rng(2).normal(0, 0.8, 30)))
+    assert few.predict(networks[70]) is None and few.error > 0.35
 
 
 def test_it_takes_the_scale_that_fits(networks):

@@ -236,6 +236,7 @@ def test_cut_takes_the_middle_and_averages():
     assert cut(clips, 9, 2, 4).dtype == np.uint8
     np.testing.assert_array_equal(cut(clips, 9, 3, 5), clips[:, :, :3, :5])  # even pictures stay
     np.testing.assert_allclose(resizing(8, 4).sum(1), 1, rtol=1e-6)
+    assert (resizing(12, 4).sum(0) > 0).all()  # antialiased: every pixel counts
     ramp = np.arange(8.0)
     np.testing.assert_allclose((resizing(8, 4) @ ramp)[1:3], [2.5, 4.5], rtol=1e-6)
     np.testing.assert_allclose(

@@ -3,11 +3,12 @@
 import json
 import os
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from keras_video import cli
+from keras_video import cli, cli_training
 from keras_video.datasets.moving_digits import write_video
 
 pytest.importorskip("av")
@@ -180,6 +181,15 @@ def test_networks_that_count_in_frames_are_evaluated(capsys, folder, tmp_path):
     assert "top-1" in out and "18" in out
     error = fails(capsys, "evaluate", folder, *words, "--protocol=streaming")
     assert "takes whole clips only" in error
+
+
+@pytest.mark.parametrize("rate, stride, step", [(None, 3, 3), (6.0, 3, 1), (6.0, None, 1)])
+def test_a_stride_counts_where_there_is_no_frame_rate(rate, stride, step):
+    from keras_video.applications.recipe import Recipe
+
+    recipe = Recipe("tiny", "none", False, 2, (32, 32), rate, None, [], stride)
+    options = SimpleNamespace(batch_size=1, skip_broken=False, seed=0, workers=0)
+    assert cli_training.data_options(options, recipe, None)["step"] == step
 
 
 def test_a_folder_may_hold_a_part_of_the_classes(capsys, trained, folder, tmp_path):

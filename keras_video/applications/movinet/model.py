@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_video.applications.inputs import check_head, check_video_shape, frames_input
 from keras_video.applications.movinet import config as configs
 from keras_video.blocks import StreamGraph, bottleneck, conv
 from keras_video.layers import CumulativeAvgPool
@@ -36,7 +37,9 @@ def MoViNet(
     config = config.with_options(**options)
     if streaming and not config.variant.causal:
         raise ValueError("streaming: expected a causal variant beside streaming=True.")
-    _check_arguments(include_top, pooling, classes, streaming)
+    check_head(pooling, classes)
+    if pooling == "max" and streaming:
+        raise ValueError("pooling: expected None or 'avg' beside streaming=True, got 'max'.")
     source = None
     if weights is not None:
         from keras_video.applications.movinet import loading
@@ -45,7 +48,8 @@ def MoViNet(
     if classes is None:
         classes = source.classes if source and source.classes else 600
     graph = StreamGraph(streaming)
-    frames = _frames_input(input_shape, input_tensor)
+    anything = (None, None, None, 3)
+    frames = frames_input(input_shape, input_tensor, anything, _check_input_shape)
     x = frames
     if include_preprocessing:
         x = keras.layers.Rescaling(1 / 255.0, dtype=dtype, name="unit_pixels")(x)
@@ -108,44 +112,12 @@ def _classify(x, plan, variant, classifier_activation, dtype):
     )(x)
 
 
-def _frames_input(input_shape, input_tensor):
-    """The Keras tensor of the frames, from whichever argument the user gave."""
-    if input_tensor is not None:
-        shape = tuple(input_tensor.shape)[1:]
-        _check_input_shape("input_tensor", shape)
-        if input_shape is not None and tuple(input_shape) != shape:
-            raise ValueError(
-                f"input_shape: expected that of input_tensor, {shape}, got {tuple(input_shape)}."
-            )
-        return input_tensor
-    shape = (None, None, None, 3) if input_shape is None else tuple(input_shape)
-    _check_input_shape("input_shape", shape)
-    return keras.Input(shape, name="frames")
-
-
 def _check_input_shape(argument, shape):
-    """Raises unless `shape` is `(frames, height, width, 3)` of a size the network can reduce."""
+    """Raises unless `shape` is that of a video of a size the network can reduce."""
+    check_video_shape(argument, shape)
     smallest = configs.REDUCTION
-    sizes = [n for n in shape[:3] if n is not None]
-    whole = all(isinstance(n, int) and not isinstance(n, bool) for n in sizes)
-    if len(shape) != 4 or shape[-1] != 3 or not whole or any(n < 1 for n in sizes):
-        hint = " Channels come last." if 3 in shape[:2] and shape[-1] != 3 else ""
-        raise ValueError(
-            f"{argument}: expected (frames, height, width, 3) of positive ints or None, "
-            f"got {shape}.{hint}"
-        )
     if any(n is not None and n < smallest for n in shape[1:3]):
         raise ValueError(
             f"{argument}: expected height and width of at least {smallest}, which the network "
             f"reduces to 1, got {shape}."
         )
-
-
-def _check_arguments(include_top, pooling, classes, streaming):
-    if pooling not in (None, "avg", "max"):
-        raise ValueError(f"pooling: expected None, 'avg' or 'max', got {pooling!r}.")
-    if pooling == "max" and streaming:
-        raise ValueError("pooling: expected None or 'avg' beside streaming=True, got 'max'.")
-    whole = isinstance(classes, int) and not isinstance(classes, bool)
-    if classes is not None and not (whole and classes >= 1):
-        raise ValueError(f"classes: expected an int of at least 1, got {classes!r}.")

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_video.applications.inputs import check_head, check_video_shape, frames_input
 from keras_video.applications.tiny_video_net.config import TinyVideoNetConfig
 from keras_video.blocks import tiny_video
 from keras_video.layers import CumulativeAvgPool, FrameMeans, FrameVote
@@ -36,13 +37,9 @@ def TinyVideoNet(
     """
     config = spec if isinstance(spec, TinyVideoNetConfig) else _from_dict(spec)
     config = config.with_options(**options)
-    if pooling not in (None, "avg", "max"):
-        raise ValueError(f"pooling: expected None, 'avg' or 'max', got {pooling!r}.")
-    if classes is not None and (
-        isinstance(classes, bool) or not isinstance(classes, int) or classes < 1
-    ):
-        raise ValueError(f"classes: expected an int of at least 1, got {classes!r}.")
-    inputs = _frames_input(config, input_shape, input_tensor)
+    check_head(pooling, classes)
+    default = (config.frames, None, None, 3)
+    inputs = frames_input(input_shape, input_tensor, default, _check_input_shape)
     frames = inputs.shape[1]
     source = None
     if weights is not None:
@@ -121,31 +118,9 @@ def _classify(x, config, row, classifier_activation, dtype):
     return keras.layers.Activation(classifier_activation, dtype="float32", name="answer")(x)
 
 
-def _frames_input(config, input_shape, input_tensor):
-    """The Keras tensor of the frames, from whichever argument the user gave."""
-    if input_tensor is not None:
-        shape = tuple(input_tensor.shape)[1:]
-        _check_input_shape("input_tensor", shape)
-        if input_shape is not None and tuple(input_shape) != shape:
-            raise ValueError(
-                f"input_shape: expected that of input_tensor, {shape}, got {tuple(input_shape)}."
-            )
-        return input_tensor
-    shape = (config.frames, None, None, 3) if input_shape is None else tuple(input_shape)
-    _check_input_shape("input_shape", shape)
-    return keras.Input(shape, name="frames")
-
-
 def _check_input_shape(argument, shape):
-    """Raises unless `shape` is `(frames, height, width, 3)` with a known number of frames."""
-    sizes = [n for n in shape[:3] if n is not None]
-    whole = all(isinstance(n, int) and not isinstance(n, bool) for n in sizes)
-    if len(shape) != 4 or shape[-1] != 3 or not whole or any(n < 1 for n in sizes):
-        hint = " Channels come last." if 3 in shape[:2] and shape[-1] != 3 else ""
-        raise ValueError(
-            f"{argument}: expected (frames, height, width, 3) of positive ints, height and width "
-            f"may be None, got {shape}.{hint}"
-        )
+    """Raises unless `shape` is that of a video with a known number of frames."""
+    check_video_shape(argument, shape)
     if shape[0] is None:
         raise ValueError(
             f"{argument}: expected a known number of frames, which decides about the layers of a "

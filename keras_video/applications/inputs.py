@@ -1,0 +1,46 @@
+"""What the builders of all families check before they build: input, pooling, classes."""
+
+import keras
+
+
+def frames_input(input_shape, input_tensor, default, check):
+    """The Keras tensor of the frames, from whichever argument the user gave.
+
+    Args:
+        input_shape: `(frames, height, width, 3)` or `None`.
+        input_tensor: Keras tensor or `None`.
+        default: the shape where neither is given.
+        check: function of the argument's name and the shape that raises if the family cannot.
+    """
+    if input_tensor is not None:
+        shape = tuple(input_tensor.shape)[1:]
+        check("input_tensor", shape)
+        if input_shape is not None and tuple(input_shape) != shape:
+            raise ValueError(
+                f"input_shape: expected that of input_tensor, {shape}, got {tuple(input_shape)}."
+            )
+        return input_tensor
+    shape = default if input_shape is None else tuple(input_shape)
+    check("input_shape", shape)
+    return keras.Input(shape, name="frames")
+
+
+def check_video_shape(argument, shape):
+    """Raises unless `shape` is `(frames, height, width, 3)` of positive ints or `None`."""
+    sizes = [n for n in shape[:3] if n is not None]
+    whole = all(isinstance(n, int) and not isinstance(n, bool) for n in sizes)
+    if len(shape) != 4 or shape[-1] != 3 or not whole or any(n < 1 for n in sizes):
+        hint = " Channels come last." if 3 in shape[:2] and shape[-1] != 3 else ""
+        raise ValueError(
+            f"{argument}: expected (frames, height, width, 3) of positive ints or None, "
+            f"got {shape}.{hint}"
+        )
+
+
+def check_head(pooling, classes):
+    """Raises unless `pooling` and `classes` are what builders take."""
+    if pooling not in (None, "avg", "max"):
+        raise ValueError(f"pooling: expected None, 'avg' or 'max', got {pooling!r}.")
+    whole = isinstance(classes, int) and not isinstance(classes, bool)
+    if classes is not None and not (whole and classes >= 1):
+        raise ValueError(f"classes: expected an int of at least 1, got {classes!r}.")

@@ -52,6 +52,7 @@ def plot_pareto(
     )  # fmt: skip
     if len(set(order)) > 1:
         bar = figure.colorbar(points, ax=axes, label="trial", pad=0.01, aspect=30)
+        bar.ax.yaxis.get_major_locator().set_params(integer=True)  # there is no trial 0.25
         bar.outline.set_visible(False)
     axes.plot(
         [row[cost] for row in front], [row[fitness] for row in front], drawstyle="steps-post",

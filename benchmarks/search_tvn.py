@@ -214,13 +214,20 @@ def run_search(kind, seed, source, folder):
 
 
 def search_share(index, argv):
-    """A process that runs every n-th of the searches."""
+    """A process that runs its share of the searches, one after the other.
+
+    Neighbours in the list stay together: both searches of a seed begin with the same networks, and
+    side by side each would train them.
+    """
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[index % len(cores)]})
     FLAGS(argv)
     source = Measured(make_space())
-    for kind, seed in all_searches()[index :: FLAGS.workers]:
+    searches = all_searches()
+    for kind, seed in searches[
+        index * len(searches) // FLAGS.workers : (index + 1) * len(searches) // FLAGS.workers
+    ]:
         run_search(kind, seed, source, FLAGS.work)
 
 

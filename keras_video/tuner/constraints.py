@@ -66,7 +66,7 @@ class _Counted(Constraint):
     unit = 1.0
 
     def cost(self, space, values):
-        return float(space.costs(values)[self.key]) / self.unit
+        return float(space.cost(values, self.key)) / self.unit
 
 
 class MaxParams(_Counted):

@@ -51,6 +51,10 @@ class Space(keras_tuner.HyperModel):
         """`{"macs": int, "params": int, "memory": bytes}`, from the values alone."""
         raise NotImplementedError
 
+    def cost(self, values, name):
+        """One of the costs; a space may count it without the others."""
+        return self.costs(values)[name]
+
     def features(self, values):
         """Float array `(features,)` of the values, from which a latency can be predicted."""
         raise NotImplementedError

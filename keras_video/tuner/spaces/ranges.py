@@ -7,14 +7,16 @@ class Options:
     Attributes:
         values: tuple of all of them. With a single one there is nothing to search: it is not
             declared, and the parameter keeps it.
+        fixed: bool, whether there is no choice.
     """
 
     def __init__(self, values):
         self.values = tuple(values)
-        self._all = frozenset(self.values)
+        self.fixed = len(self.values) == 1
+        self._all, self._type = frozenset(self.values), type(self.values[0])
 
     def __contains__(self, value):
-        return type(value) is type(self.values[0]) and value in self._all
+        return type(value) is self._type and value in self._all
 
     def __repr__(self):
         if self._step is None or self.fixed:
@@ -22,14 +24,9 @@ class Options:
         step = f" step {self._step}" if self._step > 1 else ""
         return f"{self.values[0]}..{self.values[-1]}{step}"
 
-    @property
-    def fixed(self):
-        """bool, whether there is no choice."""
-        return len(self.values) == 1
-
     def clean(self, value):
         """The value in the declared type: KerasTuner may hand an int back as a float."""
-        return type(self.values[0])(value)
+        return self._type(value)
 
     def declare(self, hp, name):
         """Declares the choice on a `keras_tuner.HyperParameters`."""

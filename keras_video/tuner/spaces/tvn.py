@@ -1,7 +1,7 @@
 """`TVNSpace`: the search space of Tiny Video Networks on KerasTuner's hyperparameters."""
 
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property
 
 from keras_video.applications.tiny_video_net.config import (
     ACTIVATIONS,
@@ -15,7 +15,6 @@ from keras_video.tuner.spaces import ranges
 from keras_video.tuner.spaces.base import Slots, Space, values_of
 from keras_video.tuner.spaces.features import layer_features
 from keras_video.tuner.spaces.sites import Site, Sites
-from keras_video.utils import complexity
 
 BOOLS = (False, True)
 DEFAULTS = {
@@ -133,6 +132,7 @@ class TVNSpace(Space):
         self.blocks = found.pop("blocks").values
         self._network, self._block = Sites(NETWORK, found), Sites(BLOCK, found)
         # What all networks share; the config checks it.
+        self._latest = None
         self._frame = TinyVideoNetConfig(
             self.name, 1, 32, 1, blocks=(TinyVideoBlock(),), dropout=dropout, head=head
         )
@@ -192,7 +192,7 @@ class TVNSpace(Space):
 
     def invalid(self, values):
         try:
-            config = self.to_config(values)
+            config = self._counts(values).config
         except ValueError as error:
             return str(error)
         span = (config.frames - 1) * config.frame_stride + 1
@@ -208,7 +208,18 @@ class TVNSpace(Space):
 
     def costs(self, values):
         """`{"macs": int, "params": int, "memory": bytes}` of one clip, from the config's plan."""
-        return dict(_costs(self.to_config(values), self.num_classes))
+        counts = self._counts(values)
+        return {name: getattr(counts, name) for name in ("macs", "params", "memory")}
+
+    def cost(self, values, name):
+        return getattr(self._counts(values), name)
+
+    def _counts(self, values):
+        """The latest ones are kept: each constraint asks about the same network."""
+        values = values_of(values)
+        if self._latest is None or self._latest[0] != values:
+            self._latest = (values, _Counts(self.to_config(values), self.num_classes))
+        return self._latest[1]
 
     def features(self, values):
         return layer_features(self.to_config(values), self.num_classes)
@@ -229,13 +240,31 @@ class TVNSpace(Space):
         )
 
 
-@lru_cache(1024)
-def _costs(config, classes):
-    return {
-        "macs": complexity.macs(config, classes=classes),
-        "params": complexity.params(config, classes),
-        "memory": complexity.peak_activation_memory(config, classes=classes),
-    }
+class _Counts:
+    """Costs of a network, each counted when it is asked for."""
+
+    def __init__(self, config, classes):
+        self.config, self.classes = config, classes
+
+    @cached_property
+    def plan(self):
+        return self.config.plan(self.classes)
+
+    @cached_property
+    def params(self):
+        return sum(row.params for row in self.plan.rows())
+
+    @cached_property
+    def macs(self):
+        return sum(step.macs for step in self._steps)
+
+    @cached_property
+    def memory(self):
+        return 4 * max(step.alive for step in self._steps)
+
+    @cached_property
+    def _steps(self):
+        return self.plan.trace(self.config.clip)
 
 
 def _read(given):

@@ -24,6 +24,7 @@ _FAMILIES = {
         "TinyVideoNetMobile1",
         "TinyVideoNetMobile2",
     ),
+    "x3d": ("X3DL", "X3DM", "X3DS", "X3DXL", "X3DXS"),
 }
 _OWNERS = {name: family for family, names in _FAMILIES.items() for name in names}
 

@@ -38,6 +38,7 @@ class Family(NamedTuple):
 FAMILIES = (
     Family("movinet", "MoViNet", "MoViNet-", streams=True, classes=600),
     Family("tiny_video_net", "TinyVideoNet", "TVN-", streams=False, classes=339),
+    Family("x3d", "X3D", "X3D-", streams=False, classes=400),
 )
 
 
@@ -75,7 +76,8 @@ def full_name(model, configs):
 
 
 def _parts(name):
-    return [part.capitalize() for part in name[len(family_of(name).module) + 1 :].split("_")]
+    parts = name[len(family_of(name).module) + 1 :].split("_")
+    return [part.upper() if len(part) <= 2 else part.capitalize() for part in parts]
 
 
 def _short(name):

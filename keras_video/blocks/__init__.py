@@ -2,6 +2,7 @@
 
 from keras_video.blocks.bottleneck import bottleneck
 from keras_video.blocks.conv import conv, depthwise
+from keras_video.blocks.fusion import fuse
 from keras_video.blocks.graph import StreamGraph
 from keras_video.blocks.mbconv3d import mbconv3d, stem, symmetric_conv
 from keras_video.blocks.tiny_video import tiny_video
@@ -11,6 +12,7 @@ __all__ = [
     "bottleneck",
     "conv",
     "depthwise",
+    "fuse",
     "mbconv3d",
     "stem",
     "symmetric_conv",

@@ -1,15 +1,12 @@
 """Names and layouts of the published X3D in PyTorch (pytorchvideo, `models/x3d.py`, Apache-2.0)."""
 
-import numpy as np
-
 from keras_video.converters.torch_file import read_state_dict
-from keras_video.converters.weight_map import check, shorten
+from keras_video.converters.weight_map import check_network, shorten
 
 NORM = {
     "gamma": "weight", "beta": "bias", "moving_mean": "running_mean",
     "moving_variance": "running_var",
 }  # fmt: skip
-CLASSIFIER = "classifier/kernel"
 
 
 def published_names(config):
@@ -99,26 +96,4 @@ def from_torch(state, config, path="the state dict"):
     for theirs, array in state.items():
         name = names.get(theirs)  # what is not ours goes by its name into the error
         named[name or theirs] = to_ours(name, array) if name else array
-    return named, check_contents(named, config, path)
-
-
-def check_contents(named, config, path):
-    """Raises unless weights by our names fit `config` in all but the class count.
-
-    Args:
-        named: dict of our names to arrays.
-        config: `X3DConfig` of the model to fill.
-        path: where they come from, for the error.
-
-    Returns:
-        The number of classes, or `None` without a classifier.
-    """
-    shape = np.shape(named.get(CLASSIFIER, ()))
-    classes = shape[-1] if len(shape) == 2 else None
-    include_top = any(name.startswith("classifier") for name in named)
-    try:
-        check(named, config.weight_shapes(classes or 1, include_top))
-    except ValueError as error:
-        text = str(error).removeprefix("weights: ")
-        raise ValueError(f"weights: {path} does not fit {config.name}: {text}") from None
-    return classes
+    return named, check_network(named, config, path)

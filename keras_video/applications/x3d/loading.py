@@ -3,7 +3,7 @@
 from keras_video.applications import loading
 from keras_video.applications.pretrained import fetch
 from keras_video.applications.x3d.weights import RECORDS, weights_record
-from keras_video.converters import x3d
+from keras_video.converters import weight_map, x3d
 
 fill = loading.fill
 
@@ -24,7 +24,7 @@ def read(config, weights):
         return loading.convert_once(record, lambda: load(fetch(record))[0])
 
     def check(named, path):
-        return x3d.check_contents(named, config, path)
+        return weight_map.check_network(named, config, path)
 
     def load(path):
         return x3d.load(path, config)

@@ -1,6 +1,5 @@
 """Two-stream networks: the published budget to the last digit, the graph, the inputs."""
 
-import dataclasses
 import json
 from itertools import product
 
@@ -39,13 +38,12 @@ PAPER = {
     "manual_tsnet_70": (7.71, {160: 2.03}),
 }
 S = CONFIGS["auto_tsnet_s"]
-DENSE = tuple(Group(8, 1.5, t, k) for t, k in zip((1, 3, 5) * 4, (3, 5) * 6, strict=False))[:11]
-SPARSE = tuple(
-    dataclasses.replace(group, filters=8 + 8 * (i // 4)) for i, group in enumerate(DENSE)
-)
+DENSE = (Group(8, 1.5, 1, 5), Group(8, 1.5, 3, 3), Group(16, 1.5, 5, 3), Group(8, 3.0, 1, 3))
+SPARSE = (Group(8, 2.25, 3, 3), Group(16, 1.5, 1, 3), Group(16, 1.5, 1, 5), Group(24, 1.5, 3, 3))
 TINY = TwoStreamSpec(
-    "tiny", SPARSE, DENSE, fused_after(2, 6, 11), (4, 6), (8,), sparse_stem=8, frames=4, stride=2,
-    size=32, hidden=16, dropout=0.0,
+    "tiny", SPARSE, DENSE, ("none", "time_strided_conv", "none", "time_strided_conv"), (2, 4), (3,),
+    sparse_stem=8, repeats=(1, 2, 1, 1), stages=(1, 1, 2, 2), frames=4, stride=2, size=32,
+    hidden=16, dropout=0.0,
 )  # fmt: skip
 CLIPS = np.random.default_rng(0).integers(0, 256, (2, 4, 40, 34, 3)).astype("uint8")
 
@@ -106,7 +104,7 @@ def test_counts_of_the_built_graph(name):
 
 @pytest.mark.parametrize("kind", ["time_strided_conv", "time_to_channel", "time_strided_sampling"])
 def test_plan_is_the_built_graph(kind):
-    spec = TINY.with_options(fusion=fused_after(2, 6, 11, kind=kind), depth=2)
+    spec = TINY.with_options(fusion=("none", kind, kind, kind), depth=2)
     clip = (6, 33, 48, 3)
     model = AutoTSNet(spec, input_shape=clip, classes=7)
     shapes = {f"{layer.name}/{v.name}": tuple(v.shape) for layer in model.layers
@@ -227,7 +225,7 @@ BAD_PAIRS = [
     ([*clips(2), *clips(4, batch=3)], "expected as many clips of the sparse and of the dense"),
     ([*clips(2), *clips(4, size=(34, 34))], "expected the same height of the sparse and"),
     ([*clips(2), *clips(4, size=(40, 40))], "expected the same width of the sparse and"),
-    (clips(2, 4, size=(40, 20)), "expected sparse frames .* height and width of at least 32"),
+    (clips(2, 4, size=(40, 7)), "expected sparse frames .* height and width of at least 8"),
 ]
 
 
@@ -247,16 +245,18 @@ BAD = [
     (dict(input_shape=(2, 64, 64, 3), stride=4), "input_shape: .* the clip is too short"),
     (dict(input_shape=(7, 64, 64, 3)), r"input_shape: .* multiple of the stride, 2, got \(7, "),
     (dict(input_shape=(None, 64, 64, 3)), "input_shape: expected a known number of frames"),
-    (dict(input_shape=(4, 64, 31, 3)), "input_shape: expected height and width of at least 32"),
+    (dict(input_shape=(4, 64, 7, 3)), "input_shape: expected height and width of at least 8"),
     (dict(sparse_positions="middle"), "sparse_positions: expected one of .*, got 'middle'"),
     (dict(pooling="sum"), "pooling: expected None, 'avg' or 'max', got 'sum'"),
     (dict(classes=0), "classes: expected an int of at least 1, got 0"),
     (dict(frames=5), "frames: expected a multiple of the stride, 2, got 5"),
-    (dict(fusion=("all",) * 11), r"fusion: expected 11 of \('none', .*\), got"),
-    (dict(fusion=("none",)), "fusion: expected 11 of"),
-    (dict(sparse=DENSE[:10]), "sparse: expected 11 of Group, got"),
+    (dict(fusion=("all",) * 4), r"fusion: expected 4 of \('none', .*\), got"),
+    (dict(fusion=("none",)), "fusion: expected 4 of"),
+    (dict(sparse=DENSE[:3]), "sparse: expected 4 of Group, got"),
+    (dict(stages=(1, 1, 3, 3)), r"stages: expected 1, 1, 2, .* got \(1, 1, 3, 3\)"),
+    (dict(repeats=(1, 1)), r"repeats: expected 4 ints, got \(1, 1\)"),
     (dict(dense=()), "dense: expected groups beside fusion or attention_dense, got none"),
-    (dict(attention_sparse=(0,)), r"attention_sparse: expected groups among 1\.\.11, got \(0,\)"),
+    (dict(attention_sparse=(0,)), r"attention_sparse: expected groups among 1\.\.4, got \(0,\)"),
     (dict(dropout=1), r"dropout: expected a number in \[0, 1\), got 1"),
     (dict(depth=0), "depth: expected an int of at least 1, got 0"),
     (dict(color="red"), r"options: expected names among .*, got \['color'\]"),
@@ -294,7 +294,7 @@ def test_more_bad_arguments():
 @pytest.mark.parametrize("two_inputs", [False, True])
 def test_training_and_saving(tmp_path, two_inputs):
     keras.utils.set_random_seed(0)
-    model = AutoTSNet(TINY, classes=2, two_inputs=two_inputs, attention_sparse=(6,))
+    model = AutoTSNet(TINY, classes=2, two_inputs=two_inputs, attention_sparse=(2,))
     videos = np.concatenate([CLIPS // 4, 255 - CLIPS // 4])
     inputs = [videos[:, ::2], videos] if two_inputs else videos
     labels = np.array([0, 0, 1, 1])
@@ -308,7 +308,7 @@ def test_training_and_saving(tmp_path, two_inputs):
     assert type(again) is type(model) and again.info == model.info
     assert_near(again.predict(inputs, verbose=0), expected, 1e-5)
     twin = AutoTSNet(
-        TINY, weights=str(tmp_path / "model.keras"), two_inputs=two_inputs, attention_sparse=(6,)
+        TINY, weights=str(tmp_path / "model.keras"), two_inputs=two_inputs, attention_sparse=(2,)
     )
     assert twin.output_shape == (None, 2)
     assert_near(twin.predict(inputs, verbose=0), expected, 1e-5)
@@ -319,7 +319,7 @@ def test_own_weights_of_another_network(tmp_path, tiny):
     weight_map.save(path, weight_map.export(tiny[0]), half=False)
     model = AutoTSNet(TINY, weights=path)
     assert_near(to_numpy(run(model, CLIPS)), to_numpy(run(tiny[0], CLIPS)))
-    with pytest.raises(ValueError, match="(?s)does not fit tiny: .*dense_group8_attention"):
+    with pytest.raises(ValueError, match="(?s)does not fit tiny: .*dense_group3_attention"):
         AutoTSNet(TINY, weights=path, attention_dense=())
     (tmp_path / "tiny.pth").write_bytes(b"")
     with pytest.raises(ValueError, match=r"expected a .weights.h5, .keras or .npz file"):
@@ -352,7 +352,7 @@ def test_without_top(pooling, stream):
         assert shapes == [(2, sum(widths))]
     else:
         counts = (2, 4)[: len(widths)]
-        assert shapes == [(2, n, 2, 2, w) for n, w in zip(counts, widths, strict=True)]
+        assert shapes == [(2, n, 8, 8, w) for n, w in zip(counts, widths, strict=True)]
 
 
 def test_freezing(tiny):

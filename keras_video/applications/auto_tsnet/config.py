@@ -10,11 +10,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from keras_video.applications.auto_tsnet.plan import resolve
 from keras_video.specs import FUSIONS
 
-# Of the eleven groups of either stream: blocks, and the stage they belong to. The first block of a
-# stage halves height and width.
+# Of the eleven groups of either stream: blocks, and the stage they belong to.
 REPEATS = (1, 2, 1, 4, 1, 3, 3, 4, 1, 3, 3)
 STAGES = (1, 1, 2, 2, 3, 3, 3, 3, 4, 4, 4)
-GROUPS = len(STAGES)
 
 
 @dataclass(frozen=True)
@@ -49,13 +47,15 @@ class TwoStreamSpec:
 
     Args:
         name: string.
-        sparse: tuple of 11 `Group`, the stream of few frames.
-        dense: tuple of 11 `Group`, the stream of many frames; empty for a network without it.
-        fusion: tuple of 11 names of `specs.FUSIONS`: how, after each group, the dense stream's
-            video joins the sparse one's channels.
-        attention_sparse, attention_dense: tuples of ints, the groups (1 to 11) of either stream
-            that global reasoning (`layers.GloRe`) follows, behind the fusion.
+        sparse: tuple of `Group`, the stream of few frames; the paper's have 11 groups.
+        dense: as many, the stream of many frames; empty for a network without it.
+        fusion: tuple of as many names of `specs.FUSIONS`: how, after each group, the dense stream's
+            video joins the sparse one's channels. Empty for none.
+        attention_sparse, attention_dense: tuples of ints, the groups (from 1) of either stream that
+            global reasoning (`layers.GloRe`) follows, behind the fusion.
         sparse_stem, dense_stem: ints, channels of the stems.
+        repeats, stages: tuples of ints: of each group its blocks, and the stage it belongs to, from
+            1. The first block of a stage halves height and width, as the stem does.
         depth: int, factor of the number of blocks of every group.
         frames, stride: ints, frames of the dense clip, and how many of them there are for one of
             the sparse clip.
@@ -68,11 +68,13 @@ class TwoStreamSpec:
     name: str
     sparse: tuple
     dense: tuple = ()
-    fusion: tuple = ("none",) * GROUPS
+    fusion: tuple = ()
     attention_sparse: tuple = ()
     attention_dense: tuple = ()
     sparse_stem: int = 24
     dense_stem: int = 8
+    repeats: tuple = REPEATS
+    stages: tuple = STAGES
     depth: int = 1
     frames: int = 32
     stride: int = 8
@@ -92,23 +94,41 @@ class TwoStreamSpec:
             raise ValueError(
                 f"frames: expected a multiple of the stride, {self.stride}, got {self.frames}."
             )
-        for name in ("sparse", "dense"):
-            groups = getattr(self, name)
-            wanted = (GROUPS,) if name == "sparse" else (0, GROUPS)
-            if len(groups) not in wanted or not all(isinstance(g, Group) for g in groups):
-                raise ValueError(f"{name}: expected {GROUPS} of Group, got {groups!r}.")
-        if len(self.fusion) != GROUPS or any(f not in FUSIONS for f in self.fusion):
-            raise ValueError(f"fusion: expected {GROUPS} of {tuple(FUSIONS)}, got {self.fusion!r}.")
-        for name in ("attention_sparse", "attention_dense"):
-            if any(g not in range(1, GROUPS + 1) for g in getattr(self, name)):
-                raise ValueError(
-                    f"{name}: expected groups among 1..{GROUPS}, got {getattr(self, name)!r}."
-                )
+        self._check_groups()
         if not self.dense and (set(self.fusion) != {"none"} or self.attention_dense):
             raise ValueError("dense: expected groups beside fusion or attention_dense, got none.")
         dropout = self.dropout
         if isinstance(dropout, bool) or not 0 <= dropout < 1:
             raise ValueError(f"dropout: expected a number in [0, 1), got {dropout!r}.")
+
+    def _check_groups(self):
+        count = len(self.stages)
+        if not self.fusion:
+            object.__setattr__(self, "fusion", ("none",) * count)
+        steps = [b - a for a, b in zip((0, *self.stages), self.stages, strict=False)]
+        if not count or self.stages[0] != 1 or any(step not in (0, 1) for step in steps):
+            raise ValueError(f"stages: expected 1, 1, 2, ... in order, got {self.stages!r}.")
+        if len(self.repeats) != count:
+            raise ValueError(f"repeats: expected {count} ints, got {self.repeats!r}.")
+        for repeats in self.repeats:
+            _check_int("repeats", repeats)
+        for name in ("sparse", "dense"):
+            groups = getattr(self, name)
+            wanted = (count,) if name == "sparse" else (0, count)
+            if len(groups) not in wanted or not all(isinstance(g, Group) for g in groups):
+                raise ValueError(f"{name}: expected {count} of Group, got {groups!r}.")
+        if len(self.fusion) != count or any(f not in FUSIONS for f in self.fusion):
+            raise ValueError(f"fusion: expected {count} of {tuple(FUSIONS)}, got {self.fusion!r}.")
+        for name in ("attention_sparse", "attention_dense"):
+            if any(g not in range(1, count + 1) for g in getattr(self, name)):
+                raise ValueError(
+                    f"{name}: expected groups among 1..{count}, got {getattr(self, name)!r}."
+                )
+
+    @property
+    def reduction(self):
+        """int, by which height and width are divided: stem and stages halve them."""
+        return 2 ** (1 + self.stages[-1])
 
     @property
     def sparse_frames(self):
@@ -132,13 +152,13 @@ class TwoStreamSpec:
     def sparse_alone(self):
         """The same network without its dense stream."""
         return replace(
-            self, name=f"{self.name}_sparse", dense=(), fusion=("none",) * GROUPS,
-            attention_sparse=(), attention_dense=(),
+            self, name=f"{self.name}_sparse", dense=(), fusion=(), attention_sparse=(),
+            attention_dense=(),
         )  # fmt: skip
 
     def plan(self, classes=400):
         """Resolves the groups into a `Plan` of named rows for `classes` outputs."""
-        return resolve(self, REPEATS, STAGES, classes)
+        return resolve(self, classes)
 
     def trace(self, clip, classes=400):
         """The steps of one inference on a clip as `clip` describes it, see `utils.complexity`."""

@@ -4,7 +4,7 @@ import keras
 
 from keras_video.applications.auto_tsnet.config import TwoStreamSpec
 from keras_video.applications.inputs import check_head, check_reducible_shape, frames_input
-from keras_video.applications.x3d.config import DEVIATION, MEAN, REDUCTION
+from keras_video.applications.x3d.config import DEVIATION, MEAN
 from keras_video.applications.x3d.model import classify, normalized_pixels
 from keras_video.blocks import fuse, mbconv3d, stem, symmetric_conv
 from keras_video.layers import CumulativeAvgPool, GloRe, TimeStridedSampling
@@ -89,7 +89,7 @@ def AutoTSNet(
             "mean": MEAN,
             "deviation": DEVIATION,
             "pixels": 255 if include_preprocessing else None,
-            "smallest": REDUCTION,
+            "smallest": spec.reduction,
             "classes": classes if include_top else None,
             "weights": source.label if source else None,
         }
@@ -119,7 +119,7 @@ def _check_inputs(spec, two_inputs, sparse_positions, input_tensor):
 
 def _check_shape(argument, shape, spec):
     """Raises unless a clip has a known number of frames that either stream can use."""
-    check_reducible_shape(argument, shape)
+    check_reducible_shape(argument, shape, spec.reduction)
     if shape[0] is None:
         raise ValueError(
             f"{argument}: expected a known number of frames, of which the sparse stream sees "

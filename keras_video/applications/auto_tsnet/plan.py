@@ -102,17 +102,11 @@ def _size(shape):
     return 0 if shape is None else prod(shape)
 
 
-def resolve(spec, repeats, stages, classes):
-    """The `Plan` of a `TwoStreamSpec`.
-
-    Args:
-        spec: `TwoStreamSpec`.
-        repeats, stages: tuples of ints, of every group its blocks and its stage.
-        classes: int.
-    """
-    layout = [(stage, spec.depth * count) for stage, count in zip(stages, repeats, strict=True)]
-    dense = None
-    fusions = [None] * len(stages)
+def resolve(spec, classes):
+    """The `Plan` of a `TwoStreamSpec` for a number of classes."""
+    counts = [spec.depth * count for count in spec.repeats]
+    layout = list(zip(spec.stages, counts, strict=True))
+    dense, fusions = None, [None] * len(layout)
     if spec.dense:
         dense = _stream("dense", spec.dense, spec.dense_stem, layout, fusions, spec.attention_dense)
         fusions = [

@@ -9,12 +9,12 @@ sizes within 2.5 %. Other networks do as well; the paper's accuracies belong to 
 
 from dataclasses import replace
 
-from keras_video.applications.auto_tsnet.config import GROUPS, STAGES, Group, TwoStreamSpec
+from keras_video.applications.auto_tsnet.config import STAGES, Group, TwoStreamSpec
 
 
 def fused_after(*groups, kind="time_strided_conv"):
     """The `fusion` of a spec with one kind after some of the groups."""
-    return tuple(kind if g in groups else "none" for g in range(1, GROUPS + 1))
+    return tuple(kind if g in groups else "none" for g in range(1, len(STAGES) + 1))
 
 
 S = TwoStreamSpec(

@@ -3,6 +3,18 @@
 import importlib
 
 _FAMILIES = {
+    "auto_tsnet": (
+        "AutoTSNet",
+        "AutoTSNetL",
+        "AutoTSNetLDagger",
+        "AutoTSNetM",
+        "AutoTSNetMDagger",
+        "AutoTSNetS",
+        "AutoTSNetSDagger",
+        "ManualTSNet55",
+        "ManualTSNet70",
+        "ManualTSNet85",
+    ),
     "movinet": (
         "MoViNetA0",
         "MoViNetA1",
@@ -24,6 +36,7 @@ _FAMILIES = {
         "TinyVideoNetMobile1",
         "TinyVideoNetMobile2",
     ),
+    "x3d": ("X3D", "X3DL", "X3DM", "X3DS", "X3DXL", "X3DXS"),
 }
 _OWNERS = {name: family for family, names in _FAMILIES.items() for name in names}
 

@@ -8,11 +8,12 @@ class Family(NamedTuple):
     """What differs between families where a network is chosen by its name.
 
     Args:
-        module: string, the folder in `applications`; the names of its configs begin with it.
+        module: string; the names of its configs begin with it.
         builder: string, beginning of the names of its builders.
         title: string, beginning of the names for people.
         streams: bool, whether its networks can take frames with a state.
         classes: int, for which sizes and costs are printed.
+        folder: string, the folder in `applications`; `""` where it is called like `module`.
     """
 
     module: str
@@ -20,11 +21,18 @@ class Family(NamedTuple):
     title: str
     streams: bool
     classes: int
+    folder: str = ""
 
     @property
     def package(self):
         """The module with `CONFIGS`, `weights_record` and `labels`."""
-        return importlib.import_module(f"keras_video.applications.{self.module}")
+        return importlib.import_module(f"keras_video.applications.{self.folder or self.module}")
+
+    @property
+    def configs(self):
+        """`{name: config}` of the family."""
+        configs = self.package.CONFIGS
+        return {name: c for name, c in configs.items() if name.startswith(f"{self.module}_")}
 
     def record(self, name, weights, streaming=False):
         """The `WeightsRecord` of published weights; raises a `ValueError` where there are none."""
@@ -38,12 +46,15 @@ class Family(NamedTuple):
 FAMILIES = (
     Family("movinet", "MoViNet", "MoViNet-", streams=True, classes=600),
     Family("tiny_video_net", "TinyVideoNet", "TVN-", streams=False, classes=339),
+    Family("x3d", "X3D", "X3D-", streams=False, classes=400),
+    Family("auto_tsnet", "AutoTSNet", "Auto-TSNet-", streams=False, classes=400),
+    Family("manual_tsnet", "ManualTSNet", "Manual-TSNet-", False, classes=400, folder="auto_tsnet"),
 )
 
 
 def all_configs():
     """`{name: config}` of all families."""
-    return {name: config for family in FAMILIES for name, config in family.package.CONFIGS.items()}
+    return {name: config for family in FAMILIES for name, config in family.configs.items()}
 
 
 def family_of(name):
@@ -75,7 +86,8 @@ def full_name(model, configs):
 
 
 def _parts(name):
-    return [part.capitalize() for part in name[len(family_of(name).module) + 1 :].split("_")]
+    parts = name[len(family_of(name).module) + 1 :].split("_")
+    return [part.upper() if len(part) <= 2 else part.capitalize() for part in parts]
 
 
 def _short(name):

@@ -37,6 +37,16 @@ def check_video_shape(argument, shape):
         )
 
 
+def check_reducible_shape(argument, shape, smallest=32):
+    """Raises unless `shape` is that of a video of a size that a network reduces to 1 or more."""
+    check_video_shape(argument, shape)
+    if any(n is not None and n < smallest for n in shape[1:3]):
+        raise ValueError(
+            f"{argument}: expected height and width of at least {smallest}, which the network "
+            f"reduces to 1, got {shape}."
+        )
+
+
 def check_head(pooling, classes):
     """Raises unless `pooling` and `classes` are what builders take."""
     if pooling not in (None, "avg", "max"):

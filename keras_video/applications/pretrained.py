@@ -26,6 +26,10 @@ class WeightsRecord:
         labels: string, file in the package with one class name per line.
         frames, size, frame_rate, resize_side: the clip that the metric was measured on: number of
             frames, `(height, width)`, frames per second, smaller side before the centre crop.
+        frame_stride: int, every how many frames of the video one is taken, where that and not a
+            frame rate was published.
+        mean, deviation: floats, what pixels in [0, 1] were normalised with, or `None`. Networks do
+            so themselves unless they are built without preprocessing.
         top1, top5: floats, accuracy in percent, or `None`.
         source: string, where the metric was published or how it was measured.
     """
@@ -42,6 +46,9 @@ class WeightsRecord:
     size: tuple | None = None
     frame_rate: float | None = None
     resize_side: int | None = None
+    frame_stride: int | None = None
+    mean: float | None = None
+    deviation: float | None = None
     top1: float | None = None
     top5: float | None = None
     source: str = ""

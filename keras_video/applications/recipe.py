@@ -118,7 +118,7 @@ def find_recipe(model, weights, streaming=False, labels="", frames=0, size=0, fr
         record = family.record(name, weights, streaming)
         shape = (record.frames, *record.size)
         names = list(family.package.labels(record)) if record.labels else None
-        made_for = record if record.frame_rate else made_for
+        made_for = record if record.frame_rate or record.frame_stride else made_for
     if labels:
         with open(labels, encoding="utf-8") as file:
             names = [line.strip() for line in file if line.strip()]

@@ -2,7 +2,19 @@
 
 from keras_video.blocks.bottleneck import bottleneck
 from keras_video.blocks.conv import conv, depthwise
+from keras_video.blocks.fusion import fuse
 from keras_video.blocks.graph import StreamGraph
+from keras_video.blocks.mbconv3d import mbconv3d, stem, symmetric_conv
 from keras_video.blocks.tiny_video import tiny_video
 
-__all__ = ["StreamGraph", "bottleneck", "conv", "depthwise", "tiny_video"]
+__all__ = [
+    "StreamGraph",
+    "bottleneck",
+    "conv",
+    "depthwise",
+    "fuse",
+    "mbconv3d",
+    "stem",
+    "symmetric_conv",
+    "tiny_video",
+]

@@ -44,6 +44,28 @@ def check(named, expected, skip=()):
         )
 
 
+def check_network(named, config, path):
+    """Raises unless weights by our names fit a network in all but the class count.
+
+    Args:
+        named: dict, name to array.
+        config: a network's config, with `name` and `weight_shapes`.
+        path: where they come from, for the error.
+
+    Returns:
+        The number of classes, or `None` without a classifier.
+    """
+    shape = np.shape(named.get("classifier/kernel", ()))
+    classes = shape[-1] if len(shape) == 2 else None
+    include_top = any(name.startswith("classifier") for name in named)
+    try:
+        check(named, config.weight_shapes(classes or 1, include_top))
+    except ValueError as error:
+        text = str(error).removeprefix("weights: ")
+        raise ValueError(f"weights: {path} does not fit {config.name}: {text}") from None
+    return classes
+
+
 def assign(model, named, skip=()):
     """Copies arrays into a Keras model; nothing is written unless everything fits.
 

@@ -12,6 +12,7 @@ from keras_video.layers.depthwise_conv3d import DepthwiseConv3D
 from keras_video.layers.frame_means import FrameMeans
 from keras_video.layers.frame_vote import FrameVote
 from keras_video.layers.gated_conv3d import GatedConv3D
+from keras_video.layers.glore import GloRe
 from keras_video.layers.non_local import NonLocal
 from keras_video.layers.positional_encoding import PositionalEncoding
 from keras_video.layers.rezero import ReZero
@@ -22,6 +23,9 @@ from keras_video.layers.stochastic_depth import StochasticDepth
 from keras_video.layers.stream_buffer import StreamBuffer
 from keras_video.layers.streaming import StreamingLayer
 from keras_video.layers.temporal_pool import TemporalPool
+from keras_video.layers.time_strided_conv_fusion import TimeStridedConvFusion
+from keras_video.layers.time_strided_sampling import TimeStridedSampling
+from keras_video.layers.time_to_channel_fusion import TimeToChannelFusion
 from keras_video.layers.video_conv3d import VideoConv3D
 
 __all__ = [
@@ -34,6 +38,7 @@ __all__ = [
     "FrameVote",
     "GATES",
     "GatedConv3D",
+    "GloRe",
     "NonLocal",
     "PositionalEncoding",
     "ReZero",
@@ -44,5 +49,8 @@ __all__ = [
     "StreamBuffer",
     "StreamingLayer",
     "TemporalPool",
+    "TimeStridedConvFusion",
+    "TimeStridedSampling",
+    "TimeToChannelFusion",
     "VideoConv3D",
 ]

@@ -16,8 +16,8 @@ from keras_video.specs import conv_output_size
 IMPLEMENTATIONS = ("auto", "taps", "shifted", "grouped")
 
 
-def convolve(x, kernel, bias, strides, groups, frames, implementation="auto"):
-    """Convolves a video, `valid` over frames and `same` over height and width.
+def convolve(x, kernel, bias, strides, groups, frames, implementation="auto", space="same"):
+    """Convolves a video, `valid` over frames and padded with zeros over height and width.
 
     Args:
         x: video of `(frames - 1) * strides[0] + kernel_frames` frames.
@@ -27,35 +27,39 @@ def convolve(x, kernel, bias, strides, groups, frames, implementation="auto"):
         groups: int; equal to the channels for a depthwise convolution.
         frames: number of output frames, int or scalar tensor.
         implementation: one of `IMPLEMENTATIONS`, for depthwise kernels.
+        space: `"same"`, or `"symmetric"`: half the kernel on every side.
 
     Returns:
         A tensor `(batch * frames, new_height, new_width, filters)`.
     """
     if groups > 1 and groups == x.shape[-1] == kernel.shape[-1]:
-        y, bias = depthwise(x, kernel, bias, strides[1:], frames, implementation)
+        y, bias = depthwise(x, kernel, bias, strides[1:], frames, implementation, space)
     elif kernel.shape[:3] == strides == (1, 1, 1) and groups == 1:
         y, bias = pointwise(fold_frames(x), ops.reshape(kernel, kernel.shape[3:]), bias)
     elif kernel.shape[1:3] == strides[1:] == (1, 1) and groups == 1:
         y = over_frames(x, kernel, strides[0])
     else:
+        x, padding = _padded(x, kernel.shape, strides[1:], space)
         y = sum_over_taps(
             x,
             kernel,
             frames,
-            lambda piece, tap: _convolve_frames(piece, tap, strides[1:]),
+            lambda piece, tap: _convolve_frames(piece, tap, strides[1:], padding),
             strides[0],
         )
     return y if bias is None else add_bias(y, bias)
 
 
-def _convolve_frames(x, kernel, strides):
-    """A 2D convolution, `same`."""
+def _convolve_frames(x, kernel, strides, padding):
+    """A 2D convolution."""
     skips = any(s > k for s, k in zip(strides, kernel.shape[:2], strict=True))
-    if skips and keras.backend.backend() == "torch":  # where Keras would cut pixels off
+    if (
+        padding == "same" and skips and keras.backend.backend() == "torch"
+    ):  # where Keras would cut pixels off
         pads = same_pads(ops.shape(x)[1:3], kernel.shape[:2], strides)
         x = ops.pad(x, ((0, 0), *pads, (0, 0)))
         return ops.conv(x, kernel, strides, "valid", "channels_last")
-    return ops.conv(x, kernel, strides, "same", "channels_last")
+    return ops.conv(x, kernel, strides, padding, "channels_last")
 
 
 def over_frames(x, kernel, stride):
@@ -89,25 +93,25 @@ def pointwise(x, kernel, bias):
     return ops.reshape(y, (*_one_unknown(extents), kernel.shape[-1])), bias
 
 
-def depthwise(x, kernel, bias, strides, frames, implementation="auto"):
+def depthwise(x, kernel, bias, strides, frames, implementation="auto", space="same"):
     """A depthwise 3D convolution; returns the bias that is still to be added."""
     form = choose(implementation, kernel.shape)
     if form == "grouped":
         if keras.backend.backend() == "torch":
-            return _torch_grouped(x, kernel, bias, strides), None
-        y = ops.conv(
-            pad_space(x, kernel.shape, strides), kernel, (1, *strides), "valid", "channels_last"
-        )
+            return _torch_grouped(x, kernel, bias, strides, space), None
+        x = pad_space(x, kernel.shape, strides, space)
+        y = ops.conv(x, kernel, (1, *strides), "valid", "channels_last")
         return fold_frames(y), bias
     if form == "shifted" and kernel.shape[1:3] == strides == (1, 1):
         return _temporal(x, kernel, frames), bias
     if form == "shifted":
-        return fold_frames(_shifted(x, kernel, strides, frames)), bias
+        return fold_frames(_shifted(x, kernel, strides, frames, space)), bias
+    x, padding = _padded(x, kernel.shape, strides, space)
 
     def convolve_tap(piece, tap):
         height, width, one, channels = tap.shape
         tap = ops.reshape(tap, (height, width, channels, one))
-        return ops.depthwise_conv(piece, tap, strides, "same", "channels_last")
+        return ops.depthwise_conv(piece, tap, strides, padding, "channels_last")
 
     return sum_over_taps(x, kernel, frames, convolve_tap), bias
 
@@ -158,13 +162,13 @@ def _temporal(x, kernel, frames):
     return sum_over_taps(x, kernel, frames, lambda piece, tap: piece * ops.reshape(tap, (-1,)))
 
 
-def _shifted(x, kernel, strides, frames):
+def _shifted(x, kernel, strides, frames, space):
     """Sum of shifted multiply-adds: one fused loop under XLA."""
     kernel_frames, kernel_height, kernel_width = kernel.shape[:3]
     height, width = (
         conv_output_size(n, s) for n, s in zip(ops.shape(x)[2:4], strides, strict=True)
     )
-    x = pad_space(x, kernel.shape, strides)
+    x = pad_space(x, kernel.shape, strides, space)
 
     def compute(x, kernel):
         y = None
@@ -206,14 +210,14 @@ def _computed_once(compute, x, kernel):
     return once(x, kernel)
 
 
-def _torch_grouped(x, kernel, bias, strides):
+def _torch_grouped(x, kernel, bias, strides, space):
     """torch's own grouped convolution, fast where memory is channels-last."""
     from torch.nn import functional
 
-    pads = same_pads(x.shape[2:4], kernel.shape[1:3], strides)
+    pads = space_pads(x.shape[2:4], kernel.shape[1:3], strides, space)
     symmetric = all(before == after for before, after in pads)
     if not symmetric:
-        x = pad_space(x, kernel.shape, strides)
+        x = pad_space(x, kernel.shape, strides, space)
     y = functional.conv3d(
         x.permute(0, 4, 1, 2, 3),
         kernel.permute(4, 3, 0, 1, 2),
@@ -234,9 +238,29 @@ def same_pads(extents, kernel, strides):
     return tuple((total // 2, total - total // 2) for total in totals)
 
 
-def pad_space(x, kernel_shape, strides):
-    """Pads height and width with zeros as TensorFlow's `same` rule does."""
-    pads = same_pads(ops.shape(x)[2:4], kernel_shape[1:3], strides)
+def space_pads(extents, kernel, strides, space):
+    """`(before, after)` per axis of either rule."""
+    if space == "symmetric":
+        return tuple((k // 2, k // 2) for k in kernel)
+    return same_pads(extents, kernel, strides)
+
+
+def _padded(x, kernel_shape, strides, space):
+    """The video, and how the backend is to pad it: by `same`, or not at all any more."""
+    if space == "same" or strides == (1, 1):  # with odd kernels the rules then agree
+        return x, "same"
+    extents, kernel = ops.shape(x)[2:4], kernel_shape[1:3]
+    static = all(isinstance(n, int) for n in extents)
+    if static and same_pads(extents, kernel, strides) == space_pads(
+        extents, kernel, strides, space
+    ):
+        return x, "same"
+    return pad_space(x, kernel_shape, strides, space), "valid"
+
+
+def pad_space(x, kernel_shape, strides, space="same"):
+    """Pads height and width with zeros."""
+    pads = space_pads(ops.shape(x)[2:4], kernel_shape[1:3], strides, space)
     if pads == ((0, 0), (0, 0)):
         return x
     return ops.pad(x, ((0, 0), (0, 0), *pads, (0, 0)))

@@ -16,7 +16,7 @@ class DepthwiseConv3D(VideoConv3D):
     Args:
         kernel_size: int or 3 ints, extent over (frames, height, width).
         strides: int or 3 ints. The frame stride must be 1.
-        padding: `"same"` or `"causal"`.
+        padding: `"same"`, `"causal"` or `"symmetric"`, see `VideoConv3D`.
         **kwargs: `use_bias`, `batch_norm`, `activation`, `kernel_initializer` and `implementation`
             of `VideoConv3D`, and the arguments of every Keras layer.
 

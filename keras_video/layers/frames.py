@@ -63,3 +63,13 @@ def check_video(layer, shape):
             f"{layer.name}: expected inputs of shape (batch, frames, height, width, channels) "
             f"with known channels, got {tuple(shape)}."
         )
+
+
+def check_frame_stride(layer, shape, stride):
+    """Raises unless `shape` is that of a video of whole windows of `stride` frames."""
+    check_video(layer, shape)
+    if shape[1] is not None and (shape[1] == 0 or shape[1] % stride):
+        raise ValueError(
+            f"{layer.name}: expected inputs whose number of frames is a multiple of the stride, "
+            f"{stride}, got {tuple(shape)}."
+        )

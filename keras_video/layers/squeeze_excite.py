@@ -30,6 +30,7 @@ class SqueezeExcite(StreamingLayer):
         positional_encoding: bool, adds frame positions to the pooled features (causal only), times
             a trainable scalar that starts at zero.
         kernel_initializer: initializer of both kernels, each drawn on its own.
+        output_activation: name of the activation of the gated video, or `None`.
 
     Call arguments:
         inputs: float tensor `(batch, frames, height, width, channels)`.
@@ -55,6 +56,7 @@ class SqueezeExcite(StreamingLayer):
         gate="sigmoid",
         positional_encoding=False,
         kernel_initializer="he_normal",
+        output_activation=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -73,6 +75,8 @@ class SqueezeExcite(StreamingLayer):
         self.kernel_initializer = get_initializer(kernel_initializer)
         self._activation = lookup(ACTIVATIONS, "activation", activation)
         self._gate = lookup(GATES, "gate", gate)
+        self.output_activation = output_activation
+        self._output_activation = lookup(ACTIVATIONS, "output_activation", output_activation)
 
     def build(self, input_shape):
         check_video(self, input_shape)
@@ -110,6 +114,8 @@ class SqueezeExcite(StreamingLayer):
         x = ops.cast(inputs, self.compute_dtype)
         pooled, state = self._pool(inputs, state)
         outputs = x * self.gates(ops.cast(pooled, x.dtype))[:, :, None, None]
+        if self._output_activation is not None:
+            outputs = self._output_activation(outputs)
         return outputs if state is None else (outputs, state)
 
     def gates(self, pooled):
@@ -151,4 +157,5 @@ class SqueezeExcite(StreamingLayer):
             "gate": self.gate,
             "positional_encoding": self.positional_encoding,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "output_activation": self.output_activation,
         }

@@ -11,7 +11,7 @@ from keras_video.layers.initializers import get_initializer
 from keras_video.layers.streaming import StreamingLayer
 from keras_video.specs import conv_output_size
 
-PADDINGS = ("same", "causal")
+PADDINGS = ("same", "causal", "symmetric")
 
 
 @keras.saving.register_keras_serializable("keras_video")
@@ -28,7 +28,9 @@ class VideoConv3D(StreamingLayer):
         strides: int or 3 ints. The frame stride of causal layers must be 1, so that every chunk
             length is legal; that of depthwise ones as well.
         padding: `"same"`, or `"causal"`: same in space, and over frames all zeros in front. Where
-            `"same"` needs an odd number of zeros, the larger half comes behind.
+            `"same"` needs an odd number of zeros, the larger half comes behind. `"symmetric"`: half
+            the kernel on every side, as networks from PyTorch have it, which is another place where
+            strides meet even extents; the kernel must be odd.
         groups: int, channel groups; `groups = channels = filters` makes it depthwise.
         use_bias: bool or `None`, adds a per-channel offset. `None` means where there is no batch
             norm.
@@ -93,6 +95,11 @@ class VideoConv3D(StreamingLayer):
         self.groups = groups
         if self.strides[0] != 1 and (padding == "causal" or self.depthwise):
             raise ValueError(f"strides: the frame stride must be 1, got {strides!r}.")
+        if padding == "symmetric" and any(k % 2 == 0 for k in self.kernel_size):
+            raise ValueError(
+                "kernel_size: expected odd extents beside padding='symmetric', got "
+                f"{kernel_size!r}."
+            )
         self.use_bias = use_bias
         self.batch_norm = bool(batch_norm)
         self.activation = activation
@@ -156,7 +163,9 @@ class VideoConv3D(StreamingLayer):
         elif self.padding == "causal":
             x = pad_frames(x, past, 0)
         else:
-            pads = convolution.same_pads((frames,), self.kernel_size[:1], self.strides[:1])
+            pads = convolution.space_pads(
+                (frames,), self.kernel_size[:1], self.strides[:1], self._space
+            )
             x = pad_frames(x, *pads[0])
         outputs = self._transform(x, conv_output_size(frames, self.strides[0]), training)
         outputs = unfold_frames(outputs, inputs, self.strides[0])
@@ -172,11 +181,15 @@ class VideoConv3D(StreamingLayer):
         kernel = ops.cast(kernel, x.dtype)
         bias = None if bias is None else ops.cast(bias, x.dtype)
         y = convolution.convolve(
-            x, kernel, bias, self.strides, self.groups, frames, self.implementation
+            x, kernel, bias, self.strides, self.groups, frames, self.implementation, self._space
         )
         if batch_statistics:
             y = normalize_batch(self.norm, y)
         return y if self._activation is None else self._activation(y)
+
+    @property
+    def _space(self):
+        return "symmetric" if self.padding == "symmetric" else "same"
 
     def folded_weights(self):
         """Kernel and bias (or `None`) that give convolution and batch norm at inference."""

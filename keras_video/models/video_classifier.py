@@ -177,12 +177,15 @@ class VideoClassifier(keras.Model):
 
     def check_frames(self, frames):
         """Raises one clear error where `frames` cannot be a video for this model."""
+        self._check_clip(frames, self.info.get("frames"))
+
+    def _check_clip(self, frames, made_for, what="frames"):
         shape = getattr(frames, "shape", None)
         dtype = getattr(frames, "dtype", None)
         if shape is None or dtype is None or isinstance(frames, (list, tuple, dict)):
             return  # a data set or a structure, which Keras checks itself
         shape = tuple(shape)
-        expected = f"{self.name}: expected frames of shape (batch, frames, height, width, 3)"
+        expected = f"{self.name}: expected {what} of shape (batch, frames, height, width, 3)"
         channels = self._frames_input.shape[-1]
         if len(shape) != 5:
             raise ValueError(f"{expected}, got rank {len(shape)} with shape {shape}.")
@@ -200,7 +203,6 @@ class VideoClassifier(keras.Model):
             )
         if shape[1] == 0:
             raise ValueError(f"{expected} with at least one frame, got {shape}.")
-        made_for = self.info.get("frames")
         if made_for is not None and shape[1] not in (None, made_for):
             raise ValueError(
                 f"{expected} with {made_for} frames, which its layers were made for, got {shape}. "

@@ -1,6 +1,8 @@
 """Pure Python descriptions of networks: what each row computes, weighs and costs. No Keras here."""
 
-from keras_video.specs.attention import ContextGate, NonLocal
+from keras_video.specs.attention import ContextGate, GloRe, NonLocal
+from keras_video.specs.fusion import FUSIONS, TimeStridedConv, TimeStridedSampling, TimeToChannel
+from keras_video.specs.mbconv3d import MBConv3D, mbconv3d
 from keras_video.specs.primitives import (
     Conv,
     Dense,
@@ -11,16 +13,26 @@ from keras_video.specs.primitives import (
     conv_output_size,
     round_channels,
 )
+from keras_video.specs.steps import Step, run_rows
 
 __all__ = [
     "ContextGate",
     "Conv",
     "Dense",
     "Depthwise",
+    "FUSIONS",
+    "GloRe",
+    "MBConv3D",
     "NonLocal",
     "Pool",
     "Scale",
     "SqueezeExcite",
+    "Step",
+    "TimeStridedConv",
+    "TimeStridedSampling",
+    "TimeToChannel",
     "conv_output_size",
+    "mbconv3d",
     "round_channels",
+    "run_rows",
 ]

@@ -1,4 +1,4 @@
-"""Rows of attention without a stream: gates by context, and positions that look at each other."""
+"""Rows of attention without a stream: gates by context, positions and regions that exchange."""
 
 from dataclasses import dataclass
 from math import prod
@@ -51,3 +51,40 @@ class NonLocal(Row):
     def workspace(self, shape):
         positions = prod(shape[:3])
         return positions * (3 * self.filters + positions)
+
+
+@dataclass(frozen=True)
+class GloRe(Row):
+    """Reasoning over `filters` nodes of twice as many states, of a clip of `channels`."""
+
+    name: str
+    channels: int
+    filters: int
+
+    def weight_shapes(self):
+        channels, nodes, states = self.channels, self.filters, 2 * self.filters
+        shapes = {
+            f"{self.name}/state_kernel": (channels, states),
+            f"{self.name}/state_bias": (states,),
+            f"{self.name}/node_kernel": (channels, nodes),
+            f"{self.name}/node_bias": (nodes,),
+            f"{self.name}/mix_nodes_kernel": (nodes, nodes),
+            f"{self.name}/mix_nodes_bias": (nodes,),
+            f"{self.name}/mix_states_kernel": (states, states),
+            f"{self.name}/kernel": (1, 1, 1, states, channels),
+        }
+        return shapes | {f"{self.name}/{w}": (channels,) for w in BATCH_NORM}
+
+    def output_shape(self, shape):
+        return shape
+
+    def macs(self, shape):
+        """The products as the paper writes them; the layer takes them in a cheaper order."""
+        channels, nodes, states = self.channels, self.filters, 2 * self.filters
+        maps = channels * (states + nodes) + states * channels
+        exchange = 2 * states * nodes
+        return prod(shape[:3]) * (maps + exchange) + nodes * states * (nodes + states)
+
+    def workspace(self, shape):
+        nodes = self.filters
+        return prod(shape[:3]) * nodes + 2 * nodes * (nodes + self.channels)

@@ -46,7 +46,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Conv(Row):
-    """A `same` convolution, batch norm after it if `norm`, else a bias."""
+    """A `same` convolution, batch norm after it if `norm`, else a bias.
+
+    `use_bias=False` leaves out the bias where there is no batch norm either.
+    """
 
     name: str
     in_channels: int
@@ -54,6 +57,7 @@ class Conv(Row):
     kernel: tuple = (1, 1, 1)
     strides: tuple = (1, 1, 1)
     norm: bool = True
+    use_bias: bool = True
 
     groups = 1
 
@@ -62,7 +66,7 @@ class Conv(Row):
         shapes = {f"{self.name}/kernel": kernel}
         if self.norm:
             return shapes | {f"{self.name}/{w}": (self.filters,) for w in BATCH_NORM}
-        return shapes | {f"{self.name}/bias": (self.filters,)}
+        return shapes | ({f"{self.name}/bias": (self.filters,)} if self.use_bias else {})
 
     def output_shape(self, shape):
         extents = (conv_output_size(n, s) for n, s in zip(shape[:3], self.strides, strict=True))
@@ -82,17 +86,16 @@ class Depthwise(Conv):
 
 @dataclass(frozen=True)
 class Dense(Row):
-    """A dense layer with bias on the channels."""
+    """A dense layer on the channels, with a bias unless `use_bias` is false."""
 
     name: str
     in_channels: int
     filters: int
+    use_bias: bool = True
 
     def weight_shapes(self):
-        return {
-            f"{self.name}/kernel": (self.in_channels, self.filters),
-            f"{self.name}/bias": (self.filters,),
-        }
+        shapes = {f"{self.name}/kernel": (self.in_channels, self.filters)}
+        return shapes | ({f"{self.name}/bias": (self.filters,)} if self.use_bias else {})
 
     def output_shape(self, shape):
         return (*shape[:-1], self.filters)

@@ -10,18 +10,25 @@ def same_padding(size, kernel, stride):
     return total // 2, total - total // 2, out
 
 
-def convolve(x, kernel, strides=(1, 1), causal=False, groups=1, bias=None):
+def symmetric_padding(size, kernel, stride):
+    """Zeros before and after, and the output size, by PyTorch's rule."""
+    half = kernel // 2
+    return half, half, (size + 2 * half - kernel) // stride + 1
+
+
+def convolve(x, kernel, strides=(1, 1), causal=False, groups=1, bias=None, symmetric=False):
     """3D convolution of `(batch, frames, height, width, channels)`, one output pixel at a time.
 
     The strides are those over height and width, or three with that over frames in front.
     """
+    padding = symmetric_padding if symmetric else same_padding
     x, kernel = np.asarray(x, "float64"), np.asarray(kernel, "float64")
     *frame_stride, rows, columns = strides
     frame_stride, strides = (frame_stride or [1])[0], (rows, columns)
     past = kernel.shape[0] - 1
-    top, bottom, height = same_padding(x.shape[2], kernel.shape[1], strides[0])
-    left, right, width = same_padding(x.shape[3], kernel.shape[2], strides[1])
-    *time, frames = same_padding(x.shape[1], kernel.shape[0], frame_stride)
+    top, bottom, height = padding(x.shape[2], kernel.shape[1], strides[0])
+    left, right, width = padding(x.shape[3], kernel.shape[2], strides[1])
+    *time, frames = padding(x.shape[1], kernel.shape[0], frame_stride)
     time = (past, 0) if causal else time
     x = np.pad(x, ((0, 0), time, (top, bottom), (left, right), (0, 0)))
     batch = x.shape[0]

@@ -54,7 +54,7 @@ def expected_of(layer, x):
                 pooled = pooled + w["position_scale"] * positions_of(t + 1, len(pooled))[t]
             hidden = activate(layer.activation, pooled @ w["reduce_kernel"] + w["reduce_bias"])
             gates = activate(layer.gate, hidden @ w["expand_kernel"] + w["expand_bias"])
-            y[b, t] = x[b, t] * gates
+            y[b, t] = activate(layer.output_activation, x[b, t] * gates)
     return y
 
 
@@ -70,6 +70,7 @@ def built(*args, **kwargs):
         dict(hidden=3),
         dict(hidden=3, squeeze="2plus3d", gate="hard_sigmoid_keras2", activation="hard_swish"),
         dict(hidden=3, squeeze="2plus3d", causal=True, positional_encoding=True),
+        dict(hidden=3, activation="relu", output_activation="swish"),
     ],
 )
 def test_layer(kwargs):
@@ -88,6 +89,12 @@ def test_against_loops(squeeze, causal, positions):
 def test_gates(gate, activation):
     layer = built(gate=gate, activation=activation)
     x = 4 * random_array((2, 2, 3, 4, 4))
+    assert_near(to_numpy(run(layer, x)), expected_of(layer, x))
+
+
+def test_output_activation():
+    layer = built(activation="relu", output_activation="swish")
+    x = 4 * random_array(SHAPE)
     assert_near(to_numpy(run(layer, x)), expected_of(layer, x))
 
 

@@ -32,6 +32,15 @@ FORMS = {
     "grouped": dict(filters=6, kernel_size=3, groups=2),
     "depthwise": dict(filters=4, kernel_size=3, groups=4, strides=(1, 2, 2)),
     "causal": dict(filters=5, kernel_size=(4, 3, 3), padding="causal"),
+    "symmetric": dict(filters=5, kernel_size=(1, 3, 5), strides=(1, 2, 2), padding="symmetric"),
+    "symmetric_temporal": dict(
+        filters=5, kernel_size=(5, 1, 1), strides=(2, 1, 1), padding="symmetric"
+    ),
+    "symmetric_strided": dict(filters=5, kernel_size=3, strides=(2, 3, 2), padding="symmetric"),
+    "symmetric_depthwise": dict(
+        filters=4, kernel_size=3, groups=4, strides=(1, 2, 2), padding="symmetric"
+    ),
+    "symmetric_pointwise": dict(filters=5, kernel_size=1, strides=(1, 2, 2), padding="symmetric"),
 }
 
 
@@ -50,7 +59,13 @@ def expected_of(layer, x, batch_statistics=False):
     """The whole layer in float64; also mean and variance of what goes into the batch norm."""
     w = weights_of(layer)
     y = convolve(
-        x, w["kernel"], layer.strides, layer.padding == "causal", layer.groups, w.get("bias")
+        x,
+        w["kernel"],
+        layer.strides,
+        layer.padding == "causal",
+        layer.groups,
+        w.get("bias"),
+        layer.padding == "symmetric",
     )
     mean, variance = y.mean((0, 1, 2, 3)), y.var((0, 1, 2, 3))
     if layer.batch_norm:
@@ -70,6 +85,7 @@ def expected_of(layer, x, batch_statistics=False):
         ({**FORMS["frame_strided"], "batch_norm": True}, (2, 2, 7, 3, 5)),
         ({**FORMS["causal"], "batch_norm": True, "activation": "swish"}, (2, 4, 7, 6, 5)),
         ({**FORMS["grouped"], "kernel_initializer": "glorot_uniform"}, (2, 4, 7, 6, 6)),
+        (FORMS["symmetric_strided"], (2, 2, 3, 3, 5)),
     ],
 )
 def test_layer(kwargs, shape):
@@ -93,9 +109,10 @@ def test_one_video(form):
     assert_near(to_numpy(run(layer, x)), expected_of(layer, x)[0])
 
 
+@pytest.mark.parametrize("padding", ["same", "symmetric"])
 @pytest.mark.parametrize("size", [(1, 1), (2, 1), (3, 4), (8, 9)])
-def test_sizes_smaller_than_the_kernel(size):
-    layer = built(filters=2, kernel_size=5, strides=(1, 2, 2))
+def test_sizes_smaller_than_the_kernel(size, padding):
+    layer = built(filters=2, kernel_size=5, strides=(1, 2, 2), padding=padding)
     x = random_array((1, 2, *size, 4))
     assert_near(to_numpy(run(layer, x)), expected_of(layer, x)[0])
 
@@ -233,7 +250,11 @@ BAD = [
     (dict(strides=2, groups=4), "strides: the frame stride must be 1, got 2"),
     (dict(momentum=1.5), r"momentum: expected a number in \[0, 1\), got 1\.5"),
     (dict(epsilon=-1e-3), r"epsilon: expected a number above 0, got -0\.001"),
-    (dict(padding="valid"), r"padding: expected one of \('same', 'causal'\), got 'valid'"),
+    (dict(padding="valid"), r"padding: expected one of \('same', 'causal', .*\), got 'valid'"),
+    (
+        dict(kernel_size=(3, 2, 3), padding="symmetric"),
+        r"kernel_size: expected odd extents .*, got \(3, 2, 3\)",
+    ),
     (dict(activation="elu"), r"activation: expected one of \[.*'swish'.*\], got 'elu'"),
     (dict(implementation="fast"), r"implementation: expected one of \(.*\), got 'fast'"),
 ]

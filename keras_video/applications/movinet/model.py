@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_video.applications.inputs import check_head, check_video_shape, frames_input
+from keras_video.applications.inputs import check_head, check_reducible_shape, frames_input
 from keras_video.applications.movinet import config as configs
 from keras_video.blocks import StreamGraph, bottleneck, conv
 from keras_video.layers import CumulativeAvgPool
@@ -49,7 +49,7 @@ def MoViNet(
         classes = source.classes if source and source.classes else 600
     graph = StreamGraph(streaming)
     anything = (None, None, None, 3)
-    frames = frames_input(input_shape, input_tensor, anything, _check_input_shape)
+    frames = frames_input(input_shape, input_tensor, anything, check_reducible_shape)
     x = frames
     if include_preprocessing:
         x = keras.layers.Rescaling(1 / 255.0, dtype=dtype, name="unit_pixels")(x)
@@ -110,14 +110,3 @@ def _classify(x, plan, variant, classifier_activation, dtype):
         dtype="float32",
         name=plan.classifier.name,
     )(x)
-
-
-def _check_input_shape(argument, shape):
-    """Raises unless `shape` is that of a video of a size the network can reduce."""
-    check_video_shape(argument, shape)
-    smallest = configs.REDUCTION
-    if any(n is not None and n < smallest for n in shape[1:3]):
-        raise ValueError(
-            f"{argument}: expected height and width of at least {smallest}, which the network "
-            f"reduces to 1, got {shape}."
-        )

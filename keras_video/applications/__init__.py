@@ -3,6 +3,7 @@
 import importlib
 
 _FAMILIES = {
+    "blvnet_tam": ("BLVNetTAM50", "BLVNetTAM101", "BLVNetTAM152"),
     "movinet": (
         "MoViNetA0",
         "MoViNetA1",

@@ -13,6 +13,7 @@ class Family(NamedTuple):
         title: string, beginning of the names for people.
         streams: bool, whether its networks can take frames with a state.
         classes: int, for which sizes and costs are printed.
+        short: string, how its title is called on the command line before the rest of the name.
     """
 
     module: str
@@ -20,6 +21,7 @@ class Family(NamedTuple):
     title: str
     streams: bool
     classes: int
+    short: str = ""
 
     @property
     def package(self):
@@ -37,7 +39,8 @@ class Family(NamedTuple):
 
 FAMILIES = (
     Family("movinet", "MoViNet", "MoViNet-", streams=True, classes=600),
-    Family("tiny_video_net", "TinyVideoNet", "TVN-", streams=False, classes=339),
+    Family("tiny_video_net", "TinyVideoNet", "TVN-", streams=False, classes=339, short="tvn"),
+    Family("blvnet_tam", "BLVNetTAM", "bLVNet-TAM-", streams=False, classes=174, short="blvnet"),
 )
 
 
@@ -79,6 +82,8 @@ def _parts(name):
 
 
 def _short(name):
-    """`a2` and `tvn1`, however they are written."""
+    """`a2`, `tvn1` and `blvnet50`, however they are written."""
     letters = name.lower().translate(str.maketrans("", "", "_- "))
-    return letters.removeprefix("movinet").replace("tinyvideonet", "tvn")
+    for family in FAMILIES:
+        letters = letters.replace(family.builder.lower(), family.short)
+    return letters

@@ -1,8 +1,18 @@
 """Functions from tensor to tensor, made of layers and one spec row each."""
 
+from keras_video.blocks.big_little import big_little, big_little_stem, residual
 from keras_video.blocks.bottleneck import bottleneck
 from keras_video.blocks.conv import conv, depthwise
 from keras_video.blocks.graph import StreamGraph
 from keras_video.blocks.tiny_video import tiny_video
 
-__all__ = ["StreamGraph", "bottleneck", "conv", "depthwise", "tiny_video"]
+__all__ = [
+    "StreamGraph",
+    "big_little",
+    "big_little_stem",
+    "bottleneck",
+    "conv",
+    "depthwise",
+    "residual",
+    "tiny_video",
+]

@@ -8,6 +8,7 @@ its weights files could be opened here. Its tests claim equality with TensorFlow
 
 import re
 
+from keras_video.converters.torch_file import read_state_dict
 from keras_video.converters.weight_map import shorten
 
 NORM = {
@@ -30,25 +31,9 @@ CLASSIFIER = re.compile(r"classifier\.([03])\.conv_1\.conv[23]d\.(weight|bias)")
 def read_torch(path):
     """All weights of a state dict file under our names, as NumPy arrays.
 
-    The file may hold the state dict itself or a dict with an entry `"state_dict"`. It is read with
-    `weights_only=True`: nothing in it is executed.
+    See `torch_file.read_state_dict`: nothing in the file is executed.
     """
-    try:
-        import torch
-    except ImportError:
-        raise ImportError(f"weights: reading the PyTorch file {path} needs torch.") from None
-
-    try:
-        state = torch.load(path, weights_only=True, map_location="cpu")
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"weights: {path} is no readable PyTorch file: {reason}") from None
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
-    if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
-        raise ValueError(f"weights: expected {path} to hold a dict of names to tensors.")
-    arrays = {name: tensor.detach().float().numpy() for name, tensor in state.items()}
-    return from_torch(arrays)
+    return from_torch(read_state_dict(path))
 
 
 def from_torch(state):

@@ -16,7 +16,7 @@ from keras_video.specs import conv_output_size
 IMPLEMENTATIONS = ("auto", "taps", "shifted", "grouped")
 
 
-def convolve(x, kernel, bias, strides, groups, frames, implementation="auto"):
+def convolve(x, kernel, bias, strides, groups, frames, implementation="auto", symmetric=False):
     """Convolves a video, `valid` over frames and `same` over height and width.
 
     Args:
@@ -27,6 +27,7 @@ def convolve(x, kernel, bias, strides, groups, frames, implementation="auto"):
         groups: int; equal to the channels for a depthwise convolution.
         frames: number of output frames, int or scalar tensor.
         implementation: one of `IMPLEMENTATIONS`, for depthwise kernels.
+        symmetric: bool; dense kernels are padded alike on all sides, by half of their size.
 
     Returns:
         A tensor `(batch * frames, new_height, new_width, filters)`.
@@ -42,20 +43,35 @@ def convolve(x, kernel, bias, strides, groups, frames, implementation="auto"):
             x,
             kernel,
             frames,
-            lambda piece, tap: _convolve_frames(piece, tap, strides[1:]),
+            lambda piece, tap: _convolve_frames(piece, tap, strides[1:], symmetric),
             strides[0],
         )
     return y if bias is None else add_bias(y, bias)
 
 
-def _convolve_frames(x, kernel, strides):
-    """A 2D convolution, `same`."""
+def _convolve_frames(x, kernel, strides, symmetric):
+    """A 2D convolution, `same`, or with as much padding on one side as on the other."""
+    if symmetric and max(strides) > 1:
+        if keras.backend.backend() == "torch":
+            return _torch_symmetric(x, kernel, strides)
+        pads = [(size // 2,) * 2 for size in kernel.shape[:2]]
+        x = ops.pad(x, ((0, 0), *pads, (0, 0)))
+        return ops.conv(x, kernel, strides, "valid", "channels_last")
     skips = any(s > k for s, k in zip(strides, kernel.shape[:2], strict=True))
     if skips and keras.backend.backend() == "torch":  # where Keras would cut pixels off
         pads = same_pads(ops.shape(x)[1:3], kernel.shape[:2], strides)
         x = ops.pad(x, ((0, 0), *pads, (0, 0)))
         return ops.conv(x, kernel, strides, "valid", "channels_last")
     return ops.conv(x, kernel, strides, "same", "channels_last")
+
+
+def _torch_symmetric(x, kernel, strides):
+    """torch's own rule of padding, which needs no copy of the frames."""
+    from torch.nn import functional
+
+    pads = [size // 2 for size in kernel.shape[:2]]
+    y = functional.conv2d(x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1), None, strides, pads)
+    return y.permute(0, 2, 3, 1)
 
 
 def over_frames(x, kernel, stride):

@@ -11,7 +11,7 @@ from keras_video.layers.initializers import get_initializer
 from keras_video.layers.streaming import StreamingLayer
 from keras_video.specs import conv_output_size
 
-PADDINGS = ("same", "causal")
+PADDINGS = ("same", "causal", "symmetric")
 
 
 @keras.saving.register_keras_serializable("keras_video")
@@ -28,14 +28,16 @@ class VideoConv3D(StreamingLayer):
         strides: int or 3 ints. The frame stride of causal layers must be 1, so that every chunk
             length is legal; that of depthwise ones as well.
         padding: `"same"`, or `"causal"`: same in space, and over frames all zeros in front. Where
-            `"same"` needs an odd number of zeros, the larger half comes behind.
+            `"same"` needs an odd number of zeros, the larger half comes behind; `"symmetric"` puts
+            half of the kernel's size on each side, as PyTorch networks have it, which differs where
+            strides meet even sizes. It is for odd kernels that are not depthwise.
         groups: int, channel groups; `groups = channels = filters` makes it depthwise.
         use_bias: bool or `None`, adds a per-channel offset. `None` means where there is no batch
             norm.
         batch_norm: bool, batch norm after the convolution.
         activation: `None`, `"swish"`, `"hard_swish"`, `"relu"` or `"relu6"`.
         kernel_initializer: initializer of the kernel.
-        momentum, epsilon: floats, those of the batch norm.
+        momentum, epsilon, gamma_initializer: those of the batch norm.
         implementation: how a depthwise convolution is computed: `"auto"` chooses the fast form for
             the backend, `"taps"` sums 2D depthwise convolutions, `"shifted"` sums shifted
             multiply-adds, `"grouped"` is the backend's own grouped convolution. The numbers agree
@@ -71,6 +73,7 @@ class VideoConv3D(StreamingLayer):
         implementation="auto",
         momentum=0.99,
         epsilon=1e-3,
+        gamma_initializer="ones",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -93,6 +96,12 @@ class VideoConv3D(StreamingLayer):
         self.groups = groups
         if self.strides[0] != 1 and (padding == "causal" or self.depthwise):
             raise ValueError(f"strides: the frame stride must be 1, got {strides!r}.")
+        even = any(size % 2 == 0 for size in self.kernel_size[1:])
+        if padding == "symmetric" and (even or self.depthwise):
+            raise ValueError(
+                "padding: expected a kernel of odd height and width that is not depthwise beside "
+                f"'symmetric', got {'a depthwise one' if self.depthwise else self.kernel_size}."
+            )
         self.use_bias = use_bias
         self.batch_norm = bool(batch_norm)
         self.activation = activation
@@ -101,10 +110,15 @@ class VideoConv3D(StreamingLayer):
         self.implementation = implementation
         self.momentum = momentum
         self.epsilon = epsilon
+        self.gamma_initializer = keras.initializers.get(gamma_initializer)
         self.norm = None
         if self.batch_norm:
             self.norm = keras.layers.BatchNormalization(
-                momentum=momentum, epsilon=epsilon, dtype=self.dtype_policy, name="norm"
+                momentum=momentum,
+                epsilon=epsilon,
+                gamma_initializer=gamma_initializer,
+                dtype=self.dtype_policy,
+                name="norm",
             )
 
     @property
@@ -172,7 +186,14 @@ class VideoConv3D(StreamingLayer):
         kernel = ops.cast(kernel, x.dtype)
         bias = None if bias is None else ops.cast(bias, x.dtype)
         y = convolution.convolve(
-            x, kernel, bias, self.strides, self.groups, frames, self.implementation
+            x,
+            kernel,
+            bias,
+            self.strides,
+            self.groups,
+            frames,
+            self.implementation,
+            self.padding == "symmetric",
         )
         if batch_statistics:
             y = normalize_batch(self.norm, y)
@@ -207,4 +228,5 @@ class VideoConv3D(StreamingLayer):
             "implementation": self.implementation,
             "momentum": self.momentum,
             "epsilon": self.epsilon,
+            "gamma_initializer": keras.initializers.serialize(self.gamma_initializer),
         }

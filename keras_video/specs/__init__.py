@@ -11,6 +11,7 @@ from keras_video.specs.primitives import (
     conv_output_size,
     round_channels,
 )
+from keras_video.specs.temporal import TemporalBlend
 
 __all__ = [
     "ContextGate",
@@ -21,6 +22,7 @@ __all__ = [
     "Pool",
     "Scale",
     "SqueezeExcite",
+    "TemporalBlend",
     "conv_output_size",
     "round_channels",
 ]

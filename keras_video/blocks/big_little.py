@@ -24,36 +24,30 @@ def big_little_stem(x, stem, dtype=None):
     Returns:
         `(batch, pairs, height / 4, width / 4, width of the network)`.
     """
-    x = _conv(x, stem.conv, "relu", dtype)
-    if stem.temporal is None:
-        little, big = x[:, 0::2], x[:, 1::2]
-    else:
-        layer = _temporal(stem.temporal, dtype)
-        little, big = layer(x, of_pair="first"), layer(x, of_pair="second")
+    little, big = _branches(_conv(x, stem.conv, "relu", dtype), stem.temporal, False, dtype)
     big = _conv(big, stem.big, None, dtype)
     for row in stem.little:
         little = _conv(little, row, "relu", dtype)
     return _conv(_merge(little, big, stem.merge, dtype), stem.fusion, "relu", dtype)
 
 
-def big_little(x, stage, dtype=None):
+def big_little(x, stage, dtype=None, equal_pairs=True):
     """A stage of two branches: a deep one on half of the pixels and a slim one on all of them.
 
-    Both frames of a pair hold the same features here, so there is one map for each pair. What the
-    frames' neighbours are still differs, and with it the inputs of the branches.
+    Both frames of a pair leave a stage with the same features, so that one map for each pair is
+    enough for the next. What the frames' neighbours are still differs, and with it what the
+    branches get.
 
     Args:
         x: `(batch, pairs, height, width, channels)`.
         stage: the resolved rows, `applications.blvnet_tam.plan.BigLittle`.
         dtype: dtype policy of the layers.
+        equal_pairs: bool. If false `x` holds all frames, `(batch, 2 * pairs, ...)`.
 
     Returns:
         `(batch, pairs, new_height, new_width, filters)`.
     """
-    little = big = x
-    if stage.temporal is not None:
-        layer = _temporal(stage.temporal, dtype, equal_pairs=True)
-        little, big = layer(x, of_pair="first"), layer(x, of_pair="second")
+    little, big = _branches(x, stage.temporal, equal_pairs, dtype)
     for block in stage.big:
         big = residual(big, block, dtype)
     for block in stage.little:
@@ -112,6 +106,14 @@ def _conv(x, row, activation, dtype):
         **NORM,
     )
     return layer(x)
+
+
+def _branches(x, row, equal_pairs, dtype):
+    """What the little and the big branch get: the first and the second frames of the pairs."""
+    if row is None:
+        return (x, x) if equal_pairs else (x[:, 0::2], x[:, 1::2])
+    layer = _temporal(row, dtype, equal_pairs)
+    return layer(x, of_pair="first"), layer(x, of_pair="second")
 
 
 def _temporal(row, dtype, equal_pairs=False):

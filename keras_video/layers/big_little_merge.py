@@ -93,7 +93,7 @@ class BigLittleMerge(keras.layers.Layer):
         shape = self._merged_shape(inputs_shape, big_shape)
         if self.projection is not None:
             self.projection.build((None,) * 4 + (inputs_shape[-1],))
-        if self.fusion is not None:
+        if self.fusion is not None and not self.fusion.built:
             self.fusion.build(shape)
 
     def compute_output_shape(self, inputs_shape, big_shape=None):

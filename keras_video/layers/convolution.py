@@ -51,7 +51,7 @@ def convolve(x, kernel, bias, strides, groups, frames, implementation="auto", sy
 
 def _convolve_frames(x, kernel, strides, symmetric):
     """A 2D convolution, `same`, or with as much padding on one side as on the other."""
-    if symmetric and max(strides) > 1:
+    if symmetric and max(strides) > 1 and max(kernel.shape[:2]) > 1:
         if keras.backend.backend() == "torch":
             return _torch_symmetric(x, kernel, strides)
         pads = [(size // 2,) * 2 for size in kernel.shape[:2]]

@@ -12,6 +12,10 @@ def config(name, streaming=False):
         from keras_video.applications.tiny_video_net.config import CONFIGS
 
         return CONFIGS[name].with_options(dropout=0.0)
+    if name.startswith("blvnet_tam"):
+        from keras_video.applications.blvnet_tam.config import CONFIGS
+
+        return CONFIGS[name].with_options(dropout=0.0)
     from keras_video.applications.movinet.config import CONFIGS
 
     chosen = CONFIGS[name].streaming() if streaming else CONFIGS[name]
@@ -20,6 +24,8 @@ def config(name, streaming=False):
 
 def classes(name):
     """Outputs of a network."""
+    if name.startswith("blvnet_tam"):
+        return 174
     return 339 if name.startswith("tiny_video_net") else CLASSES
 
 
@@ -42,12 +48,13 @@ def random_weights(config, classes=CLASSES, seed=0):
 
 def keras_model(name, streaming=False, input_shape=None, **options):
     """Our network with the random weights; it takes pixels in [0, 1]."""
+    from keras_video.applications.blvnet_tam import BLVNetTAM
     from keras_video.applications.movinet import MoViNet
     from keras_video.applications.tiny_video_net import TinyVideoNet
     from keras_video.converters import weight_map
 
     chosen = config(name, streaming)
-    build = TinyVideoNet
+    build = BLVNetTAM if name.startswith("blvnet_tam") else TinyVideoNet
     if name.startswith("movinet"):
         build, options = MoViNet, {"streaming": streaming, **options}
     model = build(

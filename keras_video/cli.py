@@ -20,13 +20,11 @@ def classify(options, path):
     video = VideoReader(path, partial=options.partial)
     recipe = _recipe(options, streaming=False)
     with working("reading the video"):
-        rate = recipe.rate(video.fps)
-        clip = video.clip(recipe.frames, rate, recipe.size, True, recipe.resize_side)
+        clip, seconds = recipe.read(video)
     height, width = video.size
     print(f"{path}: {video.duration:.1f} s, {width} x {height} at {video.fps:.4g} frames/s")
     print(f"{recipe.title}: {recipe.frames} {recipe.pictures}")
-    if video.duration * rate <= recipe.frames - 1:
-        seconds = recipe.frames / rate
+    if seconds:
         print(f"The video is shorter than the {seconds:.1f} s of a clip and was repeated.")
     model = recipe.build()
     with working("classifying"):
@@ -84,10 +82,11 @@ def models(options):
     records = [record for name in configs for record in find_records(name).values()]
     sources = {r.source for r in records if r.name == "kinetics600" and r.top1}
     print("\nPairs are base / streaming; GMACs are multiply-adds of one published clip;")
-    print("TVN (Tiny Video Networks, 339 classes) take 1 frame of so many of the video.")
+    print("TVN (Tiny Video Networks, 339 classes) take 1 frame of so many of the video,")
+    print("bLVNet-TAM (174 classes) frames spread over all of it.")
     print(f"Top-1 in % as published: {'; '.join(sorted(sources))}.")
     print("Use them as keras_video.applications.MoViNetA2(weights=...), TinyVideoNet1(...),")
-    print("or --model=A2 --weights=..., --model=TVN1 --weights=...")
+    print("BLVNetTAM50(...), or --model=A2 --weights=..., --model=TVN1, --model=bLVNet50 ...")
 
 
 def _model_row(name, config):
@@ -106,10 +105,18 @@ def _model_row(name, config):
         " / ".join(f"{params(c, family.classes) / 1e6:.2f}" for c in both),
         " / ".join(f"{macs(c, c.clip, family.classes) / 1e9:.3g}" for c in both),
         f"{frames} x {height} x {width}",
-        f"{config.frame_rate:g}" if family.streams else f"1 of {config.frame_stride}",
+        _pace(config),
         " / ".join(f"{accuracy:.2f}" if accuracy else "-" for accuracy in top1),
         ", ".join(dict.fromkeys(weights for weights, _ in records)) or "-",
     )
+
+
+def _pace(config):
+    rate = getattr(config, "frame_rate", None)
+    if rate:
+        return f"{rate:g}"
+    stride = getattr(config, "frame_stride", None)
+    return f"1 of {stride}" if stride else "spread"
 
 
 def demo(options):

@@ -15,6 +15,7 @@ _FAMILIES = {
         "ManualTSNet70",
         "ManualTSNet85",
     ),
+    "blvnet_tam": ("BLVNetTAM50", "BLVNetTAM101", "BLVNetTAM152"),
     "movinet": (
         "MoViNetA0",
         "MoViNetA1",

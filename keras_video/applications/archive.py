@@ -15,8 +15,12 @@ PIECE = 4 << 20  # bytes read at once; also bounds the headers that tarfile read
 
 
 def is_archive(path):
-    """Whether a file name is one of those that `unpack_once` takes."""
-    return str(path).endswith((".tar.gz", ".tgz", ".tar"))
+    """Whether a file name is one of those that `unpack_once` takes.
+
+    PyTorch files are often called `.pth.tar`, and are no archives of files.
+    """
+    name = str(path)
+    return name.endswith((".tar.gz", ".tgz", ".tar")) and not name.endswith((".pth.tar", ".pt.tar"))
 
 
 def unpack_once(path, folder):

@@ -14,6 +14,7 @@ class Family(NamedTuple):
         streams: bool, whether its networks can take frames with a state.
         classes: int, for which sizes and costs are printed.
         folder: string, the folder in `applications`; `""` where it is called like `module`.
+        short: string, how its title is called on the command line before the rest of the name.
     """
 
     module: str
@@ -22,6 +23,7 @@ class Family(NamedTuple):
     streams: bool
     classes: int
     folder: str = ""
+    short: str = ""
 
     @property
     def package(self):
@@ -45,10 +47,19 @@ class Family(NamedTuple):
 
 FAMILIES = (
     Family("movinet", "MoViNet", "MoViNet-", streams=True, classes=600),
-    Family("tiny_video_net", "TinyVideoNet", "TVN-", streams=False, classes=339),
-    Family("x3d", "X3D", "X3D-", streams=False, classes=400),
-    Family("auto_tsnet", "AutoTSNet", "Auto-TSNet-", streams=False, classes=400),
-    Family("manual_tsnet", "ManualTSNet", "Manual-TSNet-", False, classes=400, folder="auto_tsnet"),
+    Family("tiny_video_net", "TinyVideoNet", "TVN-", streams=False, classes=339, short="tvn"),
+    Family("x3d", "X3D", "X3D-", streams=False, classes=400, short="x3d"),
+    Family("blvnet_tam", "BLVNetTAM", "bLVNet-TAM-", streams=False, classes=174, short="blvnet"),
+    Family("auto_tsnet", "AutoTSNet", "Auto-TSNet-", False, classes=400, short="autotsnet"),
+    Family(
+        "manual_tsnet",
+        "ManualTSNet",
+        "Manual-TSNet-",
+        False,
+        classes=400,
+        folder="auto_tsnet",
+        short="manualtsnet",
+    ),
 )
 
 
@@ -91,6 +102,8 @@ def _parts(name):
 
 
 def _short(name):
-    """`a2` and `tvn1`, however they are written."""
+    """`a2`, `tvn1` and `blvnet50`, however they are written."""
     letters = name.lower().translate(str.maketrans("", "", "_- "))
-    return letters.removeprefix("movinet").replace("tinyvideonet", "tvn")
+    for family in FAMILIES:
+        letters = letters.replace(family.builder.lower(), family.short)
+    return letters

@@ -7,7 +7,7 @@ def frames_input(input_shape, input_tensor, default, check):
     """The Keras tensor of the frames, from whichever argument the user gave.
 
     Args:
-        input_shape: `(frames, height, width, 3)` or `None`.
+        input_shape: `(frames, height, width, channels)` or `None`.
         input_tensor: Keras tensor or `None`.
         default: the shape where neither is given.
         check: function of the argument's name and the shape that raises if the family cannot.
@@ -25,14 +25,14 @@ def frames_input(input_shape, input_tensor, default, check):
     return keras.Input(shape, name="frames")
 
 
-def check_video_shape(argument, shape):
-    """Raises unless `shape` is `(frames, height, width, 3)` of positive ints or `None`."""
+def check_video_shape(argument, shape, channels=3):
+    """Raises unless `shape` is `(frames, height, width, channels)` of positive ints or `None`."""
     sizes = [n for n in shape[:3] if n is not None]
     whole = all(isinstance(n, int) and not isinstance(n, bool) for n in sizes)
-    if len(shape) != 4 or shape[-1] != 3 or not whole or any(n < 1 for n in sizes):
-        hint = " Channels come last." if 3 in shape[:2] and shape[-1] != 3 else ""
+    if len(shape) != 4 or shape[-1] != channels or not whole or any(n < 1 for n in sizes):
+        hint = " Channels come last." if channels in shape[:2] and shape[-1] != channels else ""
         raise ValueError(
-            f"{argument}: expected (frames, height, width, 3) of positive ints or None, "
+            f"{argument}: expected (frames, height, width, {channels}) of positive ints or None, "
             f"got {shape}.{hint}"
         )
 

@@ -22,12 +22,15 @@ class Source(NamedTuple):
         classes: int, outputs of their classifier, or `None` without one.
         named: dict of our names to arrays, or `None` for a file of Keras' own.
         path: string, that file.
+        lacking: tuple of pairs: a pattern of names that are not in `named` and start at random, and
+            what they are called.
     """
 
     label: str
     classes: int | None
     named: dict | None = None
     path: str | None = None
+    lacking: tuple = ()
 
 
 def read(weights, data_sets, locate, check, load):
@@ -96,13 +99,23 @@ def fill(model, source, rebuild):
             skip = (HEAD,)
         elif source.classes != classes:
             skip = (LAST,) if source.classes else (HEAD,)
-        weight_map.assign(model, named, skip)
+        weight_map.assign(model, named, (*skip, *(pattern for pattern, _ in source.lacking)))
+    _report(source, classes)
+
+
+def _report(source, classes):
+    """Says what was not loaded and starts at random."""
+    reasons = [f"no {what}" for _, what in source.lacking]
+    kept = [f"the {what}" for _, what in source.lacking]
     if classes is not None and source.classes != classes:
         missing = "no classifier" if source.classes is None else f"{source.classes} classes"
-        kept = "the classifier" if source.classes is None else "the last layer"
+        reasons.append(f"{missing}, the model {classes} classes")
+        kept.append("the classifier" if source.classes is None else "the last layer")
+    if kept:
+        verb = "starts" if len(kept) == 1 else "start"
         print(
-            f"weights: {source.label} has {missing}, the model {classes} classes: everything but "
-            f"{kept} was loaded, which starts at random."
+            f"weights: {source.label} has {' and '.join(reasons)}: everything but "
+            f"{' and '.join(kept)} was loaded, which {verb} at random."
         )
 
 

@@ -18,6 +18,7 @@ class WeightsRecord:
         variant: string, for example `"base"` or `"stream"`.
         url: string, where the file is published, or `None` for a file shipped with the package.
         file: string, path of a shipped file relative to the package, or `None`.
+        page: string, a web page with a file that only a person can download, instead of both.
         cached_as: string, name of the downloaded file. Default: the last part of the url.
         sha256: string, or `None` where the hash is not known. The hashes of the official MoViNet
             archives were not known when these records were written: such a file is trusted only as
@@ -28,8 +29,10 @@ class WeightsRecord:
             frames, `(height, width)`, frames per second, smaller side before the centre crop.
         frame_stride: int, every how many frames of the video one is taken, where that and not a
             frame rate was published.
-        mean, deviation: floats, what pixels in [0, 1] were normalised with, or `None`. Networks do
-            so themselves unless they are built without preprocessing.
+        sampling: string, the rule of `keras_video.data` by which its frames are chosen, or `None`
+            for consecutive frames.
+        mean, std: tuples, subtracted from and divided out of pixels in [0, 1], or `None` for
+            neither. Networks with their preprocessing inside do it themselves.
         top1, top5: floats, accuracy in percent, or `None`.
         source: string, where the metric was published or how it was measured.
     """
@@ -38,6 +41,7 @@ class WeightsRecord:
     variant: str
     url: str | None = None
     file: str | None = None
+    page: str | None = None
     cached_as: str | None = None
     sha256: str | None = None
     classes: int | None = None
@@ -47,15 +51,18 @@ class WeightsRecord:
     frame_rate: float | None = None
     resize_side: int | None = None
     frame_stride: int | None = None
-    mean: float | None = None
-    deviation: float | None = None
+    sampling: str | None = None
+    mean: tuple | None = None
+    std: tuple | None = None
     top1: float | None = None
     top5: float | None = None
     source: str = ""
 
     def __post_init__(self):
-        if (self.url is None) == (self.file is None):
-            raise ValueError(f"Expected a url or a file in the record {self.name!r}, got {self}.")
+        if [self.url, self.file, self.page].count(None) != 2:
+            raise ValueError(
+                f"Expected a url, a file or a page in the record {self.name!r}, got {self}."
+            )
 
     @property
     def cached_name(self):
@@ -75,6 +82,9 @@ def fetch(record):
 
     Returns:
         string, path of a file, or of a folder for an archive. `resolve_checkpoint` accepts either.
+
+    Raises:
+        RuntimeError: if the file could not be downloaded, or only by hand; says where to put it.
     """
     if record.file is not None:
         path = Path(__file__).parents[1] / record.file
@@ -82,11 +92,19 @@ def fetch(record):
             raise ValueError(f"weights: expected the file {path} in the package; it is missing.")
         return str(path)
 
-    import keras
-
     name = record.cached_name
     target = _cache() / name
     there = target.is_file()
+    if record.page is not None:
+        if there:
+            return str(target)
+        raise RuntimeError(
+            f"weights: {name} has to be downloaded by hand. Open {record.page} and put the file at "
+            f"{target}, under this very name."
+        )
+
+    import keras
+
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         path = keras.utils.get_file(

@@ -27,6 +27,8 @@ class Recipe(NamedTuple):
         labels: list of class names.
         frame_stride: int, every how many frames of the video one is taken, for networks without a
             frame rate.
+        sampling: string, `"blvnet_tam"` where the frames are spread over the whole video by that
+            rule, else `None`.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Recipe(NamedTuple):
     resize_side: int | None
     labels: list
     frame_stride: int | None = None
+    sampling: str | None = None
 
     @property
     def title(self):
@@ -47,9 +50,9 @@ class Recipe(NamedTuple):
 
     @property
     def pictures(self):
-        """For people: `frames of 172 x 172 at 5 frames/s`, or `1 of 4`."""
+        """For people: `frames of 172 x 172 at 5 frames/s`, `1 of 4` or `spread over the video`."""
         height, width = self.size
-        pace = f"1 of {self.frame_stride}"
+        pace = f"1 of {self.frame_stride}" if self.frame_stride else "spread over the video"
         if self.frame_rate:
             pace = f"at {self.frame_rate:g} frames/s"
         return f"frames of {width} x {height} {pace}"
@@ -57,6 +60,23 @@ class Recipe(NamedTuple):
     def rate(self, video_rate):
         """Frames per second to take from a video of `video_rate` frames per second."""
         return self.frame_rate or video_rate / self.frame_stride
+
+    def read(self, video):
+        """The clip of a `VideoReader` that the network wants to see.
+
+        Returns:
+            `(clip, seconds)`: uint8 array `(frames, height, width, 3)`, and how long the clip lasts
+            where it reaches beyond the end of the video and was repeated, else `None`.
+        """
+        if self.sampling is None or self.frame_rate:
+            rate = self.rate(video.fps)
+            clip = video.clip(self.frames, rate, self.size, True, self.resize_side)
+            repeated = video.duration * rate <= self.frames - 1
+            return clip, self.frames / rate if repeated else None
+        from keras_video.data.sampling import blvnet_tam_test
+
+        (numbers,) = blvnet_tam_test(len(video), self.frames)
+        return video.get(numbers, self.size, True, self.resize_side), None
 
     def build(self):
         """The network, with its weights, and probabilities as outputs."""
@@ -137,16 +157,11 @@ def find_recipe(model, weights, streaming=False, labels="", frames=0, size=0, fr
         resize_side=None if size else getattr(made_for, "resize_side", None),
         labels=names,
         frame_stride=getattr(made_for, "frame_stride", None),
+        sampling=getattr(made_for, "sampling", None),
     )
 
 
 def find_records(name):
     """`{(weights, streaming): record}` of all weights there are for an architecture."""
-    records = {}
-    for weights in WEIGHTS:
-        for streaming in (False, True):
-            try:
-                records[weights, streaming] = family_of(name).record(name, weights, streaming)
-            except ValueError:
-                continue
-    return records
+    records = family_of(name).package.RECORDS.get(name, {})
+    return {(weights, variant == "stream"): r for (weights, variant), r in records.items()}

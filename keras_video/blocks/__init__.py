@@ -1,5 +1,6 @@
 """Functions from tensor to tensor, made of layers and one spec row each."""
 
+from keras_video.blocks.big_little import big_little, big_little_stem, residual
 from keras_video.blocks.bottleneck import bottleneck
 from keras_video.blocks.conv import conv, depthwise
 from keras_video.blocks.fusion import fuse
@@ -9,11 +10,14 @@ from keras_video.blocks.tiny_video import tiny_video
 
 __all__ = [
     "StreamGraph",
+    "big_little",
+    "big_little_stem",
     "bottleneck",
     "conv",
     "depthwise",
     "fuse",
     "mbconv3d",
+    "residual",
     "stem",
     "symmetric_conv",
     "tiny_video",

@@ -1,6 +1,5 @@
 """The mobile bottleneck of X3D and Auto-TSNet (Feichtenhofer 2020, arXiv 2004.04730)."""
 
-import keras
 
 from keras_video.layers import DepthwiseConv3D, GatedConv3D, SqueezeExcite, VideoConv3D
 
@@ -34,12 +33,11 @@ def mbconv3d(x, block, dtype=None):
     projection = GatedConv3D(
         block.projection.filters,
         activation="relu",
+        gamma_initializer="zeros",  # blocks start as their shortcuts
         dtype=dtype,
         name=block.projection.name,
         **NORM,
     )
-    if projection.norm is not None:  # blocks start as their shortcuts
-        projection.norm.gamma_initializer = keras.initializers.Zeros()
     return projection(x, shortcut)
 
 

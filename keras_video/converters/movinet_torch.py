@@ -29,7 +29,10 @@ CLASSIFIER = re.compile(r"classifier\.([03])\.conv_1\.conv[23]d\.(weight|bias)")
 
 
 def read_torch(path):
-    """All weights of a state dict file under our names, see `torch_file.read_state_dict`."""
+    """All weights of a state dict file under our names, as NumPy arrays.
+
+    See `torch_file.read_state_dict`: nothing in the file is executed.
+    """
     return from_torch(read_state_dict(path))
 
 

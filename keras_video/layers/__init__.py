@@ -5,6 +5,7 @@ continuation and returns `(y, new_state)`. See `StreamingLayer`.
 """
 
 from keras_video.layers.activations import ACTIVATIONS, GATES
+from keras_video.layers.big_little_merge import BigLittleMerge
 from keras_video.layers.causal_conv3d import CausalConv3D
 from keras_video.layers.context_gate import ContextGate
 from keras_video.layers.cumulative_avg_pool import CumulativeAvgPool
@@ -22,6 +23,7 @@ from keras_video.layers.squeeze_excite import SqueezeExcite
 from keras_video.layers.stochastic_depth import StochasticDepth
 from keras_video.layers.stream_buffer import StreamBuffer
 from keras_video.layers.streaming import StreamingLayer
+from keras_video.layers.temporal_aggregation import TemporalAggregation
 from keras_video.layers.temporal_pool import TemporalPool
 from keras_video.layers.time_strided_conv_fusion import TimeStridedConvFusion
 from keras_video.layers.time_strided_sampling import TimeStridedSampling
@@ -30,6 +32,7 @@ from keras_video.layers.video_conv3d import VideoConv3D
 
 __all__ = [
     "ACTIVATIONS",
+    "BigLittleMerge",
     "CausalConv3D",
     "ContextGate",
     "CumulativeAvgPool",
@@ -48,6 +51,7 @@ __all__ = [
     "StochasticDepth",
     "StreamBuffer",
     "StreamingLayer",
+    "TemporalAggregation",
     "TemporalPool",
     "TimeStridedConvFusion",
     "TimeStridedSampling",

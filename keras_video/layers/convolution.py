@@ -39,7 +39,9 @@ def convolve(x, kernel, bias, strides, groups, frames, implementation="auto", sp
     elif kernel.shape[1:3] == strides[1:] == (1, 1) and groups == 1:
         y = over_frames(x, kernel, strides[0])
     else:
-        x, padding = _padded(x, kernel.shape, strides[1:], space)
+        padding = "symmetric"
+        if space == "same" or keras.backend.backend() != "torch":
+            x, padding = _padded(x, kernel.shape, strides[1:], space)
         y = sum_over_taps(
             x,
             kernel,
@@ -52,14 +54,24 @@ def convolve(x, kernel, bias, strides, groups, frames, implementation="auto", sp
 
 def _convolve_frames(x, kernel, strides, padding):
     """A 2D convolution."""
+    if padding == "symmetric":
+        return _torch_symmetric(x, kernel, strides)
     skips = any(s > k for s, k in zip(strides, kernel.shape[:2], strict=True))
-    if (
-        padding == "same" and skips and keras.backend.backend() == "torch"
-    ):  # where Keras would cut pixels off
+    if padding == "same" and skips and keras.backend.backend() == "torch":
+        # Keras would cut pixels off.
         pads = same_pads(ops.shape(x)[1:3], kernel.shape[:2], strides)
         x = ops.pad(x, ((0, 0), *pads, (0, 0)))
         return ops.conv(x, kernel, strides, "valid", "channels_last")
     return ops.conv(x, kernel, strides, padding, "channels_last")
+
+
+def _torch_symmetric(x, kernel, strides):
+    """torch's own rule of padding, which needs no copy of the frames."""
+    from torch.nn import functional
+
+    pads = [size // 2 for size in kernel.shape[:2]]
+    y = functional.conv2d(x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1), None, strides, pads)
+    return y.permute(0, 2, 3, 1)
 
 
 def over_frames(x, kernel, stride):

@@ -73,3 +73,11 @@ def check_frame_stride(layer, shape, stride):
             f"{layer.name}: expected inputs whose number of frames is a multiple of the stride, "
             f"{stride}, got {tuple(shape)}."
         )
+
+
+def split_pairs(x):
+    """The frames `2 i` and the frames `2 i + 1` of a video with an even number of frames."""
+    batch, frames, *rest = ops.shape(x)
+    leading = (-1, frames // 2) if isinstance(frames, int) else (batch, -1)
+    # Unstacked and not sliced: the gradient of TensorFlow's strided slice is slow.
+    return ops.unstack(ops.reshape(x, (*leading, 2, *rest)), 2, axis=2)

@@ -31,7 +31,7 @@ class GatedConv3D(keras.layers.Layer):
         gated: `"outputs"`: the gates act behind the batch norm, or `"inputs"`: before the
             convolution.
         activation: `None`, `"relu"`, `"hard_swish"`, ...: of the sum with the residual.
-        use_bias, batch_norm, momentum, epsilon: as for `VideoConv3D`.
+        use_bias, batch_norm, momentum, epsilon, gamma_initializer: as for `VideoConv3D`.
         kernel_initializer: initializer of all kernels, each drawn on its own.
 
     Call arguments:
@@ -61,6 +61,7 @@ class GatedConv3D(keras.layers.Layer):
         momentum=0.99,
         epsilon=1e-3,
         kernel_initializer="he_normal",
+        gamma_initializer="ones",
         **kwargs,
     ):
         kwargs.setdefault("autocast", False)
@@ -78,6 +79,7 @@ class GatedConv3D(keras.layers.Layer):
             momentum=momentum,
             epsilon=epsilon,
             kernel_initializer=kernel_initializer,
+            gamma_initializer=gamma_initializer,
             dtype=policy,
             name="conv",
         )
@@ -173,7 +175,8 @@ class GatedConv3D(keras.layers.Layer):
 
     def get_config(self):
         conv = self.conv.get_config()
-        names = ("filters", "use_bias", "batch_norm", "momentum", "epsilon", "kernel_initializer")
+        names = ("filters", "use_bias", "batch_norm", "momentum", "epsilon")
+        names += ("kernel_initializer", "gamma_initializer")
         return {
             **super().get_config(),
             **{name: conv[name] for name in names},

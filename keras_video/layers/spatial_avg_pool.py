@@ -8,16 +8,20 @@ from keras_video.layers.convolution import same_pads
 from keras_video.layers.frames import check_video, fold_frames, unfold_frames
 from keras_video.specs import conv_output_size
 
+PADDINGS = ("same", "symmetric")
+
 
 @keras.saving.register_keras_serializable("keras_video")
 class SpatialAvgPool(keras.layers.Layer):
-    """Average pooling of every frame, `same` padding, padding not counted in the average.
+    """Average pooling of every frame.
 
     It computes on rank 4, frames folded into the batch: mobile runtimes have no 3D pooling.
 
     Args:
         pool_size: int, extent over height and width.
         strides: int.
+        padding: `"same"`, where the padding does not count in the average, or `"symmetric"`: zeros
+            on all sides that do count, as in PyTorch networks; needs an odd `pool_size`.
 
     Call arguments:
         inputs: tensor `(batch, frames, height, width, channels)`.
@@ -31,13 +35,20 @@ class SpatialAvgPool(keras.layers.Layer):
     (1, 4, 5, 4, 3)
     """
 
-    def __init__(self, pool_size, strides=1, **kwargs):
+    def __init__(self, pool_size, strides=1, padding="same", **kwargs):
         super().__init__(**kwargs)
         for argument, value in (("pool_size", pool_size), ("strides", strides)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{argument}: expected an int of at least 1, got {value!r}.")
+        if padding not in PADDINGS:
+            raise ValueError(f"padding: expected one of {PADDINGS}, got {padding!r}.")
+        if padding == "symmetric" and pool_size % 2 == 0:
+            raise ValueError(
+                f"pool_size: expected an odd int beside padding='symmetric', got {pool_size}."
+            )
         self.pool_size = pool_size
         self.strides = strides
+        self.padding = padding
 
     def build(self, input_shape):
         check_video(self, input_shape)
@@ -49,7 +60,11 @@ class SpatialAvgPool(keras.layers.Layer):
 
     def call(self, inputs):
         x = fold_frames(inputs)
-        if keras.backend.backend() == "torch":
+        if self.padding == "symmetric":
+            pads = (self.pool_size // 2,) * 2
+            x = ops.pad(x, ((0, 0), pads, pads, (0, 0)))
+            outputs = ops.average_pool(x, self.pool_size, self.strides, "valid", "channels_last")
+        elif keras.backend.backend() == "torch":
             outputs = self._pool_padded(x)
         else:
             outputs = ops.average_pool(x, self.pool_size, self.strides, "same", "channels_last")
@@ -69,7 +84,12 @@ class SpatialAvgPool(keras.layers.Layer):
         return sums * ops.convert_to_tensor(1.0 / np.outer(rows, columns)[..., None], sums.dtype)
 
     def get_config(self):
-        return {**super().get_config(), "pool_size": self.pool_size, "strides": self.strides}
+        return {
+            **super().get_config(),
+            "pool_size": self.pool_size,
+            "strides": self.strides,
+            "padding": self.padding,
+        }
 
 
 def _shares(size, pads, window, stride):

@@ -37,7 +37,7 @@ class VideoConv3D(StreamingLayer):
         batch_norm: bool, batch norm after the convolution.
         activation: `None`, `"swish"`, `"hard_swish"`, `"relu"` or `"relu6"`.
         kernel_initializer: initializer of the kernel.
-        momentum, epsilon: floats, those of the batch norm.
+        momentum, epsilon, gamma_initializer: those of the batch norm.
         implementation: how a depthwise convolution is computed: `"auto"` chooses the fast form for
             the backend, `"taps"` sums 2D depthwise convolutions, `"shifted"` sums shifted
             multiply-adds, `"grouped"` is the backend's own grouped convolution. The numbers agree
@@ -73,6 +73,7 @@ class VideoConv3D(StreamingLayer):
         implementation="auto",
         momentum=0.99,
         epsilon=1e-3,
+        gamma_initializer="ones",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -108,10 +109,15 @@ class VideoConv3D(StreamingLayer):
         self.implementation = implementation
         self.momentum = momentum
         self.epsilon = epsilon
+        self.gamma_initializer = keras.initializers.get(gamma_initializer)
         self.norm = None
         if self.batch_norm:
             self.norm = keras.layers.BatchNormalization(
-                momentum=momentum, epsilon=epsilon, dtype=self.dtype_policy, name="norm"
+                momentum=momentum,
+                epsilon=epsilon,
+                gamma_initializer=gamma_initializer,
+                dtype=self.dtype_policy,
+                name="norm",
             )
 
     @property
@@ -220,4 +226,5 @@ class VideoConv3D(StreamingLayer):
             "implementation": self.implementation,
             "momentum": self.momentum,
             "epsilon": self.epsilon,
+            "gamma_initializer": keras.initializers.serialize(self.gamma_initializer),
         }

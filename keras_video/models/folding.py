@@ -1,6 +1,6 @@
 """`fold_batch_norm`: an inference copy of a network without batch norm."""
 
-from keras_video.layers import GatedConv3D, GloRe, NonLocal, VideoConv3D
+from keras_video.layers import BigLittleMerge, GatedConv3D, GloRe, NonLocal, VideoConv3D
 
 
 def fold_batch_norm(model):
@@ -30,7 +30,8 @@ def fold_batch_norm(model):
 
 def _convolution(layer):
     """The convolution with batch norm that a layer is or holds, or `None`."""
-    convolution = layer.conv if isinstance(layer, (GatedConv3D, GloRe, NonLocal)) else layer
+    holds_one = isinstance(layer, (BigLittleMerge, GatedConv3D, GloRe, NonLocal))
+    convolution = layer.conv if holds_one else layer
     with_norm = isinstance(convolution, VideoConv3D) and convolution.norm is not None
     return convolution if with_norm else None
 

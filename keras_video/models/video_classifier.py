@@ -33,8 +33,8 @@ class VideoClassifier(keras.Model):
 
     Attributes:
         info: dict of plain values saved with the model: architecture, variant, published clip and
-            frame rate, weights, pixel range, smallest frame size, and the number of frames where it
-            decided about the layers.
+            frame rate, weights, pixel range, smallest frame size, the number of frames where it
+            decided about the layers, and what it must be a multiple of.
     """
 
     def __init__(self, inputs, outputs, name=None, **kwargs):
@@ -185,8 +185,9 @@ class VideoClassifier(keras.Model):
         if shape is None or dtype is None or isinstance(frames, (list, tuple, dict)):
             return  # a data set or a structure, which Keras checks itself
         shape = tuple(shape)
-        expected = f"{self.name}: expected {what} of shape (batch, frames, height, width, 3)"
         channels = self._frames_input.shape[-1]
+        shape_of_video = f"(batch, frames, height, width, {channels})"
+        expected = f"{self.name}: expected {what} of shape {shape_of_video}"
         if len(shape) != 5:
             raise ValueError(f"{expected}, got rank {len(shape)} with shape {shape}.")
         if shape[-1] is not None and shape[-1] != channels:
@@ -203,6 +204,9 @@ class VideoClassifier(keras.Model):
             )
         if shape[1] == 0:
             raise ValueError(f"{expected} with at least one frame, got {shape}.")
+        multiple = self.info.get("frame_multiple", 1)
+        if shape[1] is not None and shape[1] % multiple:
+            raise ValueError(f"{expected} with a multiple of {multiple} frames, got {shape}.")
         if made_for is not None and shape[1] not in (None, made_for):
             raise ValueError(
                 f"{expected} with {made_for} frames, which its layers were made for, got {shape}. "

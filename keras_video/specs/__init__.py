@@ -14,6 +14,7 @@ from keras_video.specs.primitives import (
     round_channels,
 )
 from keras_video.specs.steps import Step, run_rows
+from keras_video.specs.temporal import TemporalBlend
 
 __all__ = [
     "ContextGate",
@@ -28,6 +29,7 @@ __all__ = [
     "Scale",
     "SqueezeExcite",
     "Step",
+    "TemporalBlend",
     "TimeStridedConv",
     "TimeStridedSampling",
     "TimeToChannel",

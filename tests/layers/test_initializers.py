@@ -2,7 +2,13 @@ import keras
 import numpy as np
 import pytest
 
-from keras_video.layers.initializers import FanInNormal, HeNormal, get_initializer
+from keras_video.layers.initializers import (
+    FanInNormal,
+    FanOutNormal,
+    HeNormal,
+    TemporalShift,
+    get_initializer,
+)
 from tests.helpers import to_numpy
 
 SHAPE = (3, 3, 3, 40, 100)
@@ -81,3 +87,37 @@ def test_bad_scale(scale):
 def test_config_of_fan_in_normal():
     twin = get_initializer(keras.initializers.serialize(FanInNormal(2.6, 7)))
     assert type(twin) is FanInNormal and twin.get_config() == {"scale": 2.6, "seed": 7}
+
+
+@pytest.mark.parametrize(
+    "shape, fan_out", [(SHAPE, 27 * 100), ((1, 3, 3, 64, 200), 9 * 200), ((3, 9000), 9000)]
+)
+def test_fan_out_normal_is_not_cut(shape, fan_out):
+    draws = to_numpy(FanOutNormal(seed=1)(shape)).astype("float64")
+    deviation = np.sqrt(2 / fan_out)
+    assert draws.std() == pytest.approx(deviation, rel=0.02)
+    assert np.abs(draws).max() > 3 * deviation
+    twin = get_initializer(keras.initializers.serialize(FanOutNormal(7)))
+    assert type(twin) is FanOutNormal and twin.get_config() == {"seed": 7}
+    assert type(get_initializer("fan_out_normal")) is FanOutNormal
+
+
+def test_temporal_shift():
+    """Rows are the last frame, this one and the next one."""
+    kernel = to_numpy(TemporalShift(4)((3, 9)))
+    np.testing.assert_array_equal(
+        kernel, [[0, 0, 1, 1, 0, 0, 0, 0, 0], [0, 0, 0, 0, 1, 1, 1, 1, 1], [1, 1] + [0] * 7]
+    )
+    online = to_numpy(TemporalShift(4)((2, 9)))
+    np.testing.assert_array_equal(online, [[1, 1] + [0] * 7, [0, 0] + [1] * 7])
+    twin = get_initializer(keras.initializers.serialize(TemporalShift(4)))
+    assert type(twin) is TemporalShift and twin.divisor == 4
+    assert get_initializer("temporal_shift").divisor == 8
+
+
+@pytest.mark.parametrize("divisor", [0, 1, 2.0, None, True])
+def test_bad_shifts(divisor):
+    with pytest.raises(ValueError, match="divisor: expected an int of at least 2, got"):
+        TemporalShift(divisor)
+    with pytest.raises(ValueError, match="kernel_size: expected 2 or 3 frames for a shift, got 5"):
+        TemporalShift()((5, 16))

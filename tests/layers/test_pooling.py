@@ -46,6 +46,18 @@ def test_spatial_max_pool_against_loops(size, window, stride):
     assert_near(to_numpy(run(SpatialMaxPool(window, stride), x)), max_pool(x, window, stride), 0)
 
 
+@pytest.mark.parametrize("size", [(7, 8), (1, 2)])
+def test_spatial_max_pool_with_symmetric_padding(size):
+    x = random_array((2, 2, *size, 3)) - 5.0
+    ends = [(0, 0), (0, 0), (1, 1), (1, 1), (0, 0)]
+    padded = np.pad(x, ends, constant_values=-np.inf)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (2, 3))[:, :, ::2, ::2]
+    outputs = to_numpy(run(SpatialMaxPool(3, 2, padding="symmetric"), x))
+    assert_near(outputs, windows.max((-2, -1)), 0)
+    if size[0] > 1:
+        assert_differs(outputs, max_pool(x, 3, 2))
+
+
 def test_spatial_max_pool_gradients():
     """The gradient goes to the largest pixel of every window."""
     x, dx = random_array((2, 2, 7, 6, 3), 1), random_array((2, 2, 7, 6, 3), 2)

@@ -19,6 +19,8 @@ def test_layer():
     shapes = (2, 3, 7, 6, 4), (2, 3, 4, 3, 4)
     run_layer_test(SpatialAvgPool, {"pool_size": 3, "strides": 2}, *shapes)
     run_layer_test(SpatialAvgPool, {"pool_size": 2}, shapes[0], shapes[0])
+    symmetric = {"pool_size": 3, "strides": 2, "padding": "symmetric"}
+    run_layer_test(SpatialAvgPool, symmetric, *shapes)
 
 
 @pytest.mark.parametrize("size", [(7, 8), (8, 7), (1, 2), (3, 3)])
@@ -38,6 +40,16 @@ def test_padding_does_not_count(size):
     assert_differs(average_pool(np.pad(x, [(0, 0), (0, 0), (1, 1), (1, 1), (0, 0)]), 3, 2), 1.0)
 
 
+@pytest.mark.parametrize("size", [(7, 8), (1, 2), (3, 3)])
+def test_symmetric_padding_counts(size):
+    x = random_array((2, 2, *size, 3))
+    padded = np.pad(x, [(0, 0), (0, 0), (1, 1), (1, 1), (0, 0)])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (2, 3))[:, :, ::2, ::2]
+    outputs = to_numpy(run(SpatialAvgPool(3, 2, padding="symmetric"), x))
+    assert_near(outputs, windows.mean((-2, -1)))
+    assert_differs(outputs, average_pool(x, 3, 2))
+
+
 def test_gradients():
     x, dx = random_array((2, 2, 7, 6, 3), 1), random_array((2, 2, 7, 6, 3), 2)
     r = random_array((2, 2, 4, 3, 3), 3)
@@ -52,6 +64,13 @@ def test_gradients():
 def test_bad_arguments(argument, value):
     with pytest.raises(ValueError, match=f"{argument}: expected an int of at least 1, got "):
         SpatialAvgPool(**{"pool_size": 3, argument: value})
+
+
+def test_bad_padding():
+    with pytest.raises(ValueError, match=r"padding: expected one of \(.*\), got 'valid'"):
+        SpatialAvgPool(3, padding="valid")
+    with pytest.raises(ValueError, match="pool_size: expected an odd int beside .*, got 2"):
+        SpatialAvgPool(2, padding="symmetric")
 
 
 def test_bad_inputs():

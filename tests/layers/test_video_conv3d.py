@@ -86,6 +86,7 @@ def expected_of(layer, x, batch_statistics=False):
         ({**FORMS["causal"], "batch_norm": True, "activation": "swish"}, (2, 4, 7, 6, 5)),
         ({**FORMS["grouped"], "kernel_initializer": "glorot_uniform"}, (2, 4, 7, 6, 6)),
         (FORMS["symmetric_strided"], (2, 2, 3, 3, 5)),
+        ({**FORMS["strided"], "padding": "symmetric", "batch_norm": True}, (2, 4, 4, 3, 5)),
     ],
 )
 def test_layer(kwargs, shape):
@@ -211,6 +212,29 @@ def test_gradients_through_batch_norm(training):
         variable.assign(old.astype("float32"))
         slope = (losses[0] - losses[1]) / 2e-3
         assert_near((gradient * direction).sum(), slope, 3e-3)
+
+
+@pytest.mark.parametrize("size", [(7, 6), (6, 7), (1, 2)])
+@pytest.mark.parametrize("kernel, stride", [((1, 3, 3), 2), ((3, 7, 5), 2), ((1, 3, 1), 1)])
+def test_symmetric_padding(size, kernel, stride):
+    """Zeros put in front and behind by hand, then the windows that fit in."""
+    x = random_array((2, 3, *size, 4), 1)
+    layer = built(x.shape, filters=5, kernel_size=kernel, strides=(1, stride, stride),
+                  padding="symmetric", activation="relu")  # fmt: skip
+    w = weights_of(layer)
+    padded = np.pad(x, [(0, 0), *((k // 2, k // 2) for k in kernel), (0, 0)])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, kernel, (1, 2, 3))
+    windows = windows[:, :, ::stride, ::stride]
+    y = np.einsum("bthwcijk,ijkcf->bthwf", windows, w["kernel"], dtype="float64") + w["bias"]
+    assert_near(to_numpy(run(layer, x)), np.maximum(y, 0))
+    twin = built(x.shape, **{**layer.get_config(), "padding": "same", "name": "same"})
+    if stride > 1 and not all(n % 2 for n in size):
+        assert_differs(to_numpy(run(twin, x)), to_numpy(run(layer, x)))
+
+
+def test_initial_gamma():
+    layer = VideoConv3D(3, 1, batch_norm=True, gamma_initializer="zeros", activation="relu")
+    assert not to_numpy(run(layer, random_array(SHAPE))).any()
 
 
 def test_streaming():

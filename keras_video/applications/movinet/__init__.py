@@ -15,6 +15,7 @@ _OWNERS = {
     "MoViNetA5": "builders",
     "MoViNetA6": "ensemble",
     "MoViNetT0": "builders",
+    "RECORDS": "weights",
     "decode_predictions": "weights",
     "labels": "weights",
     "preprocess_input": "weights",

@@ -4,6 +4,7 @@ import importlib
 
 _OWNERS = {
     "CONFIGS": "config",
+    "RECORDS": "weights",
     "TinyVideoBlock": "config",
     "TinyVideoNet": "model",
     "TinyVideoNet1": "builders",

@@ -1,0 +1,232 @@
+"""`TemporalAggregation`: every channel blended with itself in the frames around it."""
+
+import keras
+from keras import ops
+
+from keras_video.layers.activations import ACTIVATIONS, lookup
+from keras_video.layers.frames import (
+    check_video,
+    fold_frames,
+    pad_frames,
+    slice_frames,
+    split_pairs,
+)
+from keras_video.layers.initializers import TemporalShift, get_initializer
+from keras_video.layers.streaming import StreamingLayer
+
+BLENDS = ("sum", "max")
+OF_PAIR = {"first": 0, "second": 1}
+
+
+@keras.saving.register_keras_serializable("keras_video")
+class TemporalAggregation(StreamingLayer):
+    """Depthwise temporal aggregation (TAM): weights per channel and frame distance, then ReLU.
+
+    `y[t] = relu(sum_i(kernel[i] * x[t + i - kernel_size // 2]))`, for every channel on its own,
+    with zero frames around the clip (Fan et al. 2019, "More Is Less", section 3.3). Put in front of
+    the 2D convolutions of an image network it makes a video network of it, for a thousandth of the
+    parameters. Fixed weights that move some channels by a frame make it TSM (Lin et al. 2019):
+    `TemporalAggregation(3, kernel_initializer="temporal_shift", fixed=True, activation=None)`.
+
+    Args:
+        kernel_size: int, number of frames that are blended. Of an even number one more lies in the
+            past than in the future.
+        blend: `"sum"`, or `"max"` for the largest of the weighted frames.
+        activation: `"relu"`, `None`, or another activation of this library.
+        causal: bool, looks back only: `x[t - kernel_size + 1] .. x[t]`. Then the layer streams.
+        equal_pairs: bool. Frames `2 i` and `2 i + 1` of the video are equal and the inputs hold
+            them once, as behind the branches of a big-little network. Same outputs, from half the
+            memory.
+        num_frames: int, for inputs with the frames folded into the batch, as in 2D networks.
+        fixed: bool, keeps the kernel as it was initialised.
+        kernel_initializer: initializer of the kernel `(kernel_size, channels)`; `"fan_out_normal"`
+            is the one of the paper's code, `"temporal_shift"` that of TSM.
+
+    Call arguments:
+        inputs: float tensor `(batch, frames, height, width, channels)`; with `equal_pairs`
+            `(batch, pairs, height, width, channels)`; with `num_frames`
+            `(batch * num_frames, height, width, channels)`.
+        state: `None`, or (causal layers of more than one frame) the tensor returned by the last
+            call, `(batch, kernel_size - 1, height, width, channels)` in float32.
+        of_pair: `None`, or `"first"` or `"second"`: the outputs at frames `2 i` or `2 i + 1` only.
+
+    Returns:
+        A tensor of the shape of the inputs, with `of_pair` of `pairs` frames, with `equal_pairs`
+        and no `of_pair` of `2 * pairs`; with a state, the pair `(outputs, new_state)`.
+
+    Example:
+    >>> tam = keras_video.layers.TemporalAggregation(3)
+    >>> tam(keras.random.normal((2, 8, 14, 14, 64))).shape
+    (2, 8, 14, 14, 64)
+    """
+
+    def __init__(
+        self,
+        kernel_size=3,
+        blend="sum",
+        activation="relu",
+        causal=False,
+        equal_pairs=False,
+        num_frames=None,
+        fixed=False,
+        kernel_initializer="fan_out_normal",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        for argument, value in (("kernel_size", kernel_size), ("num_frames", num_frames or 1)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{argument}: expected an int of at least 1, got {value!r}.")
+        if blend not in BLENDS:
+            raise ValueError(f"blend: expected one of {BLENDS}, got {blend!r}.")
+        if causal and (equal_pairs or num_frames is not None):
+            raise ValueError("causal: expected neither equal_pairs nor num_frames beside it.")
+        self.kernel_size = kernel_size
+        self.blend = blend
+        self.activation = activation
+        self._activation = lookup(ACTIVATIONS, "activation", activation)
+        self.causal = bool(causal)
+        self.equal_pairs = bool(equal_pairs)
+        self.num_frames = num_frames
+        self.fixed = bool(fixed)
+        self.kernel_initializer = get_initializer(kernel_initializer)
+        if causal and kernel_size > 2 and isinstance(self.kernel_initializer, TemporalShift):
+            raise ValueError(
+                f"kernel_size: expected 2 for a shift that looks back only, got {kernel_size}."
+            )
+
+    @property
+    def distances(self):
+        """range, how many frames later than the output each row of the kernel looks."""
+        first = 1 - self.kernel_size if self.causal else -(self.kernel_size // 2)
+        return range(first, first + self.kernel_size)
+
+    def build(self, input_shape):
+        if self.num_frames is None:
+            check_video(self, input_shape)
+        elif len(input_shape) != 4 or input_shape[-1] is None:
+            raise ValueError(
+                f"{self.name}: expected inputs of shape (batch * {self.num_frames}, height, width, "
+                f"channels) with known channels, got {tuple(input_shape)}."
+            )
+        elif input_shape[0] is not None and input_shape[0] % self.num_frames:
+            raise ValueError(
+                f"{self.name}: expected a multiple of num_frames={self.num_frames} frames, got "
+                f"{input_shape[0]}."
+            )
+        self.kernel = self.add_weight(
+            shape=(self.kernel_size, input_shape[-1]),
+            initializer=self.kernel_initializer,
+            trainable=not self.fixed,
+            name="kernel",
+        )
+
+    def state_spec(self, input_shape):
+        if not self.causal or self.kernel_size == 1:
+            return None
+        shape = (input_shape[0], self.kernel_size - 1, *input_shape[2:])
+        return keras.KerasTensor(shape, "float32")
+
+    def compute_output_shape(self, input_shape, of_pair=None):
+        self._check_of_pair(of_pair, self.num_frames or input_shape[1])
+        if self.equal_pairs == (of_pair is not None):
+            return tuple(input_shape)
+        axis = 0 if self.num_frames else 1
+        frames = input_shape[axis]
+        if frames is not None:
+            frames = frames // 2 if of_pair else frames * 2
+        return (*input_shape[:axis], frames, *input_shape[axis + 1 :])
+
+    def compute_output_spec(self, inputs, state=None, of_pair=None):
+        if of_pair is None and not self.equal_pairs:
+            return super().compute_output_spec(inputs, state)
+        return keras.KerasTensor(
+            self.compute_output_shape(inputs.shape, of_pair), self.compute_dtype
+        )
+
+    def call(self, inputs, state=None, of_pair=None):
+        self._check_of_pair(of_pair, self.num_frames or inputs.shape[1])
+        x = ops.cast(inputs, self.compute_dtype)
+        if self.num_frames is not None:
+            x = ops.reshape(x, (-1, self.num_frames, *ops.shape(x)[1:]))
+        if state is not None:
+            return self._continue(x, state, of_pair)
+        if of_pair is not None:
+            # Every map there is for a pair of frames: one for both, or one for each.
+            maps = [x] if self.equal_pairs else split_pairs(x)
+            y = self._blend(maps, OF_PAIR[of_pair], 2)
+        elif self.equal_pairs:
+            y = ops.stack([self._blend([x], frame, 2) for frame in (0, 1)], axis=2)
+            batch, frames = ops.shape(x)[:2]
+            leading = (-1, 2 * frames) if isinstance(frames, int) else (batch, -1)
+            y = ops.reshape(y, (*leading, *ops.shape(x)[2:]))
+        else:
+            y = self._blend([x], 0, 1)
+        return y if self.num_frames is None else fold_frames(y)
+
+    def _continue(self, x, state, of_pair):
+        if of_pair is not None:
+            raise ValueError(f"of_pair: expected None beside a state, got {of_pair!r}.")
+        self.check_state(state, x.shape)
+        frames = ops.shape(x)[1]
+        video = ops.concatenate([ops.cast(state, x.dtype), x], axis=1)
+        y = self._sum_up(
+            [(slice_frames(video, i, frames), self.kernel[i]) for i in range(self.kernel_size)]
+        )
+        return y, ops.cast(video[:, frames:], state.dtype)
+
+    def _blend(self, maps, frame, group):
+        """The outputs at one frame of every group of frames.
+
+        Args:
+            maps: the videos that hold the frames of a group: one for all of them, or one for each.
+            frame: int, which one of the group.
+            group: int, 1 or 2 frames.
+        """
+        terms = {}  # by map and distance in groups: the weights of all frames that lie there
+        for i, distance in enumerate(self.distances):
+            later, place = divmod(frame + distance, group)
+            terms.setdefault((place if len(maps) > 1 else 0, later), []).append(self.kernel[i])
+        nearest, farthest = (pick(later for _, later in terms) for pick in (min, max))
+        before, after = max(0, -nearest), max(0, farthest)
+        frames = ops.shape(maps[0])[1]
+        padded = [pad_frames(x, before, after) for x in maps]
+        pairs = []
+        for (place, later), weights in terms.items():
+            piece = slice_frames(padded[place], before + later, frames)
+            pairs += [(piece, weight) for weight in self._merged(weights)]
+        return self._sum_up(pairs)
+
+    def _merged(self, weights):
+        """Weights of the same values: their sum, unless the largest term counts."""
+        return [sum(weights[1:], weights[0])] if self.blend == "sum" else weights
+
+    def _sum_up(self, pairs):
+        y = None
+        for piece, weight in pairs:
+            term = piece * ops.cast(weight, piece.dtype)
+            if y is None:
+                y = term
+            else:
+                y = y + term if self.blend == "sum" else ops.maximum(y, term)
+        return y if self._activation is None else self._activation(y)
+
+    def _check_of_pair(self, of_pair, frames):
+        if of_pair is None:
+            return
+        if of_pair not in OF_PAIR:
+            raise ValueError(f"of_pair: expected one of {(None, *OF_PAIR)}, got {of_pair!r}.")
+        if not self.equal_pairs and frames is not None and frames % 2:
+            raise ValueError(f"{self.name}: expected an even number of frames, got {frames}.")
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "kernel_size": self.kernel_size,
+            "blend": self.blend,
+            "activation": self.activation,
+            "causal": self.causal,
+            "equal_pairs": self.equal_pairs,
+            "num_frames": self.num_frames,
+            "fixed": self.fixed,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }

@@ -12,6 +12,10 @@ def config(name, streaming=False):
         from keras_video.applications.tiny_video_net.config import CONFIGS
 
         return CONFIGS[name].with_options(dropout=0.0)
+    if name.startswith("x3d"):
+        from keras_video.applications.x3d.config import CONFIGS
+
+        return CONFIGS[name].with_options(dropout=0.0)
     from keras_video.applications.movinet.config import CONFIGS
 
     chosen = CONFIGS[name].streaming() if streaming else CONFIGS[name]
@@ -20,7 +24,7 @@ def config(name, streaming=False):
 
 def classes(name):
     """Outputs of a network."""
-    return 339 if name.startswith("tiny_video_net") else CLASSES
+    return {"tiny": 339, "x3d": 400}.get(name.split("_")[0], CLASSES)
 
 
 def random_weights(config, classes=CLASSES, seed=0):
@@ -44,10 +48,11 @@ def keras_model(name, streaming=False, input_shape=None, **options):
     """Our network with the random weights; it takes pixels in [0, 1]."""
     from keras_video.applications.movinet import MoViNet
     from keras_video.applications.tiny_video_net import TinyVideoNet
+    from keras_video.applications.x3d import X3D
     from keras_video.converters import weight_map
 
     chosen = config(name, streaming)
-    build = TinyVideoNet
+    build = X3D if name.startswith("x3d") else TinyVideoNet
     if name.startswith("movinet"):
         build, options = MoViNet, {"streaming": streaming, **options}
     model = build(

@@ -84,10 +84,10 @@ def models(options):
     records = [record for name in configs for record in find_records(name).values()]
     sources = {r.source for r in records if r.name == "kinetics600" and r.top1}
     print("\nPairs are base / streaming; GMACs are multiply-adds of one published clip;")
-    print("networks without a frame rate take 1 frame of so many of the video. MoViNet is counted")
-    print("with 600 classes, TVN (Tiny Video Networks) with 339, X3D and Auto-TSNet with 400; params")
-    print("include the statistics of batch norm. Auto-TSNet-S, M and L are reconstructions that meet")
-    print("the published budget.")
+    print("networks without a frame rate take 1 frame of so many of the video. Parameters include")
+    print("batch norm's statistics. MoViNet is counted with 600 classes, TVN (Tiny Video Networks)")
+    print("with 339, X3D and Auto-TSNet with 400. Auto-TSNet-S, M and L are reconstructions that")
+    print("meet the published budget.")
     print(f"Top-1 in % as published: {'; '.join(sorted(sources))}.")
     print("Use them as keras_video.applications.MoViNetA2(weights=...), TinyVideoNet1(...), ...,")
     print("or --model=A2 --weights=..., --model=TVN1 --weights=..., --model=X3DS --weights=...")

@@ -8,25 +8,20 @@ CLASSES = 600
 
 def config(name, streaming=False):
     """The published config, without the random drops of training."""
-    if name.startswith("tiny_video_net"):
-        from keras_video.applications.tiny_video_net.config import CONFIGS
+    from keras_video.applications.families import family_of
 
-        return CONFIGS[name].with_options(dropout=0.0)
-    if name.startswith("blvnet_tam"):
-        from keras_video.applications.blvnet_tam.config import CONFIGS
-
-        return CONFIGS[name].with_options(dropout=0.0)
-    from keras_video.applications.movinet.config import CONFIGS
-
-    chosen = CONFIGS[name].streaming() if streaming else CONFIGS[name]
+    chosen = family_of(name).package.CONFIGS[name]
+    if not name.startswith("movinet"):
+        return chosen.with_options(dropout=0.0)
+    chosen = chosen.streaming() if streaming else chosen
     return chosen.with_options(dropout=0.0, stochastic_depth=0.0)
 
 
 def classes(name):
     """Outputs of a network."""
-    if name.startswith("blvnet_tam"):
-        return 174
-    return 339 if name.startswith("tiny_video_net") else CLASSES
+    from keras_video.applications.families import family_of
+
+    return family_of(name).classes
 
 
 def random_weights(config, classes=CLASSES, seed=0):
@@ -48,15 +43,13 @@ def random_weights(config, classes=CLASSES, seed=0):
 
 def keras_model(name, streaming=False, input_shape=None, **options):
     """Our network with the random weights; it takes pixels in [0, 1]."""
-    from keras_video.applications.blvnet_tam import BLVNetTAM
-    from keras_video.applications.movinet import MoViNet
-    from keras_video.applications.tiny_video_net import TinyVideoNet
+    from keras_video.applications.families import family_of
     from keras_video.converters import weight_map
 
-    chosen = config(name, streaming)
-    build = BLVNetTAM if name.startswith("blvnet_tam") else TinyVideoNet
-    if name.startswith("movinet"):
-        build, options = MoViNet, {"streaming": streaming, **options}
+    chosen, family = config(name, streaming), family_of(name)
+    build = getattr(family.package, family.builder)
+    if family.streams:
+        options = {"streaming": streaming, **options}
     model = build(
         chosen,
         classes=classes(name),

@@ -11,6 +11,8 @@ import math
 import torch
 from torch import nn
 
+TO_TORCH = {1: (0,), 2: (1, 0), 5: (4, 3, 0, 1, 2)}  # axes of our kernels in torch's order
+
 
 def multiple_of_8(value):
     rounded = max(8, int(value + 4) // 8 * 8)
@@ -167,4 +169,21 @@ def randomize(model, seed=0):
                 value.copy_(1.0 + 0.1 * draws.abs())
             else:
                 value.copy_(0.1 * draws)
+    return model
+
+
+def load_named(model, named, names):
+    """Copies weights `{our name: array}` in the Keras layouts; all must be used.
+
+    Args:
+        names: `{our name: published name}`, `converters.x3d.published_names`.
+    """
+    targets = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
+    if set(targets) != set(names.values()) or set(named) != set(names):
+        raise ValueError("weights: expected one array for each weight of the network.")
+    with torch.no_grad():
+        for ours, theirs in names.items():
+            value = torch.from_numpy(named[ours])
+            value = value.permute(TO_TORCH[value.ndim])
+            targets[theirs].copy_(value.reshape(targets[theirs].shape))
     return model

@@ -82,11 +82,13 @@ def models(options):
     records = [record for name in configs for record in find_records(name).values()]
     sources = {r.source for r in records if r.name == "kinetics600" and r.top1}
     print("\nPairs are base / streaming; GMACs are multiply-adds of one published clip;")
-    print("TVN (Tiny Video Networks, 339 classes) take 1 frame of so many of the video,")
-    print("bLVNet-TAM (174 classes) frames spread over all of it.")
+    print("networks without a frame rate take 1 frame of so many of the video, or frames spread over")
+    print("all of it. Parameters include batch norm's statistics. MoViNet is counted with 600 classes,")
+    print("TVN (Tiny Video Networks) with 339, bLVNet-TAM with 174, X3D and Auto-TSNet with 400.")
+    print("Auto-TSNet-S, M and L are reconstructions that meet the published budget.")
     print(f"Top-1 in % as published: {'; '.join(sorted(sources))}.")
-    print("Use them as keras_video.applications.MoViNetA2(weights=...), TinyVideoNet1(...),")
-    print("BLVNetTAM50(...), or --model=A2 --weights=..., --model=TVN1, --model=bLVNet50 ...")
+    print("Use them as keras_video.applications.MoViNetA2(weights=...), TinyVideoNet1(...), ...,")
+    print("or --model=A2 --weights=..., --model=TVN1, --model=X3DS, --model=bLVNet50 ...")
 
 
 def _model_row(name, config):
@@ -226,7 +228,8 @@ examples:
   keras-video classify skating.mp4 --model=A0 --top=3
   keras-video classify digits.mp4 --model=A0 --weights=moving_digits
   keras-video classify mine.mp4 --weights=tuned.weights.h5 --labels=classes.txt
-  keras-video classify home.mp4 --model=TVN1 --weights=charades --labels=classes.txt""",
+  keras-video classify home.mp4 --model=TVN1 --weights=charades --labels=classes.txt
+  keras-video classify home.mp4 --model=X3DS --weights=kinetics400 --labels=classes.txt""",
         (
             Option("model", "A2", "T0, A0 (fastest) to A5 (most accurate), TVN1 to TVN4, ..."),
             *MODEL_OPTIONS,

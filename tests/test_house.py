@@ -76,11 +76,19 @@ def test_floors(path):
         "applications/tiny_video_net/config.py",
         "applications/tiny_video_net/plan.py",
         "applications/tiny_video_net/weights.py",
+        "applications/x3d/config.py",
+        "applications/x3d/plan.py",
+        "applications/auto_tsnet/config.py",
+        "applications/auto_tsnet/plan.py",
+        "applications/auto_tsnet/presets.py",
+        "applications/auto_tsnet/weights.py",
         "utils/complexity.py",
         "cli.py",
         "data/reader.py",
         "converters/tf_bundle.py",
         "converters/movinet_torch.py",
+        "converters/torch_file.py",
+        "converters/x3d.py",
     ],
 )
 def test_light_modules_import_nothing_heavy_at_the_top(name):
@@ -107,8 +115,9 @@ def test_every_public_name_can_be_reached():
         "for name in kv.__all__: getattr(kv, name)\n"
         "for name in kv.applications.__all__: getattr(kv.applications, name)\n"
         "for name in kv.applications.movinet.__all__: getattr(kv.applications.movinet, name)\n"
-        "tvn = kv.applications.tiny_video_net\n"
-        "for name in tvn.__all__: getattr(tvn, name)\n"
+        "for family in ('tiny_video_net', 'x3d', 'auto_tsnet'):\n"
+        "    module = getattr(kv.applications, family)\n"
+        "    for name in module.__all__: getattr(module, name)\n"
         "for name in kv.data.__all__: getattr(kv.data, name)\n"
         "print('all there')"
     )

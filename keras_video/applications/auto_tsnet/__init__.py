@@ -15,6 +15,7 @@ _OWNERS = {
     "ManualTSNet55": "builders",
     "ManualTSNet70": "builders",
     "ManualTSNet85": "builders",
+    "RECORDS": "weights",
     "TwoStreamSpec": "config",
     "labels": "weights",
     "weights_record": "weights",

@@ -1,5 +1,7 @@
 """Weights of two-stream networks: none were published. This module needs no Keras."""
 
+RECORDS = {}  # by network, for those who look weights up
+
 
 def weights_record(name, weights):
     """What is known of a set of weights.

@@ -4,6 +4,7 @@ import importlib
 
 _OWNERS = {
     "CONFIGS": "config",
+    "RECORDS": "weights",
     "X3D": "model",
     "X3DConfig": "config",
     "X3DL": "builders",

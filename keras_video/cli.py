@@ -82,9 +82,9 @@ def models(options):
     records = [record for name in configs for record in find_records(name).values()]
     sources = {r.source for r in records if r.name == "kinetics600" and r.top1}
     print("\nPairs are base / streaming; GMACs are multiply-adds of one published clip;")
-    print("networks without a frame rate take 1 frame of so many of the video, or frames spread over")
-    print("all of it. Parameters include batch norm's statistics. MoViNet is counted with 600 classes,")
-    print("TVN (Tiny Video Networks) with 339, bLVNet-TAM with 174, X3D and Auto-TSNet with 400.")
+    print("networks without a frame rate take 1 frame of so many of the video, or frames spread")
+    print("over all of it. Parameters include batch norm's statistics. MoViNet is counted with 600")
+    print("classes, TVN (Tiny Video Networks) 339, bLVNet-TAM 174, X3D and Auto-TSNet 400.")
     print("Auto-TSNet-S, M and L are reconstructions that meet the published budget.")
     print(f"Top-1 in % as published: {'; '.join(sorted(sources))}.")
     print("Use them as keras_video.applications.MoViNetA2(weights=...), TinyVideoNet1(...), ...,")

@@ -1,6 +1,5 @@
 """The mobile bottleneck of X3D and Auto-TSNet (Feichtenhofer 2020, arXiv 2004.04730)."""
 
-
 from keras_video.layers import DepthwiseConv3D, GatedConv3D, SqueezeExcite, VideoConv3D
 
 NORM = {"momentum": 0.9, "epsilon": 1e-5}

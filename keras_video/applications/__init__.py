@@ -23,6 +23,7 @@ _FAMILIES = {
         "TinyVideoNet6Reconstruction",
         "TinyVideoNetMobile1",
         "TinyVideoNetMobile2",
+        "TinyVideoNetMovingDigits",
     ),
 }
 _OWNERS = {name: family for family, names in _FAMILIES.items() for name in names}

@@ -36,6 +36,7 @@ _FAMILIES = {
         "TinyVideoNet6Reconstruction",
         "TinyVideoNetMobile1",
         "TinyVideoNetMobile2",
+        "TinyVideoNetMovingDigits",
     ),
     "x3d": ("X3D", "X3DL", "X3DM", "X3DS", "X3DXL", "X3DXS"),
 }

@@ -13,6 +13,7 @@ import time
 
 WARM_UP, WARM_UP_SECONDS = 5, 0.5
 LEAST_RUNS, MOST_RUNS = 10, 10_000
+LEAST_SECONDS = 0.05  # a few runs of a tiny network are over before caches and clock have settled
 
 
 def main():
@@ -57,22 +58,26 @@ def clock(run, seconds=1.0, spread=0.02, timer=time.perf_counter):
     Args:
         run: function without arguments, which returns when its work is done.
         seconds: float, how long to go on at most; three runs are made in any case.
-        spread: float, stops where half the 95 % interval of the median is below this part of it.
+        spread: float, stops where half the 95 % interval of the median is below this part of it,
+            though not before `LEAST_SECONDS`.
         timer: function that gives seconds.
 
     Returns:
         Dict of `ms`, the median, `fastest_ms`, `runs`, and `spread`, the half interval reached.
     """
+    least = min(LEAST_SECONDS, seconds)
     begin, count = timer(), 0
-    while count < 1 or (count < WARM_UP and timer() - begin < WARM_UP_SECONDS):
+    while count < 1 or timer() - begin < (WARM_UP_SECONDS if count < WARM_UP else least):
         run()
         count += 1
     times, begin = [], timer()
     while len(times) < 3 or (len(times) < MOST_RUNS and timer() - begin < seconds):
         start = timer()
         run()
-        times.append(timer() - start)
-        if len(times) >= LEAST_RUNS and len(times) % 5 == 0 and half_interval(times) < spread:
+        end = timer()
+        times.append(end - start)
+        enough = len(times) >= LEAST_RUNS and end - begin >= least
+        if enough and len(times) % 5 == 0 and half_interval(times) < spread:
             break
     return {
         "ms": 1e3 * statistics.median(times),

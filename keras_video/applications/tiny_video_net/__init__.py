@@ -16,6 +16,7 @@ _OWNERS = {
     "TinyVideoNetConfig": "config",
     "TinyVideoNetMobile1": "builders",
     "TinyVideoNetMobile2": "builders",
+    "TinyVideoNetMovingDigits": "builders",
     "labels": "weights",
     "weights_record": "weights",
 }

@@ -1,14 +1,14 @@
 """Tiny Video Network weights: where they are, and what they want to see.
 
 The modules are those of TensorFlow Hub, trained on Charades. None could be downloaded when these
-records were written: names, shapes and checksums of their variables decide whether they fit. This
-module needs no Keras.
+records were written: names, shapes and checksums of their variables decide whether they fit. The
+weights for moving digits are our own, and shipped. This module needs no Keras.
 """
 
 from pathlib import Path
 
 from keras_video.applications.pretrained import WeightsRecord
-from keras_video.applications.tiny_video_net.config import CHARADES, CONFIGS
+from keras_video.applications.tiny_video_net.config import CHARADES, CONFIGS, DIGITS
 
 _URL = "https://tfhub.dev/google/tiny_video_net/{}/1?tf-hub-format=compressed"
 
@@ -29,7 +29,23 @@ def _charades(name):
     )
 
 
+def _moving_digits(config):
+    """The record of the weights that ship with the library; their model card is beside them."""
+    return WeightsRecord(
+        name="moving_digits",
+        variant="base",
+        file=f"applications/tiny_video_net/files/{config.name}.npz",
+        classes=16,
+        labels="applications/movinet/files/moving_digits_labels.txt",
+        frames=config.frames,
+        size=(config.size, config.size),
+        top1=0.0,
+        source="examples/train_moving_digits.py, 1,600 test clips",
+    )
+
+
 RECORDS = {name: {} for name in CONFIGS}
+RECORDS[DIGITS.name]["moving_digits", "base"] = _moving_digits(DIGITS)
 for _name in CHARADES:
     RECORDS[_name]["charades", "base"] = _charades(_name)
 

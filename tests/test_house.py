@@ -76,11 +76,16 @@ def test_floors(path):
         "applications/tiny_video_net/config.py",
         "applications/tiny_video_net/plan.py",
         "applications/tiny_video_net/weights.py",
+        "applications/blvnet_tam/config.py",
+        "applications/blvnet_tam/plan.py",
+        "applications/blvnet_tam/weights.py",
         "utils/complexity.py",
         "cli.py",
         "data/reader.py",
         "converters/tf_bundle.py",
         "converters/movinet_torch.py",
+        "converters/blvnet_tam.py",
+        "converters/torch_file.py",
     ],
 )
 def test_light_modules_import_nothing_heavy_at_the_top(name):
@@ -109,6 +114,8 @@ def test_every_public_name_can_be_reached():
         "for name in kv.applications.movinet.__all__: getattr(kv.applications.movinet, name)\n"
         "tvn = kv.applications.tiny_video_net\n"
         "for name in tvn.__all__: getattr(tvn, name)\n"
+        "blvnet = kv.applications.blvnet_tam\n"
+        "for name in blvnet.__all__: getattr(blvnet, name)\n"
         "for name in kv.data.__all__: getattr(kv.data, name)\n"
         "print('all there')"
     )

@@ -20,7 +20,7 @@ def classify(options, path):
     video = VideoReader(path, partial=options.partial)
     recipe = _recipe(options, streaming=False)
     with working("reading the video"):
-        clip, seconds = recipe.read(video)
+        clip, seconds = read_clip(recipe, video)
     height, width = video.size
     print(f"{path}: {video.duration:.1f} s, {width} x {height} at {video.fps:.4g} frames/s")
     print(f"{recipe.title}: {recipe.frames} {recipe.pictures}")
@@ -129,6 +129,24 @@ def demo(options):
 
 
 # What the commands share
+
+
+def read_clip(recipe, video):
+    """The clip of a `VideoReader` that a network wants to see.
+
+    Returns:
+        `(clip, seconds)`: uint8 array `(frames, height, width, 3)`, and how long the clip lasts
+        where it reaches beyond the end of the video and was repeated, else `None`.
+    """
+    if recipe.sampling is None:
+        rate = recipe.rate(video.fps)
+        clip = video.clip(recipe.frames, rate, recipe.size, True, recipe.resize_side)
+        repeated = video.duration * rate <= recipe.frames - 1
+        return clip, recipe.frames / rate if repeated else None
+    from keras_video.data import sampling
+
+    (numbers,) = getattr(sampling, f"{recipe.sampling}_test")(len(video), recipe.frames)
+    return video.get(numbers, recipe.size, True, recipe.resize_side), None
 
 
 def _recipe(options, streaming):

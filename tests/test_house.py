@@ -76,6 +76,9 @@ def test_floors(path):
         "applications/tiny_video_net/config.py",
         "applications/tiny_video_net/plan.py",
         "applications/tiny_video_net/weights.py",
+        "applications/blvnet_tam/config.py",
+        "applications/blvnet_tam/plan.py",
+        "applications/blvnet_tam/weights.py",
         "applications/x3d/config.py",
         "applications/x3d/plan.py",
         "applications/auto_tsnet/config.py",
@@ -87,6 +90,7 @@ def test_floors(path):
         "data/reader.py",
         "converters/tf_bundle.py",
         "converters/movinet_torch.py",
+        "converters/blvnet_tam.py",
         "converters/torch_file.py",
         "converters/x3d.py",
     ],
@@ -115,7 +119,7 @@ def test_every_public_name_can_be_reached():
         "for name in kv.__all__: getattr(kv, name)\n"
         "for name in kv.applications.__all__: getattr(kv.applications, name)\n"
         "for name in kv.applications.movinet.__all__: getattr(kv.applications.movinet, name)\n"
-        "for family in ('tiny_video_net', 'x3d', 'auto_tsnet'):\n"
+        "for family in ('tiny_video_net', 'blvnet_tam', 'x3d', 'auto_tsnet'):\n"
         "    module = getattr(kv.applications, family)\n"
         "    for name in module.__all__: getattr(module, name)\n"
         "for name in kv.data.__all__: getattr(kv.data, name)\n"

@@ -61,7 +61,7 @@ class WeightsRecord:
     def __post_init__(self):
         if [self.url, self.file, self.page].count(None) != 2:
             raise ValueError(
-                f"Expected a url, a file or a page in the record {self.name!r}, got {self}."
+                f"Expected a url or a file, or a page, in the record {self.name!r}, got {self}."
             )
 
     @property

@@ -61,23 +61,6 @@ class Recipe(NamedTuple):
         """Frames per second to take from a video of `video_rate` frames per second."""
         return self.frame_rate or video_rate / self.frame_stride
 
-    def read(self, video):
-        """The clip of a `VideoReader` that the network wants to see.
-
-        Returns:
-            `(clip, seconds)`: uint8 array `(frames, height, width, 3)`, and how long the clip lasts
-            where it reaches beyond the end of the video and was repeated, else `None`.
-        """
-        if self.sampling is None or self.frame_rate:
-            rate = self.rate(video.fps)
-            clip = video.clip(self.frames, rate, self.size, True, self.resize_side)
-            repeated = video.duration * rate <= self.frames - 1
-            return clip, self.frames / rate if repeated else None
-        from keras_video.data.sampling import blvnet_tam_test
-
-        (numbers,) = blvnet_tam_test(len(video), self.frames)
-        return video.get(numbers, self.size, True, self.resize_side), None
-
     def build(self):
         """The network, with its weights, and probabilities as outputs."""
         keras = load_keras()

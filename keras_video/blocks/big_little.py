@@ -112,8 +112,7 @@ def _branches(x, row, equal_pairs, dtype):
     """What the little and the big branch get: the first and the second frames of the pairs."""
     if row is None:
         return (x, x) if equal_pairs else (x[:, 0::2], x[:, 1::2])
-    layer = _temporal(row, dtype, equal_pairs)
-    return layer(x, of_pair="first"), layer(x, of_pair="second")
+    return _temporal(row, dtype, equal_pairs)(x, of_pair="both")
 
 
 def _temporal(row, dtype, equal_pairs=False):

@@ -31,8 +31,8 @@ def read_state_dict(path):
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         if "weights only load failed" in reason.lower():
             raise ValueError(
-                f"weights: {path} is refused: expected a PyTorch file of arrays and plain values, "
-                "got one that would run code, or a damaged one."
+                f"weights: {path} is no readable PyTorch file: it is refused, because it is "
+                "damaged, or holds more than arrays and plain values and might run code."
             ) from None
         raise ValueError(f"weights: {path} is no readable PyTorch file: {reason}") from None
     for wrapper in WRAPPERS:

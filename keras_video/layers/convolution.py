@@ -141,7 +141,7 @@ def choose(implementation, kernel_shape):
         import jax
 
         return "shifted" if jax.default_backend() == "cpu" else "taps"
-    return "shifted" if _inside_xla() and not _tensorflow_has_gpu() else "taps"
+    return "shifted" if inside_xla() and not _tensorflow_has_gpu() else "taps"
 
 
 def sum_over_taps(x, kernel, frames, convolve_tap, stride=1):
@@ -284,7 +284,7 @@ def _one_unknown(extents):
     return (-1, *extents[1:]) if static else extents
 
 
-def _inside_xla():
+def inside_xla():
     """bool, whether TensorFlow is tracing a function with `jit_compile=True`."""
     import tensorflow as tf
     from tensorflow.python.ops import control_flow_util

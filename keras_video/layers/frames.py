@@ -81,3 +81,10 @@ def split_pairs(x):
     leading = (-1, frames // 2) if isinstance(frames, int) else (batch, -1)
     # Unstacked and not sliced: the gradient of TensorFlow's strided slice is slow.
     return ops.unstack(ops.reshape(x, (*leading, 2, *rest)), 2, axis=2)
+
+
+def join_pairs(first, second):
+    """The video whose frames `2 i` and `2 i + 1` are the frames `i` of two videos."""
+    batch, frames, *rest = ops.shape(first)
+    leading = (-1, 2 * frames) if isinstance(frames, int) else (batch, -1)
+    return ops.reshape(ops.stack([first, second], axis=2), (*leading, *rest))

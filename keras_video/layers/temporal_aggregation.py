@@ -3,19 +3,13 @@
 import keras
 from keras import ops
 
+from keras_video.layers import temporal_blend
 from keras_video.layers.activations import ACTIVATIONS, lookup
-from keras_video.layers.frames import (
-    check_video,
-    fold_frames,
-    pad_frames,
-    slice_frames,
-    split_pairs,
-)
+from keras_video.layers.frames import check_video, fold_frames, join_pairs, split_pairs
 from keras_video.layers.initializers import TemporalShift, get_initializer
 from keras_video.layers.streaming import StreamingLayer
 
-BLENDS = ("sum", "max")
-OF_PAIR = {"first": 0, "second": 1}
+OF_PAIR = ("first", "second", "both")
 
 
 @keras.saving.register_keras_serializable("keras_video")
@@ -48,7 +42,8 @@ class TemporalAggregation(StreamingLayer):
             `(batch * num_frames, height, width, channels)`.
         state: `None`, or (causal layers of more than one frame) the tensor returned by the last
             call, `(batch, kernel_size - 1, height, width, channels)` in float32.
-        of_pair: `None`, or `"first"` or `"second"`: the outputs at frames `2 i` or `2 i + 1` only.
+        of_pair: `None`, or `"first"` or `"second"`: the outputs at frames `2 i` or `2 i + 1` only;
+            `"both"` gives both as a tuple.
 
     Returns:
         A tensor of the shape of the inputs, with `of_pair` of `pairs` frames, with `equal_pairs`
@@ -76,8 +71,8 @@ class TemporalAggregation(StreamingLayer):
         for argument, value in (("kernel_size", kernel_size), ("num_frames", num_frames or 1)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{argument}: expected an int of at least 1, got {value!r}.")
-        if blend not in BLENDS:
-            raise ValueError(f"blend: expected one of {BLENDS}, got {blend!r}.")
+        if blend not in temporal_blend.BLENDS:
+            raise ValueError(f"blend: expected one of {temporal_blend.BLENDS}, got {blend!r}.")
         if causal and (equal_pairs or num_frames is not None):
             raise ValueError("causal: expected neither equal_pairs nor num_frames beside it.")
         self.kernel_size = kernel_size
@@ -139,9 +134,10 @@ class TemporalAggregation(StreamingLayer):
     def compute_output_spec(self, inputs, state=None, of_pair=None):
         if of_pair is None and not self.equal_pairs:
             return super().compute_output_spec(inputs, state)
-        return keras.KerasTensor(
-            self.compute_output_shape(inputs.shape, of_pair), self.compute_dtype
-        )
+        shape = self.compute_output_shape(inputs.shape, of_pair)
+        count = 2 if of_pair == "both" else 1
+        outputs = tuple(keras.KerasTensor(shape, self.compute_dtype) for _ in range(count))
+        return outputs if of_pair == "both" else outputs[0]
 
     def call(self, inputs, state=None, of_pair=None):
         self._check_of_pair(of_pair, self.num_frames or inputs.shape[1])
@@ -150,18 +146,30 @@ class TemporalAggregation(StreamingLayer):
             x = ops.reshape(x, (-1, self.num_frames, *ops.shape(x)[1:]))
         if state is not None:
             return self._continue(x, state, of_pair)
-        if of_pair is not None:
-            # Every map there is for a pair of frames: one for both, or one for each.
-            maps = [x] if self.equal_pairs else split_pairs(x)
-            y = self._blend(maps, OF_PAIR[of_pair], 2)
-        elif self.equal_pairs:
-            y = ops.stack([self._blend([x], frame, 2) for frame in (0, 1)], axis=2)
-            batch, frames = ops.shape(x)[:2]
-            leading = (-1, 2 * frames) if isinstance(frames, int) else (batch, -1)
-            y = ops.reshape(y, (*leading, *ops.shape(x)[2:]))
+        if of_pair is None:
+            outputs = (join_pairs(*self._pairs(x)) if self.equal_pairs else self._blend([x], 0, 1),)
         else:
-            y = self._blend([x], 0, 1)
-        return y if self.num_frames is None else fold_frames(y)
+            outputs = self._pairs(x, OF_PAIR[:2] if of_pair == "both" else (of_pair,))
+        if self.num_frames is not None:
+            outputs = tuple(fold_frames(y) for y in outputs)
+        return outputs if of_pair == "both" else outputs[0]
+
+    def _pairs(self, x, wanted=OF_PAIR[:2]):
+        """The outputs at the first, at the second, or at both frames of the pairs."""
+        if self.equal_pairs:
+            return tuple(self._blend([x], OF_PAIR.index(frame), 2) for frame in wanted)
+        if temporal_blend.is_one_operation(self.blend):
+            outputs = split_pairs(self._blend([x], 0, 1))
+            return tuple(outputs[OF_PAIR.index(frame)] for frame in wanted)
+        maps = split_pairs(x)
+        return tuple(self._blend(maps, OF_PAIR.index(frame), 2) for frame in wanted)
+
+    def _blend(self, maps, frame, group):
+        taps = {}  # by map and distance in groups: the weights of all frames that lie there
+        for i, distance in enumerate(self.distances):
+            later, place = divmod(frame + distance, group)
+            taps.setdefault((place if len(maps) > 1 else 0, later), []).append(self.kernel[i])
+        return temporal_blend.blend(maps, taps, self.blend, self._activation)
 
     def _continue(self, x, state, of_pair):
         if of_pair is not None:
@@ -169,46 +177,9 @@ class TemporalAggregation(StreamingLayer):
         self.check_state(state, x.shape)
         frames = ops.shape(x)[1]
         video = ops.concatenate([ops.cast(state, x.dtype), x], axis=1)
-        y = self._sum_up(
-            [(slice_frames(video, i, frames), self.kernel[i]) for i in range(self.kernel_size)]
-        )
+        taps = {(0, i): [self.kernel[i]] for i in range(self.kernel_size)}
+        y = temporal_blend.blend([video], taps, self.blend, self._activation, frames)
         return y, ops.cast(video[:, frames:], state.dtype)
-
-    def _blend(self, maps, frame, group):
-        """The outputs at one frame of every group of frames.
-
-        Args:
-            maps: the videos that hold the frames of a group: one for all of them, or one for each.
-            frame: int, which one of the group.
-            group: int, 1 or 2 frames.
-        """
-        terms = {}  # by map and distance in groups: the weights of all frames that lie there
-        for i, distance in enumerate(self.distances):
-            later, place = divmod(frame + distance, group)
-            terms.setdefault((place if len(maps) > 1 else 0, later), []).append(self.kernel[i])
-        nearest, farthest = (pick(later for _, later in terms) for pick in (min, max))
-        before, after = max(0, -nearest), max(0, farthest)
-        frames = ops.shape(maps[0])[1]
-        padded = [pad_frames(x, before, after) for x in maps]
-        pairs = []
-        for (place, later), weights in terms.items():
-            piece = slice_frames(padded[place], before + later, frames)
-            pairs += [(piece, weight) for weight in self._merged(weights)]
-        return self._sum_up(pairs)
-
-    def _merged(self, weights):
-        """Weights of the same values: their sum, unless the largest term counts."""
-        return [sum(weights[1:], weights[0])] if self.blend == "sum" else weights
-
-    def _sum_up(self, pairs):
-        y = None
-        for piece, weight in pairs:
-            term = piece * ops.cast(weight, piece.dtype)
-            if y is None:
-                y = term
-            else:
-                y = y + term if self.blend == "sum" else ops.maximum(y, term)
-        return y if self._activation is None else self._activation(y)
 
     def _check_of_pair(self, of_pair, frames):
         if of_pair is None:

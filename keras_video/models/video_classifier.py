@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras import ops, tree
 
+from keras_video.models.graph_run import run_graph
+
 
 @keras.saving.register_keras_serializable("keras_video")
 class VideoClassifier(keras.Model):
@@ -65,6 +67,11 @@ class VideoClassifier(keras.Model):
             state = self.init_state(*(frames.shape[i] for i in (0, 2, 3)))
         outputs = super().call([frames, state], training=training, mask=mask)
         return tuple(outputs)
+
+    def _run_through_graph(self, inputs, operation_fn=lambda op: op, call_fn=None):
+        if keras.backend.backend() != "torch" or call_fn is not None:
+            return super()._run_through_graph(inputs, operation_fn, call_fn)
+        return run_graph(self, tree.flatten(inputs), operation_fn)
 
     def __call__(self, frames, state=None, *args, **kwargs):
         frames, state = self._unpack(frames, state)

@@ -293,11 +293,11 @@ class Code:
 def test_a_file_with_code_is_refused(zipped, tmp_path, capsys):
     state = {**tensors(tiny_state()), "evil": Code()}
     path = save(state, tmp_path / "evil.pth.tar", _use_new_zipfile_serialization=zipped)
-    with pytest.raises(ValueError, match="evil.pth.tar is refused: .* would run code"):
+    with pytest.raises(ValueError, match="evil.pth.tar is no .* refused, .* might run code"):
         BLVNetTAM(TINY, weights=path)
     plain = tmp_path / "plain.pth.tar"
     plain.write_bytes(pickle.dumps({"state_dict": Code()}))
-    with pytest.raises(ValueError, match="plain.pth.tar is (refused|no readable PyTorch file)"):
+    with pytest.raises(ValueError, match="plain.pth.tar is no readable PyTorch file"):
         BLVNetTAM(TINY, weights=plain)
     assert "never be printed" not in capsys.readouterr().out
 
@@ -314,7 +314,7 @@ def test_damaged_files(cut, tmp_path):
     path = tmp_path / "x.pth.tar"
     save(tensors(tiny_state()), path)
     path.write_bytes(path.read_bytes()[:cut])
-    with pytest.raises(ValueError, match="weights: .*x.pth.tar is (refused|no readable PyTorch)"):
+    with pytest.raises(ValueError, match="weights: .*x.pth.tar is no readable PyTorch"):
         BLVNetTAM(TINY, weights=path)
 
 

@@ -119,6 +119,9 @@ def test_frames_of_pairs(form, of_pair):
     expected = blend(np.repeat(x, 2, axis=1), once)
     assert_near(to_numpy(run(once, x, of_pair=of_pair)), expected[:, wanted])
     assert_near(to_numpy(run(once, x)), expected)
+    for one, frames in ((layer, x), (once, x)):
+        both = to_numpy(run(one, frames, of_pair="both"))
+        assert_near(both[wanted.start], to_numpy(run(one, frames, of_pair=of_pair)), 1e-6)
     if once.kernel_size > 1:  # the control: the two frames of a pair see different neighbours
         other = blend(np.repeat(x, 2, axis=1), once)[:, 1 - wanted.start :: 2]
         assert_differs(expected[:, wanted], other)
@@ -141,7 +144,8 @@ def test_gradients_of_pairs(of_pair):
 def test_pairs_inside_a_saved_model(tmp_path):
     inputs = keras.Input((None, 4, 3, 5))
     layer = TemporalAggregation()
-    outputs = layer(inputs, of_pair="first") - layer(inputs, of_pair="second")
+    first, second = layer(inputs, of_pair="both")
+    outputs = first - 2.0 * second + layer(inputs, of_pair="second")
     model = randomize_weights(keras.Model(inputs, outputs))
     model.save(tmp_path / "model.keras")
     x = random_array(SHAPE)

@@ -137,14 +137,24 @@ class GloRe(keras.layers.Layer):
 
     def _reason(self, x, weights, positions):
         """States of the nodes after the exchange, `(batch, nodes, states)`."""
+        state_kernel, state_bias, mix_nodes, nodes_bias, mix_states = (
+            ops.cast(w, "float32")
+            for w in (
+                self.state_kernel,
+                self.state_bias,
+                self.mix_nodes_kernel,
+                self.mix_nodes_bias,
+                self.mix_states_kernel,
+            )
+        )
         gathered = ops.matmul(ops.transpose(weights, (0, 2, 1)), x)
-        states = ops.matmul(gathered, self.state_kernel)
-        states = states + ops.sum(weights, axis=1)[:, :, None] * self.state_bias
+        states = ops.matmul(gathered, state_kernel)
+        states = states + ops.sum(weights, axis=1)[:, :, None] * state_bias
         if self.normalize:
             states = states / ops.cast(positions, "float32")
-        mixed = ops.matmul(ops.transpose(self.mix_nodes_kernel), states)
-        states = ops.relu(states + mixed + self.mix_nodes_bias[:, None])
-        return ops.matmul(states, self.mix_states_kernel)
+        mixed = ops.matmul(ops.transpose(mix_nodes), states)
+        states = ops.relu(states + mixed + nodes_bias[:, None])
+        return ops.matmul(states, mix_states)
 
     def get_config(self):
         return {

@@ -52,9 +52,9 @@ _RECONSTRUCTED = """This is a reconstruction, not the authors' network, whose st
     published. It was made up to meet what the paper says: size, frames, frame stride and FLOPs. It
     has no published weights, and the paper's accuracies say nothing about it.
 """
-_FOUND = """This one is not published: this library's own evolution found it on moving digits, within
-    a measured limit of 0.12 ms on one core (`benchmarks/search_tvn.py`). Its clips are 4 frames
-    out of a motion of 16.
+_FOUND = """This one is not published: this library's own evolution found it on moving digits,
+    within a measured limit of 0.12 ms on one core (`benchmarks/search_tvn.py`). Its clips are 4
+    frames out of a motion of 16.
 """
 
 

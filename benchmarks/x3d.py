@@ -41,14 +41,13 @@ def plain(model, batch, frames, size, channels_last=False):
 
 
 def contenders():
-    folded, xla, ours = {"folded": True}, {"xla": True}, clip_inference.compiled
+    folded, ours = {"folded": True}, clip_inference.compiled
     return [
         Contender(REFERENCE, "torch", plain),
         Contender("plain torch, channels last", "torch", plain, {"channels_last": True}),
         Contender("tensorflow, predict_on_batch", "tensorflow", clip_inference.predict),
         Contender("tensorflow, tf.function", "tensorflow", ours),
         Contender("tensorflow, tf.function, folded", "tensorflow", ours, folded),
-        Contender("tensorflow, XLA, folded", "tensorflow", ours, folded | xla),
         Contender("jax, predict_on_batch", "jax", clip_inference.predict),
         Contender("jax, jit", "jax", ours),
         Contender("jax, jit, folded", "jax", ours, folded),

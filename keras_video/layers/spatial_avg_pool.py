@@ -48,12 +48,13 @@ class SpatialAvgPool(keras.layers.Layer):
         return (batch, frames, *extents, channels)
 
     def call(self, inputs):
-        x = fold_frames(inputs)
+        return unfold_frames(self.pool(fold_frames(inputs)), inputs)
+
+    def pool(self, x):
+        """Pools frames that are folded into the batch."""
         if keras.backend.backend() == "torch":
-            outputs = self._pool_padded(x)
-        else:
-            outputs = ops.average_pool(x, self.pool_size, self.strides, "same", "channels_last")
-        return unfold_frames(outputs, inputs)
+            return self._pool_padded(x)
+        return ops.average_pool(x, self.pool_size, self.strides, "same", "channels_last")
 
     def _pool_padded(self, x):
         """Keras counts the padding on torch: pad with zeros, then divide by the share of pixels."""

@@ -64,7 +64,7 @@ class SpatialAvgPool(keras.layers.Layer):
             ops.pad(x, ((0, 0), *pads, (0, 0))), size, strides, "valid", "channels_last"
         )
         rows, columns = (
-            _shares(n, pad, self.pool_size, self.strides)
+            window_shares(n, pad, self.pool_size, self.strides)
             for n, pad in zip(x.shape[1:3], pads, strict=True)
         )
         return sums * ops.convert_to_tensor(1.0 / np.outer(rows, columns)[..., None], sums.dtype)
@@ -73,7 +73,7 @@ class SpatialAvgPool(keras.layers.Layer):
         return {**super().get_config(), "pool_size": self.pool_size, "strides": self.strides}
 
 
-def _shares(size, pads, window, stride):
+def window_shares(size, pads, window, stride):
     """Share of real pixels in each pooling window along one axis."""
     real = np.pad(np.ones(size), pads)
     return np.array([real[i : i + window].mean() for i in range(0, len(real) - window + 1, stride)])

@@ -6,6 +6,9 @@
 import importlib
 
 _ATTRIBUTES = {
+    "LiteRTModel": "runner",
+    "export_litert": "export",
+    "inspect": "inspection",
     "mobile_form": "rewriting",
 }
 

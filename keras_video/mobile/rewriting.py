@@ -69,7 +69,7 @@ def mobile_form(model, stream=False, frames=None, flat=False, hard_swish="fused"
     """
     if hard_swish not in HARD_SWISH:
         raise ValueError(f"hard_swish: expected one of {HARD_SWISH}, got {hard_swish!r}.")
-    shape = _clip_shape(model, stream, frames)
+    shape = check_shape(model, stream, frames)
     rewriter = Rewriter(stream, hard_swish)
     if stream or flat:
         inputs = keras.Input(batch_shape=shape, dtype="float32", name="frames")
@@ -160,7 +160,7 @@ class Rewriter:
         return self.inputs[name]
 
 
-def _clip_shape(model, stream, frames):
+def check_shape(model, stream, frames):
     """`(frames, height, width, channels)` of what the form takes, or an error."""
     inputs = getattr(model, "inputs", None)
     if not inputs or len(inputs[0].shape) != 5:

@@ -7,7 +7,7 @@ between a range before and one behind them.
 """
 
 import keras
-from keras import tree
+from keras import ops, tree
 
 from keras_video.layers import FrameVote
 from keras_video.mobile.average_pool import pool_by_kernel
@@ -103,11 +103,15 @@ class _Insertion:
         self.copied = set()
         self._ranges = {}  # id of a tensor: its range, `KEPT`, or None for float by nature
         self._rounded = {}  # id of such a tensor: the same behind a range
+        self._running = {}  # id of a running mean of a stream: its layer and inputs
         self._tensors = []  # keeps the ids valid
 
     def call(self, layer, inputs):
         if isinstance(layer, FLOAT):
-            return self._remember(self._copy(layer)(inputs), None)
+            outputs = self._remember(self._copy(layer)(inputs), None)
+            if isinstance(layer, RunningMean) and isinstance(inputs, (list, tuple)):
+                self._running[id(outputs)] = (layer, inputs)
+            return outputs
         if isinstance(layer, MOVING):
             return self._move(layer, inputs)
         if not isinstance(layer, KERNELS + ELEMENTWISE):
@@ -146,8 +150,8 @@ class _Insertion:
         if KEPT in ranges:
             return self._remember(self._copy(layer)(inputs), KEPT)
         known = [r for r in ranges if r is not None]
-        if not known and all(id(x) in self._ranges for x in flat):
-            return self._remember(self._copy(layer)(inputs), None)
+        if any(r is None and id(x) in self._ranges for x, r in zip(flat, ranges, strict=True)):
+            return self._remember(self._copy(layer)(inputs), None)  # with a part computed in float
         if not known:
             inputs = tree.map_structure(self._round, inputs)
             return self._remember(self._copy(layer)(inputs), self._range(tree.flatten(inputs)[0]))
@@ -181,8 +185,22 @@ class _Insertion:
         if id(tensor) not in self._rounded:
             self._tensors.append(tensor)
             name = tensor._keras_history.operation.name
-            self._rounded[id(tensor)] = self._ranged(tensor, name)
+            self._rounded[id(tensor)] = self._ranged(self._apart(tensor, name), name)
         return self._rounded[id(tensor)]
+
+    def _apart(self, tensor, name):
+        """A tensor of its own for what is rounded of a running mean, which the stream keeps.
+
+        The converter would give the state the range of the rounded mean, and steps of a mean of
+        many frames, smaller than those of int8, would be lost.
+        """
+        if id(tensor) not in self._running:
+            return tensor
+        layer, inputs = self._running[id(tensor)]
+        twin = RunningMeanAgain(
+            layer.frames, layer.keep_frames, dtype="float32", name=f"{name}_again"
+        )
+        return twin(inputs)
 
     def _ranged(self, tensor, name, limits=None):
         if limits is None:
@@ -190,6 +208,21 @@ class _Insertion:
         else:
             layer = FakeQuantize(limits, dtype="float32", name=f"{name}_range")
         return self._remember(layer(tensor), layer)
+
+
+@keras.saving.register_keras_serializable("keras_video")
+class RunningMeanAgain(RunningMean):
+    """The means of a `RunningMean` in a stream, computed in another way that no one can share."""
+
+    def _step(self, inputs, mean, inverse_count):
+        total, means = None, []
+        for t in range(self.frames):
+            x, share = inputs[t : t + 1], inverse_count[t : t + 1]
+            total = x if total is None else total + x
+            means.append(mean * (1.0 - (t + 1) * share) + total * share)
+        if not self.keep_frames or self.frames == 1:
+            return means[-1]
+        return ops.concatenate(means, axis=0)
 
 
 def ranges_of(model):

@@ -42,12 +42,15 @@ def compare(model, lite, clips=None):
     Raises:
         RuntimeError: if predictions of the file are not finite.
     """
-    clips = noise(lite) if clips is None else clips
+    streams = getattr(model, "streaming", False)
+    if clips is None:
+        clips = noise(lite, None if streams else model.inputs[0].shape[1])
     step = lite.input_shape[1]
     pairs = []
     for clip in clips:
         if lite.streaming:
             clip = clip[: len(clip) // step * step]
+        if streams:
             expected = keras_stream(model, clip, step)
             received = list(lite.stream(clip))
         else:
@@ -75,10 +78,11 @@ def keras_stream(model, clip, step=1):
     return np.stack(answers)
 
 
-def noise(lite):
-    """A clip for a file, with frames of different brightness."""
+def noise(lite, count=None):
+    """A clip of `count` frames of different brightness for a file."""
     _, frames, *size = lite.input_shape
-    count = -(-FRAMES // frames) * frames if lite.streaming else frames
+    if count is None:
+        count = -(-FRAMES // frames) * frames if lite.streaming else frames
     random = np.random.default_rng(0)
     light = random.random((1, count, 1, 1, size[-1]))
     pixels = light * random.random((1, count, *size)) * lite.info["pixels"]

@@ -1,5 +1,6 @@
 """`export_litert`: a network as a file for phones and small computers."""
 
+import importlib.util
 import os
 import tempfile
 
@@ -9,6 +10,8 @@ from keras_video.mobile import metadata
 from keras_video.mobile.comparison import compare
 from keras_video.mobile.conversion import QUANTIZATIONS, convert
 from keras_video.mobile.inspection import inspect
+from keras_video.mobile.quantize import deployed_int8
+from keras_video.mobile.quantize_aware import deploy, is_quantize_aware
 from keras_video.mobile.representative import clips_of, stream_inputs
 from keras_video.mobile.rewriting import check_shape, mobile_form, state_of
 from keras_video.mobile.runner import LiteRTModel
@@ -25,6 +28,7 @@ def export_litert(
     frames=None,
     labels=None,
     keep_float=(),
+    stream=None,
 ):
     """Writes a network as a LiteRT file.
 
@@ -47,6 +51,8 @@ def export_litert(
             takes at once (default 1).
         labels: list of class names. Default: those of the weights, where they are known.
         keep_float: names of layers to keep in float, for `"int8"`.
+        stream: bool, whether the file takes frames with a state, which needs a causal network.
+            Default: whether the model does, or that which `quantize_aware` took.
 
     Returns:
         The `keras_video.mobile.comparison.Comparison` with the Keras model, which is also printed.
@@ -58,49 +64,51 @@ def export_litert(
             there is no file then.
     """
     path = os.fspath(path)
-    streaming = bool(getattr(model, "streaming", False))
-    shape = check_shape(model, streaming, frames)
-    aware = _is_quantize_aware(model)
-    clips = _check(model, path, quantization, representative_data, shape, streaming, aware)
+    if stream is None:
+        stream = getattr(model, "streams", getattr(model, "streaming", False))
+    check_packages()
+    shape = check_shape(model, stream, frames)
+    aware = is_quantize_aware(model)
+    clips = _check(model, path, quantization, representative_data, shape, stream, aware)
     labels = _labels(model, labels)
     if keras.backend.backend() != "tensorflow":
         from keras_video.mobile import export_process
 
         options = {"quantization": quantization, "frames": frames, "labels": labels}
-        return export_process.run(model, path, clips, {**options, "keep_float": list(keep_float)})
-    form = _form(model, quantization, clips, shape[0], streaming, aware, keep_float)
+        options |= {"keep_float": list(keep_float), "stream": bool(stream)}
+        return export_process.run(model, path, clips, options)
+    form = _form(model, quantization, clips, shape[0], stream, aware, keep_float)
     representative = None
     if quantization == "int16x8":
-        representative = stream_inputs(form, clips, streaming)
+        representative = stream_inputs(form, clips, stream)
     content = convert(form, quantization, representative)
-    info = _describe(model, form, shape, streaming, quantization)
+    info = _describe(model, form, shape, stream, quantization)
     return _write(path, content, info, labels, model, clips)
 
 
-def _form(model, quantization, clips, frames, streaming, aware, keep_float):
+def check_packages():
+    """Raises unless what an export needs is installed."""
+    for module, extra in (("tensorflow", "tensorflow-cpu"), ("ai_edge_litert", "litert")):
+        if importlib.util.find_spec(module) is None:
+            raise ImportError(
+                f"exporting needs {module}, on every Keras backend: "
+                f"pip install keras-video[{extra}]"
+            )
+
+
+def _form(model, quantization, clips, frames, stream, aware, keep_float):
     """The network as it is converted."""
     if aware:
-        from keras_video.mobile import quantize_aware
-
-        return quantize_aware.deploy(model, stream=streaming, frames=frames)
+        return deploy(model, stream, frames)
     if quantization == "int8":
-        from keras_video.mobile import quantize
-
-        form, _ = quantize.deployed_int8(
-            model, clips, stream=streaming, frames=frames, keep_float=keep_float
-        )
+        form, _ = deployed_int8(model, clips, stream, frames, keep_float)
         return form
-    written = "fused" if quantization in (None, "float16", "dynamic") else "folded"
-    return mobile_form(model, streaming, frames, flat=True, hard_swish=written)
+    # The runtime has one operation for hard swish, but only in float.
+    written = "folded" if quantization == "int16x8" else "fused"
+    return mobile_form(model, stream, frames, flat=True, hard_swish=written)
 
 
-def _is_quantize_aware(model):
-    from keras_video.mobile import quantize_aware
-
-    return quantize_aware.is_quantize_aware(model)
-
-
-def _check(model, path, quantization, data, shape, streaming, aware):
+def _check(model, path, quantization, data, shape, stream, aware):
     """Raises for arguments that do not fit; returns the representative clips or `None`."""
     if quantization not in QUANTIZATIONS:
         raise ValueError(f"quantization: expected one of {QUANTIZATIONS}, got {quantization!r}.")
@@ -116,7 +124,7 @@ def _check(model, path, quantization, data, shape, streaming, aware):
         raise ValueError(
             f"representative_data: expected clips beside quantization={quantization!r}, got None."
         )
-    return clips_of(data, shape, streaming)
+    return clips_of(data, shape, stream)
 
 
 def check_writable(path):
@@ -155,14 +163,14 @@ def _labels_of_weights(info):
         return None
 
 
-def _describe(model, form, shape, streaming, quantization):
+def _describe(model, form, shape, stream, quantization):
     """What the file says about itself."""
     import keras_video
 
     info = getattr(model, "info", {})
     kept = ("family", "frame_rate", "frame_stride", "clip", "classes", "weights")
     return {
-        "kind": "stream" if streaming else "clip",
+        "kind": "stream" if stream else "clip",
         "network": model.name,
         "frames": shape[0],
         "height": shape[1],
@@ -185,7 +193,13 @@ def _write(path, content, info, labels, model, clips):
         metadata.append(partial, info, labels)
         inspection = inspect(partial)
         inspection.check()
-        result = compare(model, LiteRTModel(partial), clips)
+        lite = LiteRTModel(partial)
+        if info["quantization"] == "int8" and lite.inexact_states():
+            raise RuntimeError(
+                f"{name} gives states another scale than it takes: {lite.inexact_states()}. "
+                "It was not written."
+            )
+        result = compare(model, lite, clips)
         if info["quantization"] == "float32" and not result.difference <= TOLERANCE:
             raise RuntimeError(f"{name} {result}: more than {TOLERANCE:g}. It was not written.")
         os.chmod(partial, 0o666 & ~_umask())

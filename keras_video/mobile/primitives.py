@@ -71,7 +71,7 @@ class FrameSlice(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_video")
 class RepeatFrames(keras.layers.Layer):
-    """Repeats the features of a clip for its frames: `(batch, ...)` to `(batch * frames, ...)`."""
+    """Repeats the features of a clip, `(batch, 1, 1, channels)`, for each of its frames."""
 
     def __init__(self, frames, **kwargs):
         super().__init__(**kwargs)
@@ -82,7 +82,11 @@ class RepeatFrames(keras.layers.Layer):
         return (None if batch is None else batch * self.frames, *rest)
 
     def call(self, inputs):
-        return ops.repeat(inputs, self.frames, axis=0)
+        channels = inputs.shape[-1]
+        x = ops.reshape(inputs, (-1, 1, channels))
+        # A sum, because runtimes have no fast operation that repeats.
+        x = x + ops.zeros((1, self.frames, 1), dtype=x.dtype)
+        return ops.reshape(x, (-1, 1, 1, channels))
 
     def get_config(self):
         return {**super().get_config(), "frames": self.frames}

@@ -50,6 +50,10 @@ class LiteRTModel:
         self.state_bytes = sum(self._inputs[name].bytes for name in self._state)
         self.reset()
 
+    def inexact_states(self):
+        """Names of the states that change a little on their way from output to input."""
+        return [name for name in self._state if not self._inputs[name].like(self._outputs[name])]
+
     @property
     def input_shape(self):
         """`(1, frames, height, width, 3)`; for streams the frames of one step."""
@@ -125,7 +129,10 @@ class LiteRTModel:
                 self._inputs["position"].write(numbers - 1.0)
         self.interpreter.invoke()
         for name in self._state:
-            append(self._inputs[name].view(), self._outputs[name].view())
+            old, new = self._inputs[name], self._outputs[name]
+            values = new.view() if old.like(new) else old.quantized(new.read())
+            append(old.view(), values)
+            del values  # the interpreter does not run while its memory is looked at
         self.frames_seen += count
         return self._outputs["predictions"].read()[0]
 
@@ -180,11 +187,12 @@ class LiteRTModel:
         expected[0] = batch or "batch"
         step = expected[1]
         fits = frames.ndim == 5 and frames.shape[2:] == tuple(expected[2:]) and len(frames) > 0
-        if fits and self.streaming:
+        count = frames.shape[1] if fits else 0
+        if self.streaming:
             expected[1] = "frames" if step == 1 else f"a multiple of {step}"
-            fits = frames.shape[1] > 0 and frames.shape[1] % step == 0
-        elif fits:
-            fits = frames.shape[1] == step
+            fits = count > 0 and count % step == 0
+        else:
+            fits = count == step
         if not fits or batch not in (None, len(frames)):
             raise ValueError(
                 f"frames: expected shape ({', '.join(map(str, expected))}), got {frames.shape}."
@@ -206,15 +214,23 @@ class _Tensor:
     def zeros(self):
         return np.full(self.shape, self.zero, self.dtype)
 
-    def write(self, values):
+    def like(self, other):
+        """bool, whether the same numbers mean the same there."""
+        mine, theirs = ((t.dtype, t.scale, t.zero) for t in (self, other))
+        return mine == theirs
+
+    def quantized(self, values):
+        """Real numbers as they are written here."""
         if not self.scale:
-            self.view()[...] = values
-        elif values.dtype == np.uint8 and (self.scale, self.zero) == (1.0, -128):
-            self.view()[...] = (values ^ 0x80).view(np.int8)  # a pixel minus 128
-        else:
-            limits = np.iinfo(self.dtype)
-            numbers = np.rint(values / np.float32(self.scale)) + self.zero
-            self.view()[...] = np.clip(numbers, limits.min, limits.max)
+            return values
+        if values.dtype == np.uint8 and (self.scale, self.zero) == (1.0, -128):
+            return (values ^ 0x80).view(np.int8)  # a pixel minus 128
+        limits = np.iinfo(self.dtype)
+        numbers = np.rint(values / np.float32(self.scale)) + self.zero
+        return np.clip(numbers, limits.min, limits.max)
+
+    def write(self, values):
+        self.view()[...] = self.quantized(values)
 
     def read(self):
         values = self.view()

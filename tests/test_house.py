@@ -20,7 +20,7 @@ BESIDE = {
     "utils": {"specs"},
     "converters": {"specs", "applications"},
 }
-TOP = {"cli", "cli_evaluate", "cli_search", "cli_training", "demo"}
+TOP = {"cli", "cli_evaluate", "cli_mobile", "cli_search", "cli_training", "demo"}
 HEAVY = {"keras", "tensorflow", "jax", "torch", "av", "matplotlib", "sklearn", "h5py", "cv2"}
 
 

@@ -85,8 +85,11 @@ def inspect(path):
     """
     from ai_edge_litert import schema_py_generated as schema
 
-    with open(path, "rb") as file:
-        content = file.read()
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except FileNotFoundError:
+        raise ValueError(f"path: there is no file {path}.") from None
     if not schema.Model.ModelBufferHasIdentifier(content, 0):
         raise ValueError(f"path: expected a LiteRT file, got {path}.")
     try:

@@ -203,6 +203,22 @@ def _predictions(rewriter, features, rank, flat):
     return Refold(target, dtype="float32", name="predictions")(x)
 
 
+def with_input_shape(model, shape):
+    """The same network for clips of a known shape.
+
+    Args:
+        model: `VideoClassifier`, or another Functional model.
+        shape: `(frames, height, width, 3)`; frames may stay `None`.
+    """
+    config = model.get_config()
+    for layer in config["layers"]:
+        if layer["name"] == model.inputs[0]._keras_history.operation.name:
+            layer["config"] = {**layer["config"], "batch_shape": (None, *shape)}
+    twin = type(model).from_config(config)
+    twin.set_weights(model.get_weights())
+    return twin
+
+
 def state_of(form):
     """`{name: shape}` of the state that a form made with `stream=True` takes and returns."""
     if not isinstance(form.output, dict):

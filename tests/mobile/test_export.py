@@ -16,9 +16,8 @@ from tests.tiny_video_specs import random_spec
 
 pytest.importorskip("ai_edge_litert")
 pytest.importorskip("tensorflow")
-on_tensorflow = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="the converter is TensorFlow's"
-)
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("the converter is TensorFlow's; see test_export_process", allow_module_level=True)
 FRAMES = random_video()
 SHAPE = FRAMES.shape[1:]
 LABELS = ["up", "down", "left", "right", "no motion"]
@@ -113,7 +112,6 @@ def test_a_file_describes_itself(model, path):
     assert names == sorted(["predictions", *info["state"]])
 
 
-@on_tensorflow
 @pytest.mark.parametrize("quantization", ["float16", "dynamic", "int16x8"])
 def test_smaller_files(model, tmp_path, quantization, path):
     smaller = str(tmp_path / "smaller.tflite")
@@ -123,7 +121,6 @@ def test_smaller_files(model, tmp_path, quantization, path):
     inspect(smaller).check()
 
 
-@on_tensorflow
 @pytest.mark.parametrize("seed", [0, 5])
 def test_tiny_video_networks(tmp_path, seed):
     spec, size, _ = random_spec(seed)
@@ -134,7 +131,6 @@ def test_tiny_video_networks(tmp_path, seed):
     assert LiteRTModel(path).info["family"] == "tiny_video_net"
 
 
-@on_tensorflow
 def test_frames_by_the_piece_and_positions(tmp_path):
     """A stream of two frames a step, from a network for clips, with an encoding of positions."""
     clip = fixed(**STREAM, positional_encoding=True)
@@ -154,7 +150,6 @@ def test_the_same_network_gives_the_same_bytes(model, path, tmp_path):
         assert first.read() == second.read()
 
 
-@on_tensorflow
 @pytest.mark.parametrize("step", ["inspect", "compare", "convert"])
 def test_an_interrupted_export_leaves_nothing(model, tmp_path, monkeypatch, step):
     def interrupt(*args):
@@ -169,7 +164,6 @@ def test_an_interrupted_export_leaves_nothing(model, tmp_path, monkeypatch, step
     assert target.read_bytes() == b"older"
 
 
-@on_tensorflow
 def test_a_file_that_computes_something_else_is_not_written(model, tmp_path, monkeypatch):
     other = fixed(streaming=True, seed=1, **STREAM)
     monkeypatch.setattr(

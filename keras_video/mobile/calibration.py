@@ -11,16 +11,18 @@ from keras import ops
 
 from keras_video.mobile.fake_quantization import LEVELS, holding_zero
 from keras_video.mobile.insertion import insert
+from keras_video.mobile.primitives import Refold, ShiftedRelu6
 
 BINS = 2048
-CLIPPED = np.linspace(1.0, 0.5, 26)  # parts of the extremes that are tried as ends of a range
+CLIPPED = np.geomspace(1.0, 0.1, 41)  # parts of the extremes that are tried as ends of a range
 
 
 def calibrate(form, clips, keep_float=(), pixels=None):
     """Chooses the range of every tensor that int8 rounds.
 
     Of the observed values a histogram is made; the range is the one within the extremes that
-    changes them least in the mean square, rounding and clipping together.
+    changes them least in the mean square, rounding and clipping together. What only a hard swish
+    sees counts by what it makes of it: below -3 nothing is left.
 
     Args:
         form: trainable clip form from `mobile_form`.
@@ -46,7 +48,8 @@ def calibrate(form, clips, keep_float=(), pixels=None):
     for batch in clips:
         for name, values in zip(names, probe.predict_on_batch(batch), strict=True):
             counts[name] += np.histogram(values, BINS, extremes[name])[0]
-    ranges = {name: best_range(counts[name], *extremes[name]) for name in names}
+    effects = dict.fromkeys(seen_by_hard_swish(probe), hard_swish)
+    ranges = {name: best_range(counts[name], *extremes[name], effects.get(name)) for name in names}
     if pixels is not None:
         ranges["frames_range"] = (0.0, float(pixels))
     return ranges
@@ -69,23 +72,56 @@ class _Watch(keras.layers.Layer):
         return inputs
 
 
-def best_range(counts, low, high):
+def seen_by_hard_swish(probe):
+    """Names of the watched tensors that go nowhere but into `x * relu6(x + 3)`."""
+    found = []
+    for watch in probe.layers:
+        if isinstance(watch, _Watch):
+            users = _users(watch.output)
+            gates = [layer for layer in users if isinstance(layer, ShiftedRelu6)]
+            products = [layer for layer in users if isinstance(layer, keras.layers.Multiply)]
+            if len(users) == 2 and len(gates) == len(products) == 1:
+                if products[0] in _users(_users(gates[0].output)[0].output):
+                    found.append(watch.name)
+    return found
+
+
+def _users(tensor):
+    """The layers that compute with a tensor, also where it is reshaped before."""
+    found = []
+    for node in tensor._keras_history.operation._outbound_nodes:
+        layer = node.operation
+        found += _users(layer.output) if isinstance(layer, Refold) else [layer]
+    return found
+
+
+def hard_swish(x):
+    """Six times the hard swish, of arrays."""
+    return x * np.clip(x + 3.0, 0.0, 6.0)
+
+
+def best_range(counts, low, high, effect=None):
     """The range within `[low, high]` of the smallest mean square error.
 
     Args:
         counts: histogram over `[low, high]`, which holds zero.
+        effect: function of arrays whose values the error is measured on; `None` for the identity.
     """
+    effect = effect or (lambda x: x)
     width = (high - low) / len(counts)
     centres = low + width * (np.arange(len(counts)) + 0.5)
     used = counts > 0
     centres, weights = centres[used], counts[used] / counts.sum()
+    slopes = (effect(centres + 1e-4 * width) - effect(centres - 1e-4 * width)) / (2e-4 * width)
+    rounding = weights * slopes**2 / 12  # times the square of a step
     best, least = (low, high), np.inf
     for a in CLIPPED if low < 0 else (1.0,):
         for b in CLIPPED if high > 0 else (1.0,):
-            outside = np.maximum(a * low - centres, 0.0) + np.maximum(centres - b * high, 0.0)
-            inside = outside == 0
+            clipped = np.clip(centres, a * low, b * high)
+            inside = clipped == centres
             step = (b * high - a * low) / LEVELS
-            error = np.dot(weights, outside**2) + weights[inside].sum() * step**2 / 12
+            error = np.dot(weights, (effect(clipped) - effect(centres)) ** 2)
+            error += rounding[inside].sum() * step**2
             if error < least:
                 best, least = (a * low, b * high), error
     return holding_zero(*best)

@@ -7,9 +7,11 @@ import importlib
 
 _ATTRIBUTES = {
     "LiteRTModel": "runner",
+    "deployed_int8": "quantize",
     "export_litert": "export",
     "inspect": "inspection",
     "mobile_form": "rewriting",
+    "quantize_aware": "quantization_aware",
 }
 
 __all__ = sorted(_ATTRIBUTES)

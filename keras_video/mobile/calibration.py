@@ -7,12 +7,12 @@ frames included.
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_video.mobile.fake_quantization import LEVELS, holding_zero
 from keras_video.mobile.insertion import insert
 from keras_video.mobile.primitives import Refold, ShiftedRelu6
 
+BATCH_PIXELS = 2**19
 BINS = 2048
 CLIPPED = np.geomspace(1.0, 0.1, 41)  # parts of the extremes that are tried as ends of a range
 
@@ -26,7 +26,7 @@ def calibrate(form, clips, keep_float=(), pixels=None):
 
     Args:
         form: trainable clip form from `mobile_form`.
-        clips: list of arrays `(batch, frames, height, width, 3)`, as `check_clips` returns them.
+        clips: array `(clips, frames, height, width, 3)`.
         keep_float: names of layers of the form that compute in float.
         pixels: number, the largest value of a pixel: 255 or 1. `None` observes it.
 
@@ -35,17 +35,19 @@ def calibrate(form, clips, keep_float=(), pixels=None):
     """
     probe, names = observer(form, keep_float)
     extremes = {name: (0.0, 0.0) for name in names}
-    for batch in clips:
+    for batch in batches(clips):
         for name, values in zip(names, probe.predict_on_batch(batch), strict=True):
             low, high = extremes[name]
             extremes[name] = (min(low, float(values.min())), max(high, float(values.max())))
     for name, (low, high) in extremes.items():
         if not np.isfinite((low, high)).all():
-            raise ValueError(f"representative_data: {name} is not finite for these clips.")
+            raise ValueError(
+                f"model: expected finite numbers for the representative_data, got others at {name}."
+            )
         if low == high:  # a tensor that is zero for all clips
             extremes[name] = (0.0, 1.0)
     counts = {name: np.zeros(BINS, np.int64) for name in names}
-    for batch in clips:
+    for batch in batches(clips):
         for name, values in zip(names, probe.predict_on_batch(batch), strict=True):
             counts[name] += np.histogram(values, BINS, extremes[name])[0]
     effects = dict.fromkeys(seen_by_hard_swish(probe), hard_swish)
@@ -53,6 +55,12 @@ def calibrate(form, clips, keep_float=(), pixels=None):
     if pixels is not None:
         ranges["frames_range"] = (0.0, float(pixels))
     return ranges
+
+
+def batches(clips):
+    """Pieces of an array of clips: all tensors of a network have to fit into memory at once."""
+    size = max(1, BATCH_PIXELS // int(np.prod(clips.shape[1:4])))
+    return [clips[i : i + size] for i in range(0, len(clips), size)]
 
 
 def observer(form, keep_float=()):
@@ -125,38 +133,3 @@ def best_range(counts, low, high, effect=None):
             if error < least:
                 best, least = (a * low, b * high), error
     return holding_zero(*best)
-
-
-def check_clips(data, shape, argument="representative_data"):
-    """Clips as a list of float32 batches, or one error that names the argument.
-
-    Args:
-        data: array of clips, or an iterable of batches: arrays, or tuples that begin with one, as
-            data sets with labels give them.
-        shape: `(frames, height, width, channels)`; frames may be `None`, the same for all then.
-    """
-    expected = f"{argument}: expected clips (batch, {', '.join(str(n or 'frames') for n in shape)})"
-    if data is None:
-        raise ValueError(f"{expected} like those that the network will see, got None.")
-    if hasattr(data, "shape"):
-        data = [data[i : i + 1] for i in range(len(data))] if data.shape else [data]
-    elif isinstance(data, keras.utils.PyDataset):
-        data = (data[i] for i in range(len(data)))
-    elif not hasattr(data, "__iter__") or isinstance(data, (str, bytes, dict)):
-        raise ValueError(f"{expected}, got {type(data).__name__}.")
-    batches = []
-    for batch in data:
-        if isinstance(batch, (tuple, list)) and len(batch):
-            batch = batch[0]
-        batch = np.asarray(ops.convert_to_numpy(batch))
-        if batch.ndim != 5 or 0 in batch.shape:
-            raise ValueError(f"{expected}, got a batch of shape {batch.shape}.")
-        shape = (shape[0] or batch.shape[1], *shape[1:])
-        if batch.shape[1:] != tuple(shape):
-            raise ValueError(f"{expected}, all of {tuple(shape)}, got {batch.shape[1:]}.")
-        if batch.dtype.kind not in "uif" or not np.isfinite(batch).all():
-            raise ValueError(f"{expected} of finite numbers, got {batch.dtype} with others.")
-        batches.append(batch.astype("float32"))
-    if not batches:
-        raise ValueError(f"{expected}, got no clip.")
-    return batches

@@ -10,8 +10,8 @@ from keras_video.mobile import metadata
 from keras_video.mobile.comparison import compare
 from keras_video.mobile.conversion import QUANTIZATIONS, convert
 from keras_video.mobile.inspection import inspect
-from keras_video.mobile.quantize import deployed_int8
 from keras_video.mobile.quantization_aware import deploy, is_quantize_aware
+from keras_video.mobile.quantize import deployed_int8
 from keras_video.mobile.representative import clips_of, stream_inputs
 from keras_video.mobile.rewriting import check_shape, mobile_form, state_of
 from keras_video.mobile.runner import LiteRTModel

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from keras_video.mobile.calibration import observer
+from keras_video.mobile.calibration import batches, observer
 from keras_video.mobile.fake_quantization import fake_quantize_array
-from keras_video.mobile.insertion import ranges_of
+from keras_video.mobile.insertion import FLOAT, ranges_of
 
 
 class LayerNoise(NamedTuple):
@@ -57,7 +57,7 @@ def noise_report(form, quantized, clips, kept=()):
     Args:
         form: trainable clip form from `mobile_form`.
         quantized: its copy from `insert`, ranges known.
-        clips: list of arrays `(batch, frames, height, width, 3)`; a few are enough.
+        clips: array `(clips, frames, height, width, 3)`; a few are enough.
         kept: names of layers of the form that compute in float by wish.
 
     Returns:
@@ -67,7 +67,7 @@ def noise_report(form, quantized, clips, kept=()):
     ranges = ranges_of(quantized)
     rounded = keras.Model(quantized.inputs, [ranges[name].output for name in names])
     power, own, total = (np.zeros(len(names)) for _ in range(3))
-    for batch in clips:
+    for batch in batches(clips):
         pairs = zip(exact.predict_on_batch(batch), rounded.predict_on_batch(batch), strict=True)
         for i, (a, b) in enumerate(pairs):
             alone = fake_quantize_array(a, *ranges[names[i]].get_limits())
@@ -88,8 +88,6 @@ def noise_report(form, quantized, clips, kept=()):
 
 def float_layers(form, kept=()):
     """`{name: reason}` of what a quantized form computes in float."""
-    from keras_video.mobile.insertion import FLOAT
-
     reasons = {layer.name: "by nature" for layer in form.layers if isinstance(layer, FLOAT)}
     return reasons | dict.fromkeys(kept, "by wish")
 

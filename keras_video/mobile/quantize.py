@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from keras_video.mobile.calibration import calibrate, check_clips
+from keras_video.mobile.calibration import batches, calibrate
 from keras_video.mobile.fake_quantization import FakeQuantize, rounded_weights
 from keras_video.mobile.insertion import KERNELS, insert
 from keras_video.mobile.noise_report import noise_report
+from keras_video.mobile.representative import clips_of
 from keras_video.mobile.rewriting import mobile_form
 
-REPORTED_CLIPS = 4  # batches of the calibration data that the report is made of
+REPORTED_CLIPS = 8  # of the calibration data, which the report is made of
 
 
 def deployed_int8(model, representative_data, stream=False, frames=None, keep_float=()):
@@ -30,18 +31,13 @@ def deployed_int8(model, representative_data, stream=False, frames=None, keep_fl
     Raises:
         ValueError: for data that cannot be clips for the model, and unknown names.
     """
-    clips = check_clips(representative_data, clip_shape(model, stream, frames))
-    form = clip_form(model, clips[0].shape[1])
+    shape = (frames or (1 if stream else model.inputs[0].shape[1]), *model.inputs[0].shape[2:])
+    clips = clips_of(representative_data, shape, stream)
+    form = clip_form(model, clips.shape[1])
     kept = kept_layers(form, model, keep_float)
     ranges = calibrate(form, clips, kept, pixel_range(model))
     report = noise_report(form, with_ranges(form, ranges, kept), clips[:REPORTED_CLIPS], kept)
     return deployed(model, ranges, stream, frames, kept), report
-
-
-def clip_shape(model, stream, frames):
-    """`(frames or None, height, width, channels)` of the clips that calibrate a model."""
-    _, made_for, *size = model.inputs[0].shape
-    return (None if stream else (frames or made_for), *size)
 
 
 def clip_form(model, frames):
@@ -127,5 +123,5 @@ def pixel_range(model):
 
 
 def predictions(form, clips):
-    """Predictions of a trainable form for a list of batches, as one array."""
-    return np.concatenate([np.asarray(form.predict_on_batch(batch)) for batch in clips])
+    """Predictions of a trainable form for an array of clips."""
+    return np.concatenate([np.asarray(form.predict_on_batch(batch)) for batch in batches(clips)])

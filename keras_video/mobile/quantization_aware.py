@@ -2,16 +2,16 @@
 
 import keras
 
-from keras_video.mobile.calibration import calibrate, check_clips
+from keras_video.mobile.calibration import calibrate
 from keras_video.mobile.fake_quantization import FakeQuantize
 from keras_video.mobile.insertion import insert, ranges_of
 from keras_video.mobile.quantize import (
     clip_form,
-    clip_shape,
     deployed,
     kept_layers,
     pixel_range,
 )
+from keras_video.mobile.representative import clips_of
 from keras_video.models import VideoClassifier
 
 
@@ -42,10 +42,11 @@ def quantize_aware(model, representative_data=None, keep_float=(), frames=None, 
     """
     clips = None
     if representative_data is not None:
-        shape = clip_shape(model, stream=model.streaming, frames=frames)
-        clips = check_clips(representative_data, shape)
-        frames = frames or clips[0].shape[1]
-    form = clip_form(model, frames or model.inputs[0].shape[1])
+        made_for = frames or model.inputs[0].shape[1]
+        shape = (made_for or 1, *model.inputs[0].shape[2:])
+        clips = clips_of(representative_data, shape, streaming=made_for is None)
+        frames = clips.shape[1]
+    form = clip_form(model, frames)
     kept = kept_layers(form, model, keep_float)
     pixels = pixel_range(model)
 
@@ -56,17 +57,12 @@ def quantize_aware(model, representative_data=None, keep_float=(), frames=None, 
 
     copy = insert(form, make_range, kept)
     if clips is not None:
-        if clips[0].shape[1] != form.inputs[0].shape[1]:
-            raise ValueError(
-                f"representative_data: expected clips of {form.inputs[0].shape[1]} frames, got "
-                f"{clips[0].shape[1]}."
-            )
         found = calibrate(form, clips, kept, pixels)
         for name, layer in ranges_of(copy).items():
             if layer.limits is None:
                 layer.set_limits(*found[name])
     trained = QuantizeAwareClassifier(copy.inputs[0], copy.outputs[0], name=model.name)
-    trained._set_info(getattr(model, "info", {}))
+    trained._set_info({**getattr(model, "info", {}), "streams": model.streaming})
     trained._set_source(keras.saving.serialize_keras_object(model), kept)
     return trained
 
@@ -77,6 +73,7 @@ class QuantizeAwareClassifier(VideoClassifier):
 
     Attributes:
         source: config of the network that it was made of.
+        streams: bool, whether that one streams: files of this one do so as well.
         kept: names of its layers that compute in float.
     """
 
@@ -86,6 +83,10 @@ class QuantizeAwareClassifier(VideoClassifier):
     @property
     def source(self):
         return self._origin.value[0]
+
+    @property
+    def streams(self):
+        return self.info.get("streams", False)
 
     @property
     def kept(self):

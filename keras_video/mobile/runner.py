@@ -1,5 +1,6 @@
 """`LiteRTModel`: runs an exported file with the calls of the Keras model."""
 
+import ctypes
 import os
 
 import numpy as np
@@ -24,6 +25,7 @@ class LiteRTModel:
         labels: list of class names, or `None`.
         streaming: bool, whether it takes frames with a state.
         frames_seen: int, frames stepped since the last reset.
+        interpreter: that of LiteRT. Its memory is used in place: do not have it allocate anew.
         state_bytes: int, memory of the state.
 
     Raises:
@@ -128,11 +130,8 @@ class LiteRTModel:
             if "position" in self._inputs:
                 self._inputs["position"].write(numbers - 1.0)
         self.interpreter.invoke()
-        for name in self._state:
-            old, new = self._inputs[name], self._outputs[name]
-            values = new.view() if old.like(new) else old.quantized(new.read())
-            append(old.view(), values)
-            del values  # the interpreter does not run while its memory is looked at
+        for move in self._moves:
+            move()
         self.frames_seen += count
         return self._outputs["predictions"].read()[0]
 
@@ -140,6 +139,7 @@ class LiteRTModel:
         """Forgets the frames so far."""
         for name in self._state:
             self._inputs[name].view()[...] = self._inputs[name].zero
+        self._moves = [_move(self._inputs[name], self._outputs[name]) for name in self._state]
         self.frames_seen = 0
 
     def _clip(self, clip):
@@ -240,14 +240,32 @@ class _Tensor:
 
 
 def append(state, new):
-    """Appends along axis 1 and drops as much of the oldest, inside the memory of the state."""
-    kept, fresh = state.shape[1], new.shape[1]
-    if fresh >= kept:
-        state[...] = new[:, fresh - kept :]
-        return
-    for i in range(kept - fresh):  # one by one: NumPy copies slices that overlap
-        state[:, i] = state[:, i + fresh]
-    state[:, kept - fresh :] = new
+    """Appends along axis 1 and drops as much of the oldest, inside the memory of the state.
+
+    Args:
+        state, new: arrays `(1, frames, ...)`.
+    """
+    kept = max(0, state.shape[1] - new.shape[1])
+    state[:, :kept] = state[:, state.shape[1] - kept :].copy()
+    state[:, kept:] = new[:, new.shape[1] - (state.shape[1] - kept) :]
+
+
+def _move(old, new):
+    """A function that appends an output to the state that it belongs to, as `append` does."""
+    if not old.like(new):
+        return lambda: append(old.view(), old.quantized(new.read()))
+    # With batch 1, axis 1 is the outermost: appending is moving bytes. Views of NumPy would take
+    # as long as the moves, of which there is one for every layer and frame.
+    to, source = (tensor.view().ctypes.data for tensor in (old, new))
+    kept = max(0, old.bytes - new.bytes)
+    taken = old.bytes - kept
+
+    def move():
+        if kept:
+            ctypes.memmove(to, to + taken, kept)
+        ctypes.memmove(to + kept, source + new.bytes - taken, taken)
+
+    return move
 
 
 def _interpreter(path, threads):

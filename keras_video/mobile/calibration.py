@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_video.mobile.fake_quantization import LEVELS, holding_zero
-from keras_video.mobile.insertion import insert
+from keras_video.mobile.insertion import insert, known_ranges
 from keras_video.mobile.primitives import Refold, ShiftedRelu6
 
 BATCH_PIXELS = 2**19
@@ -52,9 +52,7 @@ def calibrate(form, clips, keep_float=(), pixels=None):
             counts[name] += np.histogram(values, BINS, extremes[name])[0]
     effects = dict.fromkeys(seen_by_hard_swish(probe), hard_swish)
     ranges = {name: best_range(counts[name], *extremes[name], effects.get(name)) for name in names}
-    if pixels is not None:
-        ranges["frames_range"] = (0.0, float(pixels))
-    return ranges
+    return ranges | {k: v for k, v in known_ranges(form, pixels).items() if k in ranges}
 
 
 def batches(clips):
@@ -67,7 +65,7 @@ def observer(form, keep_float=()):
     """A model of the form's tensors that int8 would round, and the names of their ranges."""
     copy = insert(form, lambda name: _Watch(name=name), keep_float, round_kernels=False)
     watches = [layer for layer in copy.layers if isinstance(layer, _Watch)]
-    return keras.Model(copy.inputs, [w.output for w in watches]), [w.name for w in watches]
+    return keras.Model(copy.inputs[0], [w.output for w in watches]), [w.name for w in watches]
 
 
 class _Watch(keras.layers.Layer):

@@ -130,10 +130,7 @@ class _Insertion:
             return pool_by_kernel(layer, inputs, self._ranged)
         if isinstance(layer, keras.layers.Add):
             return self._add(layer, inputs)
-        limits = None
-        if isinstance(layer, keras.layers.Activation) and layer.activation.__name__ in SQUASHING:
-            limits = SQUASHED
-        return self._ranged(self._copy(layer, self.round_kernels)(inputs), layer.name, limits)
+        return self._ranged(self._copy(layer, self.round_kernels)(inputs), layer.name)
 
     def _add(self, layer, terms):
         """Runtimes add two at a time, so every partial sum has a range."""
@@ -202,11 +199,8 @@ class _Insertion:
         )
         return twin(inputs)
 
-    def _ranged(self, tensor, name, limits=None):
-        if limits is None:
-            layer = self.make_range(f"{name}_range")
-        else:
-            layer = FakeQuantize(limits, dtype="float32", name=f"{name}_range")
+    def _ranged(self, tensor, name):
+        layer = self.make_range(f"{name}_range")
         return self._remember(layer(tensor), layer)
 
 
@@ -223,6 +217,20 @@ class RunningMeanAgain(RunningMean):
         if not self.keep_frames or self.frames == 1:
             return means[-1]
         return ops.concatenate(means, axis=0)
+
+
+def known_ranges(form, pixels=None):
+    """`{range name: (smallest, largest)}` of those that need no calibration.
+
+    Args:
+        form: Functional model from `mobile_form`.
+        pixels: number, the largest value of a pixel, or `None`.
+    """
+    known = {} if pixels is None else {"frames_range": (0.0, float(pixels))}
+    for layer in form.layers:
+        if isinstance(layer, keras.layers.Activation) and layer.activation.__name__ in SQUASHING:
+            known[f"{layer.name}_range"] = SQUASHED
+    return known
 
 
 def ranges_of(model):

@@ -65,7 +65,7 @@ def noise_report(form, quantized, clips, kept=()):
     """
     exact, names = observer(form, kept)
     ranges = ranges_of(quantized)
-    rounded = keras.Model(quantized.inputs, [ranges[name].output for name in names])
+    rounded = keras.Model(quantized.inputs[0], [ranges[name].output for name in names])
     power, own, total = (np.zeros(len(names)) for _ in range(3))
     for batch in batches(clips):
         pairs = zip(exact.predict_on_batch(batch), rounded.predict_on_batch(batch), strict=True)

@@ -4,7 +4,7 @@ import keras
 
 from keras_video.mobile.calibration import calibrate
 from keras_video.mobile.fake_quantization import FakeQuantize
-from keras_video.mobile.insertion import insert, ranges_of
+from keras_video.mobile.insertion import insert, known_ranges, ranges_of
 from keras_video.mobile.quantize import (
     clip_form,
     deployed,
@@ -49,11 +49,10 @@ def quantize_aware(model, representative_data=None, keep_float=(), frames=None, 
     form = clip_form(model, frames)
     kept = kept_layers(form, model, keep_float)
     pixels = pixel_range(model)
+    known = known_ranges(form, pixels)
 
     def make_range(name):
-        known = name == "frames_range" and pixels is not None
-        limits = (0.0, float(pixels)) if known else None
-        return FakeQuantize(limits, momentum, dtype="float32", name=name)
+        return FakeQuantize(known.get(name), momentum, dtype="float32", name=name)
 
     copy = insert(form, make_range, kept)
     if clips is not None:

@@ -22,7 +22,9 @@ def deployed_int8(model, representative_data, stream=False, frames=None, keep_fl
             the clips, which may be shorter than the streams.
         stream: bool, the form that takes a frame and a state.
         frames: int, the frames of a clip, or of a step of a stream.
-        keep_float: names of layers of `model` that shall compute in float.
+        keep_float: names of layers of `model` that shall compute in float, or `"auto"`: the fewest
+            that keep the best class of all but half a percent of the clips
+            (`keras_video.mobile.float_search`).
 
     Returns:
         The pair `(form, report)`: a deployed form as `mobile_form` gives it, with fake quantization
@@ -33,6 +35,10 @@ def deployed_int8(model, representative_data, stream=False, frames=None, keep_fl
     """
     shape = (frames or (1 if stream else model.inputs[0].shape[1]), *model.inputs[0].shape[2:])
     clips = clips_of(representative_data, shape, stream)
+    if isinstance(keep_float, str) and keep_float == "auto":
+        from keras_video.mobile.float_search import fewest_float_layers
+
+        keep_float = fewest_float_layers(model, clips)
     form = clip_form(model, clips.shape[1])
     kept = kept_layers(form, model, keep_float)
     ranges = calibrate(form, clips, kept, pixel_range(model))

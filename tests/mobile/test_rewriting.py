@@ -42,7 +42,7 @@ def roll(form, frames):
         clocks = {"inverse_count": 1 / (numbers + 1), "position": numbers}
         inputs = {"frames": frames[first : first + step], **state}
         inputs |= {name: value for name, value in clocks.items() if name in sizes}
-        outputs = to_numpy(form({k: ops.convert_to_tensor(v) for k, v in inputs.items()}))
+        outputs = to_numpy(run(form, inputs))
         answers.append(outputs.pop("predictions")[0])
         for name, new in outputs.items():
             kept = state[name].shape[1]
@@ -173,6 +173,20 @@ def test_features_and_inner_models():
     model = keras.Model(inputs, top(x))
     randomize_weights(top)
     assert_near(to_numpy(run(mobile_form(model), FRAMES)), to_numpy(run(model, FRAMES)))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_forms_can_be_saved(tmp_path, stream):
+    """Their own layers are found again, with their settings."""
+    options = {**STREAM, "positional_encoding": True, "squeeze": "2plus3d"}
+    form = mobile_form(fixed(**options), stream, 2 if stream else None, hard_swish="folded")
+    form.save(tmp_path / "form.keras")
+    loaded = keras.models.load_model(tmp_path / "form.keras")
+    answers = [roll(f, FRAMES[0]) if stream else to_numpy(run(f, FRAMES)) for f in (loaded, form)]
+    assert_near(*answers, 1e-6)
+    for layer in form.layers:
+        twin = loaded.get_layer(layer.name)
+        assert type(twin) is type(layer) and twin.get_config() == layer.get_config()
 
 
 def test_a_convolution_used_twice_keeps_its_weights():

@@ -21,9 +21,10 @@ def rule(*classes):
 
 def rule_for(layer):
     """The rule of a layer, or one error that names it."""
+    rules = load_rules()
     for base in type(layer).__mro__:
-        if base in RULES:
-            return RULES[base]
+        if base in rules:
+            return rules[base]
     raise ValueError(
         f"model: expected layers with a mobile form, got {layer.name} of class "
         f"{type(layer).__name__}. Give it one with keras_video.mobile.rules.rule."
@@ -135,8 +136,8 @@ def activate(rewriter, features, name, prefix):
     return result._replace(tensor=tensor, factor=factor)
 
 
-def _load_rules():
+def load_rules():
+    """Imports the modules that register the rules of our layers, and returns all rules."""
     from keras_video.mobile import rules_attention, rules_convolution, rules_pooling  # noqa: F401
 
-
-_load_rules()
+    return RULES

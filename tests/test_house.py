@@ -110,6 +110,7 @@ def test_every_public_name_can_be_reached():
         "tvn = kv.applications.tiny_video_net\n"
         "for name in tvn.__all__: getattr(tvn, name)\n"
         "for name in kv.data.__all__: getattr(kv.data, name)\n"
+        "for name in kv.mobile.__all__: getattr(kv.mobile, name)\n"
         "print('all there')"
     )
     assert result.stdout.strip().endswith("all there"), result.stderr

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_video.mobile.compaction import compact
 from keras_video.utils.command_line import silence
 
 QUANTIZATIONS = (None, "float16", "dynamic", "int8", "int16x8")
@@ -51,10 +52,11 @@ def convert(form, quantization=None, representative=None):
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function], module)
         _set_quantization(converter, quantization, representative)
         try:
-            return converter.convert()
+            content = converter.convert()
         except Exception as error:  # the converter has several kinds
             text = " ".join(str(error).split())[:500]
             raise RuntimeError(f"{form.name} could not be converted: {text}") from error
+    return content if quantization in (None, "float16") else compact(content)
 
 
 def _set_quantization(converter, quantization, representative):

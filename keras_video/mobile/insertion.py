@@ -121,9 +121,11 @@ class _Insertion:
             )
         after_kept = any(self._range(x) is KEPT for x in tree.flatten(inputs))
         kernel = isinstance(layer, KERNELS)
-        if layer.name in self.keep_float or (kernel and after_kept):
+        users = {node.operation.name for node in layer._outbound_nodes}
+        goes_on = layer.name in self.keep_float and (not after_kept or users & self.keep_float)
+        if goes_on or (kernel and after_kept):
             return self._remember(self._copy(layer)(inputs), KEPT)
-        if after_kept:
+        if after_kept:  # what ends a part in float: its inputs are not rounded, its output is
             return self._ranged(self._copy(layer)(inputs), layer.name)
         inputs = tree.map_structure(self._round, inputs)
         if isinstance(layer, FrameAvgPool):

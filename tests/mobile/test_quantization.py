@@ -21,6 +21,7 @@ from keras_video.mobile.quantize import (
     deployed_int8,
     kept_layers,
     predictions,
+    source_layers,
     with_ranges,
 )
 from tests.helpers import (
@@ -139,7 +140,8 @@ def test_layers_kept_in_float(model, form, ranges):
     copy = with_ranges(form, ranges, kept)
     assert type(copy.get_layer("head")) is keras.layers.Conv2D
     assert "head_range" not in ranges_of(copy)
-    names = [layer.name for layer in model.layers]
+    assert "head_active_range" in ranges_of(copy)  # what comes behind is int8 again
+    names = set(source_layers(form, model).values())
     whole = with_ranges(form, ranges, kept_layers(form, model, names))
     assert (
         np.abs(predictions(whole, CLIPS) - predictions(form, CLIPS)).max()
@@ -162,25 +164,21 @@ def test_noise_report(form, quantized):
     assert "head_pool_running (by nature)" in str(report)
 
 
-def test_the_fewest_layers_in_float(model, form, ranges):
-    """A depthwise kernel of which one weight hides the others needs float; the rest does not."""
+def test_the_fewest_layers_in_float(model):
+    """A kernel of which one weight hides the others needs float; the rest does not."""
     spoilt = tiny_model(streaming=True, input_shape=(None, *SHAPE[1:]), **STREAM)
     layer = spoilt.get_layer("classifier")
     kernel, bias = layer.get_weights()
-    kernel[0] = 200.0  # seen by all classes alike: no prediction changes
+    kernel[0] = 2_000.0  # seen by all classes alike: no prediction changes
     layer.set_weights([kernel, bias])
     spoilt_form = clip_form(spoilt, SHAPE[0])
     limits = calibrate(spoilt_form, CLIPS, pixels=1)
-    noise = noise_by_layer(spoilt_form, spoilt, limits, CLIPS[:2])
-    assert max(noise, key=noise.get) == "classifier"
-    usual = noise_by_layer(form, model, ranges, CLIPS[:2])
-    assert noise["classifier"] > 10 * max(usual.values())
-    labels = predictions(spoilt_form, CLIPS).argmax(-1)
-    rounded = predictions(with_ranges(spoilt_form, limits), CLIPS)
+    noise = noise_by_layer(spoilt_form, spoilt, limits, CLIPS[:1])
+    assert noise.pop("classifier") > 10 * max(noise.values())
     exact = predictions(spoilt_form, CLIPS)
-    found = fewest_float_layers(spoilt, CLIPS, labels, bound=0.0)
-    assert bool(found) == (loss(rounded, exact, labels) > 0)
-    assert found[:1] in ([], ["classifier"])
+    labels = exact.argmax(-1)
+    assert loss(predictions(with_ranges(spoilt_form, limits), CLIPS), exact, labels) > 0.25
+    assert fewest_float_layers(spoilt, CLIPS, labels, bound=0.25) == ["classifier"]
     assert fewest_float_layers(model, CLIPS, bound=0.99) == []
     with pytest.raises(ValueError, match="bound: expected"):
         fewest_float_layers(model, CLIPS, bound=1)
@@ -194,7 +192,7 @@ def test_loss_by_labels_and_by_agreement():
     assert loss(rounded, exact, np.array([0, 1, 3, 0])) == -0.25
 
 
-def compiled(network, rate=1e-2):
+def compiled(network, rate=3e-3):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     network.compile(keras.optimizers.Adam(rate), loss)
     return network
@@ -213,8 +211,8 @@ def test_training_for_int8(model, with_data, tmp_path):
     else:
         with pytest.raises(ValueError, match="model: expected ranges learned in training"):
             deploy(network, stream=True)
-    losses = compiled(network).fit(CLIPS, labels, 2, epochs=4, verbose=0).history["loss"]
-    assert losses[-1] < losses[0]
+    losses = compiled(network).fit(CLIPS, labels, 4, epochs=5, verbose=0).history["loss"]
+    assert losses[-1] < losses[1]
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), before, strict=True))
     limits = limits_of(network)
     assert limits["frames_range"] == (0.0, 1.0)

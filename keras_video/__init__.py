@@ -12,6 +12,7 @@ _MODULES = (
     "data",
     "datasets",
     "layers",
+    "mobile",
     "models",
     "specs",
     "training",

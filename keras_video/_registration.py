@@ -14,6 +14,8 @@ def register():
     if "keras_video.layers" not in sys.modules:
         importlib.import_module("keras_video.models")
         importlib.import_module("keras_video.training")
+        importlib.import_module("keras_video.mobile.primitives")
+        importlib.import_module("keras_video.mobile.quantization_aware")
 
 
 def register_with_keras():

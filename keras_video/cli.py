@@ -6,6 +6,7 @@ import sys
 import time
 
 from keras_video.cli_evaluate import EVALUATE
+from keras_video.cli_mobile import BENCH_MOBILE, EXPORT
 from keras_video.cli_search import SEARCH
 from keras_video.cli_training import BENCH_DATA, TRAIN
 from keras_video.utils.command_line import Command, CommandLine, Option, working
@@ -283,6 +284,8 @@ examples:
     "evaluate": EVALUATE,
     "search": SEARCH,
     "bench-data": BENCH_DATA,
+    "export": EXPORT,
+    "bench-mobile": BENCH_MOBILE,
     "models": Command(
         models,
         "",

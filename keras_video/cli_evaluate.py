@@ -15,7 +15,8 @@ def evaluate(options, folder):
         raise ValueError(f"--protocol must be one of {known}. Received: {options.protocol}")
     if options.clips and options.protocol != "multi_clip":
         raise ValueError(f"--clips goes with --protocol=multi_clip, not {options.protocol}.")
-    model, recipe = _trained(options, streaming=options.protocol == "streaming")
+    streaming = options.protocol == "streaming"
+    model, recipe = trained(options, options.model, options.weights, streaming)
     from keras_video.data import video_dataset_from_directory
     from keras_video.training import evaluation
 
@@ -37,34 +38,33 @@ def evaluate(options, folder):
             print(f"{label}: {os.path.abspath(path)}")
 
 
-def _trained(options, streaming):
-    """The network to measure, and its recipe."""
-    if not options.weights.endswith(".keras"):
+def trained(options, name, weights, streaming):
+    """A network and its recipe: by its name, or from a `.keras` file given as weights."""
+    if not weights.endswith(".keras"):
         from keras_video.applications.recipe import find_recipe
 
-        names = ("model", "weights", "labels", "frames", "size", "frame_rate")
-        wanted = {name: options[name].value for name in names}
-        recipe = find_recipe(streaming=streaming, **wanted)
+        wanted = {key: options[key].value for key in ("labels", "frames", "size", "frame_rate")}
+        recipe = find_recipe(name, weights, streaming, **wanted)
         return recipe.build(), recipe
     from keras_video.applications.recipe import Recipe
 
-    if not os.path.isfile(options.weights):
-        raise ValueError(f"--weights: there is no file {options.weights}.")
+    if not os.path.isfile(weights):
+        raise ValueError(f"--weights: there is no file {weights}.")
     keras = load_keras()
-    with working(f"loading {options.weights}"):
-        model = keras.models.load_model(options.weights)
+    with working(f"loading {weights}"):
+        model = keras.models.load_model(weights)
     info = getattr(model, "info", {})
     if "clip" not in info:
-        raise ValueError(f"--weights: {options.weights} holds no network of keras_video.")
+        raise ValueError(f"--weights: {weights} holds no network of keras_video.")
     if streaming and not model.streaming:
-        model = _streaming_twin(model, options.weights)
+        model = _streaming_twin(model, weights)
     labels = info.get("labels")
     if options.labels:
         with open(options.labels, encoding="utf-8") as file:
             labels = [line.strip() for line in file if line.strip()]
     return model, Recipe(
         name=info.get("config", {}).get("name", model.name),
-        weights=options.weights,
+        weights=weights,
         streaming=streaming,
         frames=options.frames or info["clip"][0],
         size=(options.size,) * 2 if options.size else tuple(info["clip"][1:3]),

@@ -20,7 +20,7 @@ BESIDE = {
     "utils": {"specs"},
     "converters": {"specs", "applications"},
 }
-TOP = {"cli", "cli_evaluate", "cli_search", "cli_training", "demo"}
+TOP = {"cli", "cli_evaluate", "cli_mobile", "cli_search", "cli_training", "demo"}
 HEAVY = {"keras", "tensorflow", "jax", "torch", "av", "matplotlib", "sklearn", "h5py", "cv2"}
 
 
@@ -123,6 +123,7 @@ def test_every_public_name_can_be_reached():
         "    module = getattr(kv.applications, family)\n"
         "    for name in module.__all__: getattr(module, name)\n"
         "for name in kv.data.__all__: getattr(kv.data, name)\n"
+        "for name in kv.mobile.__all__: getattr(kv.mobile, name)\n"
         "print('all there')"
     )
     assert result.stdout.strip().endswith("all there"), result.stderr

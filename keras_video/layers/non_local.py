@@ -95,9 +95,7 @@ class NonLocal(keras.layers.Layer):
         frames, height, width, channels = ops.shape(inputs)[1:]
         x = ops.reshape(inputs, (-1, frames * height * width, channels))
         theta, phi, g = (ops.matmul(x, ops.cast(kernel, x.dtype)) for kernel in self.projections)
-        scores = ops.matmul(theta, ops.transpose(phi, (0, 2, 1)))
-        y = ops.matmul(ops.softmax(scores, axis=-1), g)
-        y = ops.reshape(y, (-1, frames, height, width, self.filters))
+        y = ops.reshape(attend(theta, phi, g), (-1, frames, height, width, self.filters))
         return inputs + self.conv(y, training=training)
 
     def get_config(self):
@@ -110,3 +108,9 @@ class NonLocal(keras.layers.Layer):
             "epsilon": self.epsilon,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
+
+
+def attend(theta, phi, g):
+    """`softmax(theta phi^T) g`, of `(batch, positions, filters)` each."""
+    scores = ops.matmul(theta, ops.transpose(phi, (0, 2, 1)))
+    return ops.matmul(ops.softmax(scores, axis=-1), g)

@@ -58,11 +58,15 @@ def sinusoids(frames, seen=None):
         frames: tensor `(batch, frames, channels)`; only its shape counts.
         seen: `None`, or int32 `(batch,)`, the number of frames before these.
     """
-    channels = frames.shape[-1]
-    index = np.arange(channels)
-    rates = (10000.0 ** (-2.0 * (index // 2) / channels)).astype("float32")
     positions = ops.arange(ops.shape(frames)[1], dtype="int32")[None, :]
     if seen is not None:
         positions = positions + seen[:, None]
-    angles = ops.cast(positions, "float32")[:, :, None]
-    return ops.concatenate([ops.sin(angles * rates[0::2]), ops.cos(angles * rates[1::2])], axis=-1)
+    return encode(ops.cast(positions, "float32")[:, :, None], frames.shape[-1])
+
+
+def encode(positions, channels):
+    """Encoding `(..., channels)` of frame numbers `(..., 1)` in float32."""
+    index = np.arange(channels)
+    rates = (10000.0 ** (-2.0 * (index // 2) / channels)).astype("float32")
+    sines, cosines = ops.sin(positions * rates[0::2]), ops.cos(positions * rates[1::2])
+    return ops.concatenate([sines, cosines], axis=-1)

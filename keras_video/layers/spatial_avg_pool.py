@@ -59,16 +59,17 @@ class SpatialAvgPool(keras.layers.Layer):
         return (batch, frames, *extents, channels)
 
     def call(self, inputs):
-        x = fold_frames(inputs)
+        return unfold_frames(self.pool(fold_frames(inputs)), inputs)
+
+    def pool(self, x):
+        """Pools frames that are folded into the batch."""
         if self.padding == "symmetric":
             pads = (self.pool_size // 2,) * 2
             x = ops.pad(x, ((0, 0), pads, pads, (0, 0)))
-            outputs = ops.average_pool(x, self.pool_size, self.strides, "valid", "channels_last")
-        elif keras.backend.backend() == "torch":
-            outputs = self._pool_padded(x)
-        else:
-            outputs = ops.average_pool(x, self.pool_size, self.strides, "same", "channels_last")
-        return unfold_frames(outputs, inputs)
+            return ops.average_pool(x, self.pool_size, self.strides, "valid", "channels_last")
+        if keras.backend.backend() == "torch":
+            return self._pool_padded(x)
+        return ops.average_pool(x, self.pool_size, self.strides, "same", "channels_last")
 
     def _pool_padded(self, x):
         """Keras counts the padding on torch: pad with zeros, then divide by the share of pixels."""
@@ -78,7 +79,7 @@ class SpatialAvgPool(keras.layers.Layer):
             ops.pad(x, ((0, 0), *pads, (0, 0))), size, strides, "valid", "channels_last"
         )
         rows, columns = (
-            _shares(n, pad, self.pool_size, self.strides)
+            window_shares(n, pad, self.pool_size, self.strides)
             for n, pad in zip(x.shape[1:3], pads, strict=True)
         )
         return sums * ops.convert_to_tensor(1.0 / np.outer(rows, columns)[..., None], sums.dtype)
@@ -92,7 +93,7 @@ class SpatialAvgPool(keras.layers.Layer):
         }
 
 
-def _shares(size, pads, window, stride):
+def window_shares(size, pads, window, stride):
     """Share of real pixels in each pooling window along one axis."""
     real = np.pad(np.ones(size), pads)
     return np.array([real[i : i + window].mean() for i in range(0, len(real) - window + 1, stride)])

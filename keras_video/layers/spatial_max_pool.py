@@ -4,7 +4,6 @@ import keras
 from keras import ops
 
 from keras_video.layers.convolution import same_pads
-from keras_video.layers.frames import fold_frames, unfold_frames
 from keras_video.layers.spatial_avg_pool import SpatialAvgPool
 
 
@@ -30,16 +29,14 @@ class SpatialMaxPool(SpatialAvgPool):
     (1, 4, 5, 4, 3)
     """
 
-    def call(self, inputs):
-        x = fold_frames(inputs)
+    def pool(self, x):
         padding, pads = "same", None
         if self.padding == "symmetric":
             pads = ((self.pool_size // 2,) * 2,) * 2
-        elif keras.backend.backend() == "torch":  # wide strides: another rule
+        elif keras.backend.backend() == "torch":  # wide strides: Keras pads by another rule
             size, strides = (self.pool_size,) * 2, (self.strides,) * 2
             pads = same_pads(x.shape[1:3], size, strides)
         if pads is not None:
             x = ops.pad(x, ((0, 0), *pads, (0, 0)), constant_values=float("-inf"))
             padding = "valid"
-        outputs = ops.max_pool(x, self.pool_size, self.strides, padding, "channels_last")
-        return unfold_frames(outputs, inputs)
+        return ops.max_pool(x, self.pool_size, self.strides, padding, "channels_last")

@@ -118,7 +118,7 @@ class CommandLine(NamedTuple):
 
     def _overview(self):
         lines = [self.intro, "", f"usage: {self.name} COMMAND [OPTIONS]", "", "commands:"]
-        lines += [f"  {name:12s}{command.summary}" for name, command in self.commands.items()]
+        lines += [f"  {name:13s}{command.summary}" for name, command in self.commands.items()]
         lines += ["", f"{self.name} COMMAND --help explains a command and its options."]
         lines += [f"{self.name} --version prints the version.", self.closing.rstrip()]
         return "\n".join(lines)

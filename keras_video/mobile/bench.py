@@ -1,0 +1,106 @@
+"""What a LiteRT file costs on this machine: time, memory, operations."""
+
+import resource
+import sys
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_video.mobile.inspection import inspect
+from keras_video.mobile.runner import LiteRTModel
+
+WARM_UP = 10
+
+
+class Bench(NamedTuple):
+    """What was measured.
+
+    Args:
+        path: string.
+        threads: int.
+        calls: int.
+        median, p95: floats, milliseconds of a call: a clip, or a step of a stream with its state.
+        memory: float, MB that loading and running took at their peak.
+        state: float, MB of the state.
+        delegated: int, partitions that run in XNNPACK's kernels. One means: all operations.
+        inspection: `Inspection` of the file.
+        quantized: bool, whether activations are int8 or int16.
+    """
+
+    path: str
+    threads: int
+    calls: int
+    median: float
+    p95: float
+    memory: float
+    state: float
+    delegated: int
+    inspection: object
+    quantized: bool
+
+    def __str__(self):
+        size = f"{self.inspection.bytes / 1e6:.2f} MB"
+        lines = [
+            f"{self.path}: {size}, state {self.state:.2f} MB",
+            f"  median {self.median:.2f} ms, 95 % below {self.p95:.2f} ms "
+            f"({self.threads} thread(s), {self.calls} calls)",
+            f"  memory at the peak {self.memory:.1f} MB",
+            f"  XNNPACK partitions: {self.delegated}",
+            "  " + ", ".join(f"{count} {name}" for name, count in self.inspection.counts.items()),
+        ]
+        if self.quantized:
+            floats = self.inspection.float_operations
+            lines.append(f"  computed in float: {len(floats)}")
+            lines += [f"    {op.name:20s}{op.output}" for op in floats]
+        return "\n".join(lines)
+
+
+def bench(path, threads=1, calls=100):
+    """Measures a file of `export_litert` on random pixels.
+
+    The memory is that of the process, so that it is right in a process that has done nothing else:
+    `keras-video bench-mobile`.
+
+    Args:
+        path: string.
+        threads: int, CPU threads.
+        calls: int, timed calls.
+
+    Returns:
+        `Bench`.
+    """
+    if isinstance(calls, bool) or not isinstance(calls, int) or calls < 1:
+        raise ValueError(f"calls: expected an int of at least 1, got {calls!r}.")
+    found = inspect(path)
+    before = _peak()
+    model = LiteRTModel(path, threads)
+    pixels = np.random.default_rng(0).integers(0, 256, (8, *model.input_shape[1:]), "uint8")
+    clips = pixels if model.info["pixels"] == 255 else (pixels / 255).astype("float32")
+    run = model.step if model.streaming else lambda clip: model.predict(clip[None])
+    for i in range(WARM_UP):
+        run(clips[i % len(clips)])
+    times = []
+    for i in range(calls):
+        begin = time.perf_counter()
+        run(clips[i % len(clips)])
+        times.append(1e3 * (time.perf_counter() - begin))
+    types = {kind for op in found.operations for kind in op.types}
+    return Bench(
+        path,
+        threads,
+        calls,
+        float(np.median(times)),
+        float(np.percentile(times, 95)),
+        _peak() - before,
+        model.state_bytes / 1e6,
+        sum(op["op_name"] == "DELEGATE" for op in model.interpreter._get_ops_details()),
+        found,
+        bool(types & {"INT8", "INT16"}),
+    )
+
+
+def _peak():
+    """The most memory this process has had, in MB."""
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes, or kilobytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

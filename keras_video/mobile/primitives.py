@@ -1,0 +1,254 @@
+"""Layers of the mobile form that Keras does not have: reshapes of frames, hard swish, running mean.
+
+They compute on tensors of rank 4 at most, frames folded into the batch, on every backend.
+"""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_video.layers import SpatialAvgPool, SpatialMaxPool, TemporalPool
+from keras_video.layers.non_local import attend
+from keras_video.layers.positional_encoding import encode
+from keras_video.specs import conv_output_size
+
+HARD_SWISH = ("fused", "divided", "folded")
+
+
+@keras.saving.register_keras_serializable("keras_video")
+class Refold(keras.layers.Layer):
+    """Reshapes, the first axis taking what is left: folds frames into the batch and back.
+
+    Args:
+        target_shape: tuple of ints, the shape without the first axis.
+
+    Example:
+    >>> Refold((6, 64, 8))(keras.ops.zeros((12, 8, 8, 8))).shape
+    (2, 6, 64, 8)
+    """
+
+    def __init__(self, target_shape, **kwargs):
+        super().__init__(**kwargs)
+        self.target_shape = tuple(target_shape)
+
+    def compute_output_shape(self, input_shape):
+        first = None
+        if None not in input_shape:
+            first = math.prod(input_shape) // math.prod(self.target_shape)
+        return (first, *self.target_shape)
+
+    def call(self, inputs):
+        return ops.reshape(inputs, (-1, *self.target_shape))
+
+    def get_config(self):
+        return {**super().get_config(), "target_shape": self.target_shape}
+
+
+@keras.saving.register_keras_serializable("keras_video")
+class FrameSlice(keras.layers.Layer):
+    """Every `step`-th of the frames from `start` to before `stop`.
+
+    Call arguments:
+        inputs: tensor `(batch, frames, ...)`.
+    """
+
+    def __init__(self, start, stop, step=1, **kwargs):
+        super().__init__(**kwargs)
+        self.start, self.stop, self.step = start, stop, step
+
+    def compute_output_shape(self, input_shape):
+        frames = len(range(*slice(self.start, self.stop, self.step).indices(input_shape[1])))
+        return (input_shape[0], frames, *input_shape[2:])
+
+    def call(self, inputs):
+        return inputs[:, self.start : self.stop : self.step]
+
+    def get_config(self):
+        slices = {"start": self.start, "stop": self.stop, "step": self.step}
+        return {**super().get_config(), **slices}
+
+
+@keras.saving.register_keras_serializable("keras_video")
+class RepeatFrames(keras.layers.Layer):
+    """Repeats the features of a clip, `(batch, 1, 1, channels)`, for each of its frames."""
+
+    def __init__(self, frames, **kwargs):
+        super().__init__(**kwargs)
+        self.frames = frames
+
+    def compute_output_shape(self, input_shape):
+        batch, *rest = input_shape
+        return (None if batch is None else batch * self.frames, *rest)
+
+    def call(self, inputs):
+        channels = inputs.shape[-1]
+        x = ops.reshape(inputs, (-1, 1, channels))
+        # A sum, because runtimes have no fast operation that repeats.
+        x = x + ops.zeros((1, self.frames, 1), dtype=x.dtype)
+        return ops.reshape(x, (-1, 1, 1, channels))
+
+    def get_config(self):
+        return {**super().get_config(), "frames": self.frames}
+
+
+@keras.saving.register_keras_serializable("keras_video")
+class ShiftedRelu6(keras.layers.Layer):
+    """`relu6(x + 3)`: six times the hard sigmoid."""
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def call(self, inputs):
+        return ops.relu6(inputs + 3.0)
+
+
+@keras.saving.register_keras_serializable("keras_video")
+class HardSwish(keras.layers.Layer):
+    """`x * relu6(x + 3) / 6`, written so that the converter makes one operation of it."""
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def call(self, inputs):
+        return inputs * (ops.relu6(inputs + 3.0) * (1.0 / 6.0))
+
+
+@keras.saving.register_keras_serializable("keras_video")
+class RunningMean(keras.layers.Layer):
+    """Mean of the features of all frames so far.
+
+    Args:
+        frames: int, number of frames in the clip or in one call.
+        keep_frames: bool, whether there is an output for each frame, or one for the last.
+
+    Call arguments:
+        inputs: features `(batch * frames, 1, 1, channels)` of clips; or, in a stream, the list of
+            features `(frames, 1, 1, channels)`, the mean so far `(1, 1, 1, channels)`, and
+            `(frames, 1, 1, 1)`: one divided by the number of frames up to and with each. So
+            nothing in the network counts, and nothing overflows.
+
+    Returns:
+        Means of the shape of the features, or of one frame.
+    """
+
+    def __init__(self, frames, keep_frames=True, **kwargs):
+        super().__init__(**kwargs)
+        self.frames = frames
+        self.keep_frames = bool(keep_frames)
+
+    def compute_output_shape(self, input_shape):
+        batch, *rest = input_shape[0] if isinstance(input_shape[0], (list, tuple)) else input_shape
+        if not self.keep_frames:
+            batch = None if batch is None else batch // self.frames
+        return (batch, *rest)
+
+    def call(self, inputs):
+        if isinstance(inputs, (list, tuple)):
+            return self._step(*inputs)
+        channels = inputs.shape[-1]
+        x = ops.reshape(inputs, (-1, self.frames, channels))
+        if not self.keep_frames:
+            return ops.reshape(ops.mean(x, axis=1), (-1, 1, 1, channels))
+        counts = ops.reshape(ops.arange(1, self.frames + 1, dtype=x.dtype), (1, -1, 1))
+        return ops.reshape(ops.cumsum(x, axis=1) / counts, (-1, 1, 1, channels))
+
+    def _step(self, inputs, mean, inverse_count):
+        means = []
+        for t in range(self.frames):
+            now = (inputs, inverse_count)
+            if self.frames > 1:
+                now = (tensor[t : t + 1] for tensor in now)
+            x, share = now
+            mean = mean + (x - mean) * share
+            means.append(mean)
+        if not self.keep_frames or self.frames == 1:
+            return mean
+        return ops.concatenate(means, axis=0)
+
+    def get_config(self):
+        return {**super().get_config(), "frames": self.frames, "keep_frames": self.keep_frames}
+
+
+@keras.saving.register_keras_serializable("keras_video")
+class AddPositions(keras.layers.Layer):
+    """Adds the encoding of `PositionalEncoding` to features of frames.
+
+    Call arguments:
+        inputs: features `(batch * frames, 1, 1, channels)` of clips; or, in a stream, the list of
+            them and of the numbers of the frames `(frames, 1, 1, 1)`, counted from 0.
+    """
+
+    def __init__(self, frames, **kwargs):
+        super().__init__(**kwargs)
+        self.frames = frames
+
+    def build(self, input_shape):
+        self.scale = self.add_weight(shape=(), initializer="zeros", name="scale")
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[0] if isinstance(input_shape[0], (list, tuple)) else input_shape
+
+    def call(self, inputs):
+        stream = isinstance(inputs, (list, tuple))
+        features = inputs[0] if stream else inputs
+        channels = features.shape[-1]
+        if stream:
+            return features + self.scale * encode(inputs[1], channels)
+        positions = ops.reshape(ops.arange(self.frames, dtype="float32"), (1, -1, 1))
+        x = ops.reshape(features, (-1, self.frames, channels))
+        x = x + self.scale * encode(positions, channels)
+        return ops.reshape(x, (-1, 1, 1, channels))
+
+    def get_config(self):
+        return {**super().get_config(), "frames": self.frames}
+
+
+@keras.saving.register_keras_serializable("keras_video")
+class FrameAvgPool(SpatialAvgPool):
+    """`SpatialAvgPool` on `(batch * frames, height, width, channels)`."""
+
+    def build(self, input_shape):
+        pass
+
+    def compute_output_shape(self, input_shape):
+        batch, *extents, channels = input_shape
+        return (batch, *(conv_output_size(n, self.strides) for n in extents), channels)
+
+    def call(self, inputs):
+        return self.pool(inputs)
+
+
+@keras.saving.register_keras_serializable("keras_video")
+class FrameMaxPool(SpatialMaxPool):
+    """`SpatialMaxPool` on `(batch * frames, height, width, channels)`."""
+
+    build = FrameAvgPool.build
+    compute_output_shape = FrameAvgPool.compute_output_shape
+    call = FrameAvgPool.call
+
+
+@keras.saving.register_keras_serializable("keras_video")
+class FramesPool(TemporalPool):
+    """`TemporalPool` on `(batch, frames, height * width, channels)`."""
+
+    def build(self, input_shape):
+        pass
+
+
+@keras.saving.register_keras_serializable("keras_video")
+class Attention(keras.layers.Layer):
+    """`softmax(theta phi^T) g` over all positions, the inner part of `NonLocal`.
+
+    Call arguments:
+        inputs: list of `theta`, `phi` and `g`, each `(batch, frames, height * width, channels)`.
+    """
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[0]
+
+    def call(self, inputs):
+        _, frames, pixels, channels = inputs[0].shape
+        theta, phi, g = (ops.reshape(x, (-1, frames * pixels, channels)) for x in inputs)
+        y = attend(theta, phi, g)
+        return ops.reshape(y, (-1, frames, pixels, channels))

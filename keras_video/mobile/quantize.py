@@ -1,0 +1,133 @@
+"""Quantization after training: a network, some clips, and the int8 form that a file is made of."""
+
+import numpy as np
+
+from keras_video.mobile.calibration import batches, calibrate
+from keras_video.mobile.fake_quantization import FakeQuantize, rounded_weights
+from keras_video.mobile.insertion import KERNELS, insert
+from keras_video.mobile.noise_report import noise_report
+from keras_video.mobile.representative import clips_of
+from keras_video.mobile.rewriting import mobile_form
+
+REPORTED_CLIPS = 8  # of the calibration data, which the report is made of
+
+
+def deployed_int8(model, representative_data, stream=False, frames=None, keep_float=()):
+    """Quantizes a trained network after calibration on clips.
+
+    Args:
+        model: `VideoClassifier`.
+        representative_data: clips `(batch, frames, height, width, 3)` like those that the network
+            will see, as an array or as batches. Streams learn their ranges from all frames of
+            the clips, which may be shorter than the streams.
+        stream: bool, the form that takes a frame and a state.
+        frames: int, the frames of a clip, or of a step of a stream.
+        keep_float: names of layers of `model` that shall compute in float, or `"auto"`: the fewest
+            that keep the best class of all but half a percent of the clips
+            (`keras_video.mobile.float_search`).
+
+    Returns:
+        The pair `(form, report)`: a deployed form as `mobile_form` gives it, with fake quantization
+        and rounded kernels; and the `NoiseReport`.
+
+    Raises:
+        ValueError: for data that cannot be clips for the model, and unknown names.
+    """
+    shape = (frames or (1 if stream else model.inputs[0].shape[1]), *model.inputs[0].shape[2:])
+    clips = clips_of(representative_data, shape, stream)
+    if isinstance(keep_float, str) and keep_float == "auto":
+        from keras_video.mobile.float_search import fewest_float_layers
+
+        keep_float = fewest_float_layers(model, clips)
+    form = clip_form(model, clips.shape[1])
+    kept = kept_layers(form, model, keep_float)
+    ranges = calibrate(form, clips, kept, pixel_range(model))
+    report = noise_report(form, with_ranges(form, ranges, kept), clips[:REPORTED_CLIPS], kept)
+    return deployed(model, ranges, stream, frames, kept), report
+
+
+def clip_form(model, frames):
+    """The trainable clip form in the way that int8 computes it."""
+    return mobile_form(model, frames=frames, hard_swish="folded")
+
+
+def with_ranges(form, ranges, kept=(), round_kernels=True):
+    """A copy of a form with these ranges: `{range name: (smallest, largest)}`."""
+
+    def make_range(name):
+        if name not in ranges:
+            raise ValueError(f"ranges: {name} of {form.name} has none.")
+        return FakeQuantize(ranges[name], dtype="float32", name=name)
+
+    return insert(form, make_range, kept, round_kernels)
+
+
+def deployed(model, ranges, stream, frames, kept=(), weights_of=None):
+    """The deployed form of a network with ranges and rounded kernels.
+
+    Args:
+        model: `VideoClassifier`.
+        ranges: `{range name: (smallest, largest)}`.
+        stream, frames: see `deployed_int8`.
+        kept: names of layers of the form that compute in float.
+        weights_of: a form with trained weights; default: those of the model.
+    """
+    form = mobile_form(model, stream=stream, frames=frames, flat=not stream, hard_swish="folded")
+    copy = with_ranges(form, ranges, kept, round_kernels=False)
+    in_float = float_kernels(form, kept)
+    for layer in copy.layers:
+        if not layer.weights:
+            continue
+        if weights_of is not None and layer.name in (twin.name for twin in form.layers):
+            trained = weights_of.get_layer(layer.name)
+            layer.set_weights(getattr(trained, "get_plain_weights", trained.get_weights)())
+        if isinstance(layer, KERNELS) and layer.name not in in_float:
+            layer.set_weights(rounded_weights(layer))
+    return copy
+
+
+def float_kernels(form, kept):
+    """Names of the kernels that a form with these kept layers computes in float."""
+    copy = insert(form, lambda name: FakeQuantize((0.0, 1.0), name=name), kept)
+    return {layer.name for layer in copy.layers if type(layer) in KERNELS}
+
+
+def kept_layers(form, model, names):
+    """Layers of the form that come from these layers of the model.
+
+    Args:
+        names: iterable of names of layers of `model`.
+
+    Raises:
+        ValueError: for names that the model does not have.
+    """
+    names = [names] if isinstance(names, str) else list(names)
+    sources = source_layers(form, model)
+    unknown = [name for name in names if name not in sources.values()]
+    if unknown:
+        known = sorted(set(sources.values()))
+        raise ValueError(f"keep_float: expected names among {known}, got {unknown}.")
+    return tuple(layer for layer, source in sources.items() if source in names)
+
+
+def source_layers(form, model):
+    """`{name of a layer of the form: name of the layer of the model it comes from}`."""
+    names = sorted((layer.name for layer in model.layers), key=len, reverse=True)
+    found = {}
+    for layer in form.layers:
+        for name in names:
+            if layer.name == name or layer.name.startswith(f"{name}_"):
+                found[layer.name] = name
+                break
+    return found
+
+
+def pixel_range(model):
+    """The largest value of a pixel, where the model says so."""
+    info = getattr(model, "info", None) or {}
+    return info.get("pixels")
+
+
+def predictions(form, clips):
+    """Predictions of a trainable form for an array of clips."""
+    return np.concatenate([np.asarray(form.predict_on_batch(batch)) for batch in batches(clips)])

@@ -1,0 +1,291 @@
+"""`LiteRTModel`: runs an exported file with the calls of the Keras model."""
+
+import ctypes
+import os
+
+import numpy as np
+
+from keras_video.mobile import metadata
+from keras_video.utils.command_line import silence
+
+SEEN = "frames_seen"
+
+
+class LiteRTModel:
+    """A network in a LiteRT file of `export_litert`.
+
+    It needs NumPy and `ai_edge_litert` alone, neither Keras nor TensorFlow.
+
+    Args:
+        path: string.
+        threads: int, CPU threads.
+
+    Attributes:
+        info: dict, the description in the file (`keras_video.mobile.metadata`).
+        labels: list of class names, or `None`.
+        streaming: bool, whether it takes frames with a state.
+        frames_seen: int, frames stepped since the last reset.
+        interpreter: that of LiteRT. Its memory is used in place: do not have it allocate anew.
+        state_bytes: int, memory of the state.
+
+    Raises:
+        ValueError: if there is no file, or it is not of `export_litert`.
+        ImportError: if `ai_edge_litert` is not installed.
+
+    Example:
+    >>> model = keras_video.mobile.LiteRTModel("digits.tflite")
+    >>> for answer in model.stream(video):  # (frames, height, width, 3)
+    ...     print(model.labels[answer.argmax()])
+    """
+
+    def __init__(self, path, threads=1):
+        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+            raise ValueError(f"threads: expected an int of at least 1, got {threads!r}.")
+        path = os.fspath(path)
+        self.info, self.labels = metadata.read(path)
+        self.interpreter = _interpreter(path, threads)
+        runner = self.interpreter.get_signature_runner()
+        self._inputs = {k: _Tensor(self.interpreter, d) for k, d in _sorted(runner, "input")}
+        self._outputs = {k: _Tensor(self.interpreter, d) for k, d in _sorted(runner, "output")}
+        self._state = [name for name in self._inputs if name in self.info.get("state", {})]
+        self.streaming = self.info["kind"] == "stream"
+        self.state_bytes = sum(self._inputs[name].bytes for name in self._state)
+        self.reset()
+
+    def inexact_states(self):
+        """Names of the states that change a little on their way from output to input."""
+        return [name for name in self._state if not self._inputs[name].like(self._outputs[name])]
+
+    @property
+    def input_shape(self):
+        """`(1, frames, height, width, 3)`; for streams the frames of one step."""
+        return (1, *self._inputs["frames"].shape)
+
+    def predict(self, clips):
+        """Predictions `(batch, classes)` for clips `(batch, frames, height, width, 3)`.
+
+        A stream starts afresh with every clip, and its predictions are those after the last frame.
+        """
+        clips = self._check(clips, batch=None)
+        return np.concatenate([self._clip(clip) for clip in clips])
+
+    def __call__(self, frames, state=None):
+        """What the Keras model gives for one clip, or for the next frames of one stream.
+
+        Args:
+            frames: array `(1, frames, height, width, 3)`.
+            state: for streams, from `init_state` or the last call; `None` starts one.
+
+        Returns:
+            Predictions `(1, classes)`; for streams the pair `(predictions, new_state)`.
+        """
+        frames = self._check(frames, batch=1)
+        if not self.streaming:
+            if state is not None:
+                raise ValueError("state: this file takes clips and no state.")
+            return self._clip(frames[0])
+        self._load(self.init_state() if state is None else state)
+        return self._steps(frames[0]), self._save()
+
+    def init_state(self, batch_size=1):
+        """The state before the first frame, a dict of arrays."""
+        self._check_stream()
+        if batch_size != 1:
+            raise ValueError(f"batch_size: expected 1, which files are made for, got {batch_size}.")
+        state = {name: self._inputs[name].zeros() for name in self._state}
+        return {**state, SEEN: np.zeros(1, "int32")}
+
+    def stream(self, frames):
+        """Yields the predictions `(classes,)` after every step, from the first frame on.
+
+        Args:
+            frames: iterable of frames `(height, width, 3)`.
+        """
+        self._check_stream()
+        self.reset()
+        chunk, size = [], self.input_shape[1]
+        for frame in frames:
+            chunk.append(frame)
+            if len(chunk) == size:
+                yield self.step(np.stack(chunk) if size > 1 else chunk[0])
+                chunk = []
+
+    def step(self, frames):
+        """Takes the next frame of the stream and keeps the state.
+
+        Args:
+            frames: array `(height, width, 3)`; `(frames, height, width, 3)` for files that take
+                more than one.
+
+        Returns:
+            Predictions `(classes,)`.
+        """
+        inputs = self._inputs["frames"]
+        frames = np.asarray(frames).reshape(inputs.shape)
+        inputs.write(frames)
+        count = len(frames)
+        if "inverse_count" in self._inputs:
+            numbers = self.frames_seen + np.arange(1, count + 1).reshape(-1, 1, 1, 1)
+            self._inputs["inverse_count"].write(1.0 / numbers)
+            if "position" in self._inputs:
+                self._inputs["position"].write(numbers - 1.0)
+        self.interpreter.invoke()
+        for move in self._moves:
+            move()
+        self.frames_seen += count
+        return self._outputs["predictions"].read()[0]
+
+    def reset(self):
+        """Forgets the frames so far."""
+        for name in self._state:
+            self._inputs[name].view()[...] = self._inputs[name].zero
+        self._moves = [_move(self._inputs[name], self._outputs[name]) for name in self._state]
+        self.frames_seen = 0
+
+    def _clip(self, clip):
+        if self.streaming:
+            self.reset()
+            return self._steps(clip)
+        self._inputs["frames"].write(clip)
+        self.interpreter.invoke()
+        return self._outputs["predictions"].read()
+
+    def _steps(self, frames):
+        size = self.input_shape[1]
+        for i in range(0, len(frames), size):
+            answer = self.step(frames[i : i + size])
+        return answer[None]
+
+    def _load(self, state):
+        expected = sorted([*self._state, SEEN])
+        if not isinstance(state, dict) or sorted(state) != expected:
+            got = sorted(state) if isinstance(state, dict) else type(state).__name__
+            raise ValueError(f"state: expected a dict with the keys {expected}, got {got}.")
+        for name in self._state:
+            view = self._inputs[name].view()
+            if np.shape(state[name]) != view.shape:
+                raise ValueError(
+                    f"state: {name} expected shape {view.shape}, got {np.shape(state[name])}."
+                )
+            view[...] = state[name]
+        self.frames_seen = int(state[SEEN][0])
+
+    def _save(self):
+        state = {name: self._inputs[name].view().copy() for name in self._state}
+        return {**state, SEEN: np.array([self.frames_seen], "int32")}
+
+    def _check_stream(self):
+        if not self.streaming:
+            raise ValueError(
+                "this file takes clips: export a model that was built with streaming=True to "
+                "follow a stream."
+            )
+
+    def _check(self, frames, batch):
+        frames = np.asarray(frames)
+        expected = list(self.input_shape)
+        expected[0] = batch or "batch"
+        step = expected[1]
+        fits = frames.ndim == 5 and frames.shape[2:] == tuple(expected[2:]) and len(frames) > 0
+        count = frames.shape[1] if fits else 0
+        if self.streaming:
+            expected[1] = "frames" if step == 1 else f"a multiple of {step}"
+            fits = count > 0 and count % step == 0
+        else:
+            fits = count == step
+        if not fits or batch not in (None, len(frames)):
+            raise ValueError(
+                f"frames: expected shape ({', '.join(map(str, expected))}), got {frames.shape}."
+            )
+        return frames
+
+
+class _Tensor:
+    """An input or output: its memory, and how real numbers are written there."""
+
+    def __init__(self, interpreter, details):
+        self.view = interpreter.tensor(details["index"])  # a function; no view may be kept
+        self.shape = tuple(int(n) for n in details["shape"])
+        self.dtype = np.dtype(details["dtype"])
+        self.bytes = int(np.prod(self.shape)) * self.dtype.itemsize
+        scale, self.zero = details["quantization"]
+        self.scale = float(scale)
+
+    def zeros(self):
+        return np.full(self.shape, self.zero, self.dtype)
+
+    def like(self, other):
+        """bool, whether the same numbers mean the same there."""
+        mine, theirs = ((t.dtype, t.scale, t.zero) for t in (self, other))
+        return mine == theirs
+
+    def quantized(self, values):
+        """Real numbers as they are written here."""
+        if not self.scale:
+            return values
+        if values.dtype == np.uint8 and (self.scale, self.zero) == (1.0, -128):
+            return (values ^ 0x80).view(np.int8)  # a pixel minus 128
+        limits = np.iinfo(self.dtype)
+        numbers = np.rint(values / np.float32(self.scale)) + self.zero
+        return np.clip(numbers, limits.min, limits.max)
+
+    def write(self, values):
+        self.view()[...] = self.quantized(values)
+
+    def read(self):
+        values = self.view()
+        if not self.scale:
+            return values.copy()
+        return (values.astype("float32") - self.zero) * np.float32(self.scale)
+
+
+def append(state, new):
+    """Appends along axis 1 and drops as much of the oldest, inside the memory of the state.
+
+    Args:
+        state, new: arrays `(1, frames, ...)`.
+    """
+    kept = max(0, state.shape[1] - new.shape[1])
+    state[:, :kept] = state[:, state.shape[1] - kept :].copy()
+    state[:, kept:] = new[:, new.shape[1] - (state.shape[1] - kept) :]
+
+
+def _move(old, new):
+    """A function that appends an output to the state that it belongs to, as `append` does."""
+    if not old.like(new):
+        return lambda: append(old.view(), old.quantized(new.read()))
+    # With batch 1, axis 1 is the outermost: appending is moving bytes. Views of NumPy would take
+    # as long as the moves, of which there is one for every layer and frame.
+    to, source = (tensor.view().ctypes.data for tensor in (old, new))
+    kept = max(0, old.bytes - new.bytes)
+    taken = old.bytes - kept
+
+    def move():
+        if kept:
+            ctypes.memmove(to, to + taken, kept)
+        ctypes.memmove(to + kept, source + new.bytes - taken, taken)
+
+    return move
+
+
+def _interpreter(path, threads):
+    try:
+        with silence():
+            from ai_edge_litert.interpreter import Interpreter
+    except ImportError as error:
+        raise ImportError(
+            "running LiteRT files needs ai-edge-litert: pip install keras-video[litert]"
+        ) from error
+    try:
+        with silence():
+            interpreter = Interpreter(model_path=path, num_threads=threads)
+            interpreter.allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        text = " ".join(str(error).split())[:300]
+        raise ValueError(f"path: LiteRT cannot load {path}, it may be damaged: {text}") from error
+    return interpreter
+
+
+def _sorted(runner, kind):
+    details = runner.get_input_details() if kind == "input" else runner.get_output_details()
+    return sorted(details.items())

@@ -1,0 +1,277 @@
+"""Exported files: what is in them, what they compute, and what is refused."""
+
+import os
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+
+from keras_video.applications.tiny_video_net import TinyVideoNet
+from keras_video.mobile import LiteRTModel, export_litert, inspect
+from keras_video.mobile import export as export_module
+from keras_video.mobile.bench import bench
+from tests.helpers import STREAM, assert_near, random_video, randomize_weights, tiny_model
+from tests.tiny_video_specs import random_spec
+
+pytest.importorskip("ai_edge_litert")
+pytest.importorskip("tensorflow")
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("the converter is TensorFlow's; see test_export_process", allow_module_level=True)
+FRAMES = random_video()
+SHAPE = FRAMES.shape[1:]
+LABELS = ["up", "down", "left", "right", "no motion"]
+
+
+def fixed(streaming=False, **options):
+    shape = (None, *SHAPE[1:]) if streaming else SHAPE
+    return tiny_model(streaming=streaming, input_shape=shape, **options)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return fixed(streaming=True, **STREAM)
+
+
+@pytest.fixture(scope="module")
+def path(model, tmp_path_factory):
+    path = str(tmp_path_factory.mktemp("export") / "stream.tflite")
+    export_litert(model, path, labels=LABELS)
+    return path
+
+
+@pytest.fixture(scope="module")
+def clip_path(tmp_path_factory):
+    path = str(tmp_path_factory.mktemp("export") / "clip.tflite")
+    export_litert(fixed(squeeze="2plus3d"), path)
+    return path
+
+
+def follow(model, frames):
+    """Answers after every frame, and the last state: the same calls for Keras and for a file."""
+    state, answers = model.init_state(1), []
+    for t in range(frames.shape[1]):
+        answer, state = model(frames[:, t : t + 1], state)
+        answers.append(np.array(answer)[0])
+    return np.stack(answers), state
+
+
+def test_a_file_is_called_like_the_model(model, path):
+    lite = LiteRTModel(path)
+    frames = FRAMES[:1]
+    expected, _ = follow(model, frames)
+    received, state = follow(lite, frames)
+    assert_near(received, expected)
+    assert np.abs(expected - expected[-1]).max() > 1e-3  # the answers follow the frames
+    assert int(state["frames_seen"][0]) == 6
+    assert_near(np.stack(list(lite.stream(frames[0]))), expected)
+    assert_near(lite.predict(FRAMES)[0], expected[-1])
+    assert_near(lite.predict(FRAMES)[1], follow(model, FRAMES[1:])[0][-1])
+    answer, _ = lite(frames[:, :2])
+    answer, _ = lite(frames[:, 2:], _)
+    assert_near(answer[0], expected[-1])
+
+
+def test_two_streams_side_by_side(model, path):
+    """The state is a value: whoever holds two of them follows two videos."""
+    lite = LiteRTModel(path, threads=2)
+    expected = [follow(model, FRAMES[i : i + 1])[0] for i in range(2)]
+    states, answers = [lite.init_state(), None], [[], []]
+    for t in range(6):
+        for i in range(2):
+            answer, states[i] = lite(FRAMES[i : i + 1, t : t + 1], states[i])
+            answers[i].append(answer[0])
+    assert_near(np.array(answers), np.array(expected))
+    assert lite.state_bytes == sum(v.nbytes for v in states[0].values()) - 4
+
+
+def test_what_a_file_is_made_of(path, clip_path):
+    for name in (path, clip_path):
+        found = inspect(name)
+        found.check()
+        assert found.rank <= 4 and "CONV_3D" not in found.counts
+        assert all(op.builtin for op in found.operations)
+        assert found.bytes == os.path.getsize(name)
+        assert bench(name, calls=2).delegated == 1
+    assert inspect(path).counts["HARD_SWISH"] == 13  # each one operation, not four
+    assert "PAD" not in inspect(path).counts
+
+
+def test_a_file_describes_itself(model, path):
+    lite = LiteRTModel(path)
+    assert lite.labels == LABELS and lite.streaming
+    info = lite.info
+    assert (info["kind"], info["frames"], info["height"], info["width"]) == ("stream", 1, 40, 32)
+    assert (info["pixels"], info["frame_rate"], info["classes"]) == (1, 5.0, 5)
+    assert info["quantization"] == "float32" and "keras_video" in info["library"]
+    assert info["state"]["head_pool_mean"] == [1, 1, 1, 24]
+    assert lite.input_shape == (1, 1, 40, 32, 3)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.read("labels.txt").decode().split("\n")[:5] == LABELS
+    names = sorted(lite.interpreter.get_signature_runner().get_output_details())
+    assert names == sorted(["predictions", *info["state"]])
+
+
+@pytest.mark.parametrize("quantization", ["float16", "dynamic", "int16x8"])
+def test_smaller_files(model, tmp_path, quantization, path):
+    smaller = str(tmp_path / "smaller.tflite")
+    result = export_litert(model, smaller, quantization, representative_data=FRAMES, frames=1)
+    assert result.difference < 0.03 and result.agreement == 1
+    assert LiteRTModel(smaller).info["quantization"] == quantization
+    inspect(smaller).check()
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_tiny_video_networks(tmp_path, seed):
+    spec, size, _ = random_spec(seed)
+    shape = (spec["num_frames"], size, size, 3)
+    network = randomize_weights(TinyVideoNet(spec, classes=4, input_shape=shape, dropout=0.0))
+    path = str(tmp_path / "tvn.tflite")
+    assert export_litert(network, path).difference < 1e-4
+    assert LiteRTModel(path).info["family"] == "tiny_video_net"
+
+
+def test_frames_by_the_piece_and_positions(tmp_path):
+    """A stream of two frames a step, from a network for clips, with an encoding of positions."""
+    clip = fixed(**STREAM, positional_encoding=True)
+    path = str(tmp_path / "pairs.tflite")
+    export_litert(clip, path, frames=2, stream=True)
+    lite = LiteRTModel(path)
+    assert_near(lite.predict(FRAMES), np.array(clip(FRAMES)))
+    assert len(list(lite.stream(FRAMES[0]))) == 3
+    with pytest.raises(ValueError, match=r"frames: expected shape \(1, a multiple of 2, 40"):
+        lite(FRAMES[:1, :3])
+
+
+def test_the_same_network_gives_the_same_bytes(model, path, tmp_path):
+    again = str(tmp_path / "again.tflite")
+    export_litert(model, again, labels=LABELS)
+    with open(path, "rb") as first, open(again, "rb") as second:
+        assert first.read() == second.read()
+
+
+@pytest.mark.parametrize("step", ["inspect", "compare", "convert"])
+def test_an_interrupted_export_leaves_nothing(model, tmp_path, monkeypatch, step):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(export_module, step, interrupt)
+    target = tmp_path / "stream.tflite"
+    target.write_bytes(b"older")
+    with pytest.raises(KeyboardInterrupt):
+        export_litert(model, target)
+    assert [p.name for p in tmp_path.iterdir()] == ["stream.tflite"]
+    assert target.read_bytes() == b"older"
+
+
+def test_a_file_that_computes_something_else_is_not_written(model, tmp_path, monkeypatch):
+    other = fixed(streaming=True, seed=1, **STREAM)
+    monkeypatch.setattr(
+        export_module, "mobile_form", lambda *a, **k: MOBILE_FORM(other, *a[1:], **k)
+    )
+    with pytest.raises(RuntimeError, match="differs from Keras by at most .* not written"):
+        export_litert(model, tmp_path / "stream.tflite")
+    assert not list(tmp_path.iterdir())
+
+
+MOBILE_FORM = export_module.mobile_form
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"quantization": "int4"}, "quantization: expected one of .* got 'int4'"),
+        ({"quantization": "int8"}, "representative_data: expected clips beside .*'int8', got None"),
+        ({"quantization": "int8", "representative_data": 3}, "expected an array or an iterable"),
+        ({"quantization": "int8", "representative_data": []}, "expected clips, got none"),
+        (
+            {"quantization": "int8", "representative_data": np.zeros((2, 6, 8, 8, 3))},
+            r"expected clips of shape \(clips, 1 or more, 40, 32, 3\), got \(2, 6, 8, 8, 3\)",
+        ),
+        (
+            {"quantization": "int8", "representative_data": [np.zeros((6, 40, 32, 3))]},
+            r"expected clips of shape .* got \(6, 40",
+        ),
+        (
+            {"quantization": "int16x8", "representative_data": np.full((1, 2, 40, 32, 3), np.nan)},
+            "expected finite pixels",
+        ),
+        ({"labels": ["a", "b"]}, "labels: expected 5 names .* got 2"),
+        ({"frames": 0}, "frames: expected an int of at least 1"),
+    ],
+)
+def test_bad_arguments(model, tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        export_litert(model, tmp_path / "stream.tflite", **arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_bad_paths(model, tmp_path):
+    with pytest.raises(ValueError, match="path: expected the name of a file, got the folder"):
+        export_litert(model, tmp_path)
+    with pytest.raises(ValueError, match="path: expected a file in an existing folder"):
+        export_litert(model, tmp_path / "none" / "a.tflite")
+    if os.geteuid():  # root may write anywhere
+        os.chmod(tmp_path, 0o500)
+        with pytest.raises(ValueError, match="path: expected a folder that can be written to"):
+            export_litert(model, tmp_path / "a.tflite")
+
+
+def test_unknown_shapes(tmp_path):
+    with pytest.raises(ValueError, match="model: expected known height and width"):
+        export_litert(tiny_model(), tmp_path / "a.tflite")
+    with pytest.raises(ValueError, match="frames: expected the number of frames of a clip"):
+        export_litert(tiny_model(input_shape=(None, 40, 32, 3)), tmp_path / "a.tflite")
+    with pytest.raises(ValueError, match="causal network for a stream"):
+        export_litert(fixed(), tmp_path / "a.tflite", stream=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_that_are_not_ours(path, tmp_path):
+    foreign = tmp_path / "foreign.tflite"
+    with open(path, "rb") as file:
+        content = file.read()
+    broken = {
+        "nothing": b"",
+        "a picture": b"\x89PNG" + bytes(1000),
+        "no description": content[: content.rindex(b"PK\x03\x04", 0, content.rindex(b"labels"))],
+        "half of it": content[: len(content) // 2],
+    }
+    for what, bytes_ in broken.items():
+        foreign.write_bytes(bytes_)
+        with pytest.raises(ValueError, match=r"path: expected a LiteRT file of .*, got .*foreign"):
+            LiteRTModel(foreign)
+            pytest.fail(what)
+    with pytest.raises(ValueError, match="path: there is no file"):
+        LiteRTModel(tmp_path / "none.tflite")
+    with zipfile.ZipFile(foreign, "w") as archive:  # a description without a network
+        archive.writestr("keras_video.json", '{"format": 1, "kind": "clip"}')
+    with pytest.raises(ValueError, match="path: LiteRT cannot load"):
+        LiteRTModel(foreign)
+    with pytest.raises(ValueError, match="path: expected a LiteRT file, got"):
+        inspect(foreign)
+
+
+def test_bad_calls(path, clip_path):
+    lite, clip = LiteRTModel(path), LiteRTModel(clip_path)
+    for frames in (FRAMES[0], FRAMES, FRAMES[:1, :0], FRAMES[:1, :, :30]):
+        with pytest.raises(ValueError, match=r"frames: expected shape \(1, frames, 40, 32, 3\)"):
+            lite(frames)
+    with pytest.raises(ValueError, match=r"frames: expected shape \(batch, 6, 40, 32, 3\), got"):
+        clip.predict(FRAMES[:, :5])
+    with pytest.raises(ValueError, match="state: expected a dict with the keys .*, got list"):
+        lite(FRAMES[:1], [])
+    state = {**lite.init_state(), "head_pool_mean": np.zeros(3)}
+    with pytest.raises(ValueError, match="state: head_pool_mean expected shape .* got"):
+        lite(FRAMES[:1], state)
+    for call in (clip.init_state, lambda: next(clip.stream(FRAMES[0]))):
+        with pytest.raises(ValueError, match="this file takes clips: export a model .*streaming"):
+            call()
+    with pytest.raises(ValueError, match="state: this file takes clips"):
+        clip(FRAMES[:1], {})
+    with pytest.raises(ValueError, match="threads: expected an int of at least 1, got 0"):
+        LiteRTModel(path, threads=0)
+    with pytest.raises(ValueError, match="batch_size: expected 1"):
+        lite.init_state(2)
+    with pytest.raises(ValueError, match="calls: expected an int of at least 1"):
+        bench(path, calls=0)

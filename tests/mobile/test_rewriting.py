@@ -1,0 +1,249 @@
+"""The mobile form computes what the network does, on rank 4, as clip and as stream."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_video import layers
+from keras_video.applications.tiny_video_net import TinyVideoNet
+from keras_video.mobile import mobile_form
+from keras_video.mobile.rewriting import state_of
+from keras_video.mobile.rules import RULES, load_rules, rule
+from tests.helpers import (
+    STREAM,
+    assert_differs,
+    assert_near,
+    random_video,
+    randomize_weights,
+    run,
+    tiny_model,
+    to_numpy,
+)
+from tests.tiny_video_specs import random_spec
+
+FRAMES = random_video()
+SHAPE = FRAMES.shape[1:]
+
+
+def fixed(streaming=False, **options):
+    """The tiny network for frames of a known size."""
+    shape = (None, *SHAPE[1:]) if streaming else SHAPE
+    return tiny_model(streaming=streaming, input_shape=shape, **options)
+
+
+def roll(form, frames):
+    """Predictions after every step of a stream form, by the rule that its docstring gives."""
+    sizes = {tensor.name: tensor.shape for tensor in form.inputs}
+    state = {name: np.zeros(shape, "float32") for name, shape in state_of(form).items()}
+    step, answers = sizes["frames"][0], []
+    for first in range(0, len(frames), step):
+        numbers = np.arange(first, first + step, dtype="float32").reshape(-1, 1, 1, 1)
+        clocks = {"inverse_count": 1 / (numbers + 1), "position": numbers}
+        inputs = {"frames": frames[first : first + step], **state}
+        inputs |= {name: value for name, value in clocks.items() if name in sizes}
+        outputs = to_numpy(run(form, inputs))
+        answers.append(outputs.pop("predictions")[0])
+        for name, new in outputs.items():
+            kept = state[name].shape[1]
+            state[name] = np.concatenate([state[name], new], axis=1)[:, -kept:]
+    return np.stack(answers)
+
+
+def ranks(form):
+    """The ranks of all tensors of a form."""
+    return {
+        len(t.shape) for layer in form.layers for node in layer._inbound_nodes for t in node.outputs
+    }
+
+
+@pytest.mark.parametrize(
+    "hard_swish, options",
+    [
+        ("folded", {}),
+        ("fused", STREAM),
+        ("divided", STREAM),
+        ("folded", {**STREAM, "positional_encoding": True}),
+        ("divided", {"squeeze": "2plus3d", "activation": "hard_swish"}),
+        ("fused", {"squeeze": "2d", "activation": "relu6", "gate": "hard_sigmoid"}),
+        ("folded", {"squeeze": "none", "activation": "relu", "head_activation": "hard_swish"}),
+        ("fused", {"causal": True, "gate": "hard_sigmoid_tf_models"}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "-".join(map(str, value.values())),
+)
+def test_clips(options, hard_swish):
+    model = fixed(**options)
+    expected = to_numpy(run(model, FRAMES))
+    form = mobile_form(model, hard_swish=hard_swish)
+    assert_near(to_numpy(run(form, FRAMES)), expected)
+    if options.get("causal"):
+        assert_differs(to_numpy(run(form, FRAMES[:, [3, 1, 2, 0, 4, 5]])), expected)
+
+
+def test_pixels_in_bytes():
+    """Their scale becomes part of the first kernel."""
+    model = fixed(include_preprocessing=True)
+    form = mobile_form(model)
+    assert_near(to_numpy(run(form, 255 * FRAMES)), to_numpy(run(model, 255 * FRAMES)))
+    assert not [layer for layer in form.layers if isinstance(layer, keras.layers.Rescaling)]
+
+
+@pytest.mark.parametrize(
+    "options, step, hard_swish",
+    [
+        (STREAM, 1, "fused"),
+        (STREAM, 3, "folded"),
+        ({**STREAM, "positional_encoding": True}, 1, "folded"),
+        ({**STREAM, "positional_encoding": True}, 2, "fused"),
+        ({"causal": True, "squeeze": "3d"}, 1, "fused"),
+    ],
+)
+def test_streams(options, step, hard_swish):
+    """From a streaming network and from a causal one for clips, frame by frame."""
+    form = mobile_form(fixed(streaming=True, **options), True, step, hard_swish=hard_swish)
+    clip = fixed(**options)
+    answers = roll(form, FRAMES[0])
+    assert_near(answers[-1], to_numpy(run(clip, FRAMES[:1]))[0])
+    open_clip = tiny_model(input_shape=(None, *SHAPE[1:]), **options)
+    assert_near(answers[0], to_numpy(run(open_clip, FRAMES[:1, :step]))[0])
+    from_clip = mobile_form(clip, True, step, hard_swish=hard_swish)
+    assert_near(roll(from_clip, FRAMES[0]), answers, 1e-6)
+    assert ranks(form) <= {2, 4}
+
+
+def test_a_stream_form_makes_a_clip_form():
+    """Same names, same weights: what is trained on clips can stream."""
+    model = fixed(streaming=True, **STREAM)
+    clip, stream = mobile_form(model, frames=6), mobile_form(model, stream=True)
+    assert_near(to_numpy(run(clip, FRAMES)), to_numpy(run(fixed(**STREAM), FRAMES)))
+    weights = {v.path: ops.convert_to_numpy(v) for v in clip.weights}
+    assert weights.keys() == {v.path for v in stream.weights}
+    for variable in stream.weights:
+        np.testing.assert_array_equal(ops.convert_to_numpy(variable), weights[variable.path])
+    sources = {layer.name for layer in model.layers if layer.weights}
+    names = {layer.name for layer in clip.layers if layer.weights}
+    assert {n for n in sources if "squeeze" not in n and "rezero" not in n} <= names
+
+
+def test_flat_clips_have_no_batch_and_no_rank_5():
+    model = fixed()
+    form = mobile_form(model, flat=True)
+    assert form.input_shape == [(6, 40, 32, 3)] or form.input_shape == (6, 40, 32, 3)
+    assert ranks(form) <= {2, 4}
+    outputs = form({"frames": ops.convert_to_tensor(FRAMES[0])})
+    assert_near(to_numpy(outputs["predictions"]), to_numpy(run(model, FRAMES[:1])))
+
+
+def test_it_trains_like_any_model():
+    form = mobile_form(fixed(**STREAM), hard_swish="folded")
+    before = form.get_weights()
+    form.compile(keras.optimizers.SGD(0.01), "mse", jit_compile=keras.backend.backend() == "jax")
+    assert np.isfinite(form.train_on_batch(FRAMES, np.ones((2, 5), "float32")))
+    for variable, old in zip(form.weights, before, strict=True):
+        assert np.any(ops.convert_to_numpy(variable) != old), f"no gradient reaches {variable.path}"
+
+
+@pytest.mark.parametrize("seed", [0, 2, 3, 5, 8])
+def test_tiny_video_networks(seed):
+    """Random ones, with every kind of layer and odd strides."""
+    spec, size, per_frame = random_spec(seed)
+    options = {"head": "per_frame" if per_frame else "average", "dropout": 0.0}
+    shape = (spec["num_frames"], size, size + 3, 3)
+    model = TinyVideoNet(spec, classes=4, input_shape=shape, **options)
+    randomize_weights(model)
+    clips = np.random.default_rng(seed).integers(0, 256, (2, *shape)).astype("float32")
+    expected = to_numpy(run(model, clips))
+    assert_near(to_numpy(run(mobile_form(model, hard_swish="folded"), clips)), expected, 3e-5)
+    flat = mobile_form(model, flat=True)
+    assert max(ranks(flat)) <= 4
+    answer = flat({"frames": ops.convert_to_tensor(clips[0])})["predictions"]
+    assert_near(to_numpy(answer), expected[:1], 3e-5)
+
+
+def test_features_and_inner_models():
+    """Without a classifier; as a layer of another model; a Sequential on top."""
+    body = fixed(include_top=False)
+    features = to_numpy(run(body, FRAMES))
+    assert_near(to_numpy(run(mobile_form(body), FRAMES)), features)
+    flat = mobile_form(body, flat=True)({"frames": ops.convert_to_tensor(FRAMES[0])})
+    assert_near(to_numpy(flat["predictions"]), features[0])
+    inputs = keras.Input(SHAPE)
+    x = layers.CumulativeAvgPool(keep_frames=False)(body(inputs))
+    top = keras.Sequential([keras.layers.Dense(4, "relu"), keras.layers.Dense(3, "softmax")])
+    model = keras.Model(inputs, top(x))
+    randomize_weights(top)
+    assert_near(to_numpy(run(mobile_form(model), FRAMES)), to_numpy(run(model, FRAMES)))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_forms_can_be_saved(tmp_path, stream):
+    """Their own layers are found again, with their settings."""
+    options = {**STREAM, "positional_encoding": True, "squeeze": "2plus3d"}
+    form = mobile_form(fixed(**options), stream, 2 if stream else None, hard_swish="folded")
+    form.save(tmp_path / "form.keras")
+    loaded = keras.models.load_model(tmp_path / "form.keras")
+    answers = [roll(f, FRAMES[0]) if stream else to_numpy(run(f, FRAMES)) for f in (loaded, form)]
+    assert_near(*answers, 1e-6)
+    for layer in form.layers:
+        twin = loaded.get_layer(layer.name)
+        assert type(twin) is type(layer) and twin.get_config() == layer.get_config()
+
+
+def test_a_convolution_used_twice_keeps_its_weights():
+    """A residual gate behind it must not reach the other user."""
+    inputs = keras.Input((2, 8, 8, 3))
+    x = layers.VideoConv3D(4, 1)(inputs)
+    model = keras.Model(inputs, keras.layers.Add()([layers.ReZero()(x), x]))
+    randomize_weights(model)
+    frames = random_video((1, 2, 8, 8, 3))
+    assert_near(to_numpy(run(mobile_form(model), frames)), to_numpy(run(model, frames)))
+
+
+def test_every_public_layer_has_a_rule():
+    without = {"StreamBuffer", "StreamingLayer"}  # parts of others
+    for name in set(layers.__all__) - without:
+        value = getattr(layers, name)
+        if isinstance(value, type):
+            assert any(base in load_rules() for base in value.__mro__), name
+
+
+class Unknown(keras.layers.Layer):
+    def call(self, inputs):
+        return inputs * 2.0
+
+
+def test_a_layer_without_a_rule_and_with_one():
+    inputs = keras.Input((2, 8, 8, 3))
+    model = keras.Model(inputs, Unknown(name="mystery")(inputs))
+    with pytest.raises(ValueError, match="model: expected layers .* got mystery of class Unknown"):
+        mobile_form(model)
+    try:
+        rule(Unknown)(lambda rewriter, layer, features: rewriter.scaled(features, 2.0, layer.name))
+        frames = random_video((1, 2, 8, 8, 3))
+        assert_near(to_numpy(run(mobile_form(model), frames)), 2 * frames)
+    finally:
+        RULES.pop(Unknown, None)
+
+
+@pytest.mark.parametrize(
+    "options, arguments, message",
+    [
+        ({"input_shape": (6, None, 32, 3)}, {}, "known height and width.*input_shape"),
+        ({"input_shape": (None, 40, 32, 3)}, {}, "frames: expected the number of frames"),
+        ({"input_shape": SHAPE}, {"frames": 5}, "frames: expected 6.* got 5"),
+        ({"input_shape": SHAPE}, {"frames": 0}, "frames: expected an int of at least 1, got 0"),
+        ({"input_shape": SHAPE}, {"frames": True}, "frames: expected an int .* got True"),
+        ({"input_shape": SHAPE}, {"stream": True}, "causal network for a stream.*looks ahead"),
+        ({"input_shape": SHAPE}, {"hard_swish": "soft"}, "hard_swish: expected one of"),
+    ],
+)
+def test_bad_arguments(options, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        mobile_form(tiny_model(**options), **arguments)
+
+
+def test_what_is_no_model_of_clips():
+    inputs = keras.Input((8, 8, 3))
+    for model in (keras.Model(inputs, keras.layers.Conv2D(2, 1)(inputs)), "a0"):
+        with pytest.raises(ValueError, match="model: expected a Functional model of clips"):
+            mobile_form(model)

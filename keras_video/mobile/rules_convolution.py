@@ -99,16 +99,6 @@ def _padded(x, kernel, strides, name):
     return x, "valid"
 
 
-def _every(features, stride, rewriter, name):
-    """One of `stride` frames; with an odd number of frames to pad, as the `same` rule has it."""
-    _, height, width, _ = features.shape
-    x = rewriter.by_frames(features, name)
-    x = FrameSlice(0, features.frames, stride, dtype="float32", name=f"{name}_slice")(x)
-    frames = x.shape[1]
-    x = rewriter.by_pixels(x, height, width, f"{name}_slice")
-    return features._replace(tensor=x, frames=frames, conv=None)
-
-
 def _over_frames(rewriter, layer, features, kernel, bias, activation):
     """A kernel over frames alone, `(taps, 1)` on the image of frames and pixels."""
     _, height, width, channels = features.shape

@@ -6,7 +6,7 @@ numbers are kept by network, and shipped as a table on which anyone can replay t
 a minute. Two networks made by hand in the manner of TVN-1 are widened until they take as long, and
 trained alike. What the searches found is timed again.
 
-    python benchmarks/search_tvn.py --part=search     # 40 minutes on two idle cores; resumes
+    python benchmarks/search_tvn.py --part=search     # an hour on two cores; resumes
     python benchmarks/search_tvn.py --part=replay     # the same from the table; training is over
     python benchmarks/search_tvn.py --part=hand       # the networks made by hand
     python benchmarks/search_tvn.py --part=remeasure  # on a machine that is idle

@@ -73,6 +73,7 @@ def main(argv):
                 row = check(name, folder, streaming)
             except (RuntimeError, ValueError) as error:
                 row = {"network": name, "error": str(error)[:200]}
+            print(", ".join(f"{key} {value}" for key, value in row.items()), flush=True)
             rows.append({**row, **context})
             if not FLAGS.only:
                 harness.write(Path(__file__).stem, rows)

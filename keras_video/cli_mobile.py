@@ -37,10 +37,14 @@ def export(options, model):
         quantization=None if quantization == "none" else quantization,
         representative_data=clips,
         labels=recipe.labels,
-        keep_float=[name for name in options.keep_float.split(",") if name],
+        keep_float="auto" if options.keep_float == "auto" else _names(options.keep_float),
     )
     print(f"file: {os.path.abspath(output)}")
     print(f"next: keras-video bench-mobile {output}")
+
+
+def _names(text):
+    return [name for name in text.split(",") if name]
 
 
 def _clips(options, recipe):
@@ -94,7 +98,9 @@ examples:
         Option("quantization", "none", "none, float16, dynamic, int8, int16x8"),
         Option("calibration", "", "folder of videos with a folder per class, to calibrate on"),
         Option("clips", 32, "clips to calibrate on", 1),
-        Option("keep_float", "", "names of layers that stay in float, with commas between"),
+        Option(
+            "keep_float", "", "layers that stay in float, with commas between; auto: the fewest"
+        ),
         Option("weights", "kinetics600", "kinetics600, moving_digits, charades, ..., a path"),
         Option("labels", "", "file with one class name per line, for weights from a path"),
         *CLIP_OPTIONS,

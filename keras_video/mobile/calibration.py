@@ -17,7 +17,7 @@ BINS = 2048
 CLIPPED = np.geomspace(1.0, 0.1, 41)  # parts of the extremes that are tried as ends of a range
 
 
-def calibrate(form, clips, keep_float=(), pixels=None):
+def calibrate(form, clips, keep_float=(), pixels=None, every_frame=False):
     """Chooses the range of every tensor that int8 rounds.
 
     Of the observed values a histogram is made; the range is the one within the extremes that
@@ -29,11 +29,13 @@ def calibrate(form, clips, keep_float=(), pixels=None):
         clips: array `(clips, frames, height, width, 3)`.
         keep_float: names of layers of the form that compute in float.
         pixels: number, the largest value of a pixel: 255 or 1. `None` observes it.
+        every_frame: bool, for streams: what they answer after each frame of a clip counts, the
+            first one as well, when means of few frames are far from zero.
 
     Returns:
         `{range name: (smallest, largest)}`.
     """
-    probe, names = observer(form, keep_float)
+    probe, names = observer(form, keep_float, every_frame)
     extremes = {name: (0.0, 0.0) for name in names}
     for batch in batches(clips):
         for name, values in zip(names, probe.predict_on_batch(batch), strict=True):
@@ -61,9 +63,9 @@ def batches(clips):
     return [clips[i : i + size] for i in range(0, len(clips), size)]
 
 
-def observer(form, keep_float=()):
+def observer(form, keep_float=(), every_frame=False):
     """A model of the form's tensors that int8 would round, and the names of their ranges."""
-    copy = insert(form, lambda name: _Watch(name=name), keep_float, round_kernels=False)
+    copy = insert(form, lambda name: _Watch(name=name), keep_float, False, every_frame)
     watches = [layer for layer in copy.layers if isinstance(layer, _Watch)]
     return keras.Model(copy.inputs[0], [w.output for w in watches]), [w.name for w in watches]
 

@@ -51,7 +51,7 @@ def export_litert(
         frames: int, the frames of a clip where the model leaves them open, or those that a stream
             takes at once (default 1).
         labels: list of class names. Default: those of the weights, where they are known.
-        keep_float: names of layers to keep in float, for `"int8"`.
+        keep_float: names of layers to keep in float, for `"int8"`; `"auto"` finds the fewest.
         stream: bool, whether the file takes frames with a state, which needs a causal network.
             Default: whether the model does, or that which `quantize_aware` took.
 
@@ -76,7 +76,8 @@ def export_litert(
         from keras_video.mobile import export_process
 
         options = {"quantization": quantization, "frames": frames, "labels": labels}
-        options |= {"keep_float": list(keep_float), "stream": bool(stream)}
+        names = keep_float if isinstance(keep_float, str) else list(keep_float)
+        options |= {"keep_float": names, "stream": bool(stream)}
         return export_process.run(model, path, clips, options)
     form = _form(model, quantization, clips, shape[0], stream, aware, keep_float)
     representative = None

@@ -67,7 +67,7 @@ SQUASHED = (0.0, 255 / 256)
 KEPT = "kept"  # in place of a range: a tensor that a layer computed in float by wish
 
 
-def insert(form, make_range, keep_float=(), round_kernels=True):
+def insert(form, make_range, keep_float=(), round_kernels=True, every_frame=False):
     """Copies a mobile form with a range wherever an int8 runtime rounds.
 
     Args:
@@ -76,12 +76,13 @@ def insert(form, make_range, keep_float=(), round_kernels=True):
         keep_float: names of layers of the form that compute in float. Their inputs are rounded
             where they are computed in int8; kernels right behind them compute in float as well.
         round_kernels: bool, whether the copy's kernels are rounded at each call.
+        every_frame: bool; a causal clip form then answers after each frame, as streams do.
 
     Returns:
         A Functional model. Layers and weights have the names of the form's; ranges are called
         `<layer or input>_range`.
     """
-    insertion = _Insertion(make_range, set(keep_float), round_kernels)
+    insertion = _Insertion(make_range, set(keep_float), round_kernels, every_frame)
     copy = keras.models.clone_model(
         form, clone_function=lambda layer: layer, call_function=insertion.call
     )
@@ -96,10 +97,11 @@ def insert(form, make_range, keep_float=(), round_kernels=True):
 class _Insertion:
     """Calls copies of a form's layers on tensors whose ranges it remembers."""
 
-    def __init__(self, make_range, keep_float, round_kernels):
+    def __init__(self, make_range, keep_float, round_kernels, every_frame):
         self.make_range = make_range
         self.keep_float = keep_float
         self.round_kernels = round_kernels
+        self.every_frame = every_frame
         self.copied = set()
         self._ranges = {}  # id of a tensor: its range, `KEPT`, or None for float by nature
         self._rounded = {}  # id of such a tensor: the same behind a range
@@ -163,6 +165,8 @@ class _Insertion:
     def _copy(self, layer, rounding=False):
         self.copied.add(layer.name)
         config = layer.get_config()
+        if self.every_frame and isinstance(layer, RunningMean):
+            config["keep_frames"] = True
         if not rounding or type(layer) not in QUANTIZED:
             return type(layer).from_config(config)
         depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
@@ -211,12 +215,14 @@ class RunningMeanAgain(RunningMean):
     """The means of a `RunningMean` in a stream, computed in another way that no one can share."""
 
     def _step(self, inputs, mean, inverse_count):
+        if self.frames == 1:
+            return mean * (1.0 - inverse_count) + inputs * inverse_count
         total, means = None, []
         for t in range(self.frames):
             x, share = inputs[t : t + 1], inverse_count[t : t + 1]
             total = x if total is None else total + x
             means.append(mean * (1.0 - (t + 1) * share) + total * share)
-        if not self.keep_frames or self.frames == 1:
+        if not self.keep_frames:
             return means[-1]
         return ops.concatenate(means, axis=0)
 
@@ -233,6 +239,18 @@ def known_ranges(form, pixels=None):
         if isinstance(layer, keras.layers.Activation) and layer.activation.__name__ in SQUASHING:
             known[f"{layer.name}_range"] = SQUASHED
     return known
+
+
+def behind_the_clip(form):
+    """Names of the layers behind a mean of all frames, which in clips see one value per clip."""
+    found = set()
+    waiting = [x for x in form.layers if isinstance(x, RunningMean) and not x.keep_frames]
+    while waiting:
+        layer = waiting.pop()
+        if layer.name not in found:
+            found.add(layer.name)
+            waiting += [node.operation for node in layer._outbound_nodes]
+    return found
 
 
 def ranges_of(model):

@@ -4,7 +4,12 @@ import keras
 
 from keras_video.mobile.calibration import calibrate
 from keras_video.mobile.fake_quantization import FakeQuantize
-from keras_video.mobile.insertion import insert, known_ranges, ranges_of
+from keras_video.mobile.insertion import (
+    behind_the_clip,
+    insert,
+    known_ranges,
+    ranges_of,
+)
 from keras_video.mobile.quantize import (
     clip_form,
     deployed,
@@ -20,6 +25,7 @@ def quantize_aware(model, representative_data=None, keep_float=(), frames=None, 
 
     Batch norm is folded into the kernels first, with the statistics of the training before. Kernels
     are rounded at each step, activations to ranges that follow the batches; gradients pass both.
+    Where a stream averages over all frames, ranges behind it stay those of the representative data.
     A few epochs with a hundredth to a tenth of the first learning rate are enough (Krishnamoorthi
     2018, arXiv 1806.08342, section 3.2). `export_litert` then takes the ranges from the network.
 
@@ -56,10 +62,13 @@ def quantize_aware(model, representative_data=None, keep_float=(), frames=None, 
 
     copy = insert(form, make_range, kept)
     if clips is not None:
-        found = calibrate(form, clips, kept, pixels)
+        found = calibrate(form, clips, kept, pixels, every_frame=model.streaming)
+        late = behind_the_clip(form) if model.streaming else ()
         for name, layer in ranges_of(copy).items():
             if layer.limits is None:
                 layer.set_limits(*found[name])
+                # Training sees the last frame of clips, streams answer from the first one on.
+                layer.trainable = name.removesuffix("_range") not in late
     trained = QuantizeAwareClassifier(copy.inputs[0], copy.outputs[0], name=model.name)
     trained._set_info({**getattr(model, "info", {}), "streams": model.streaming})
     trained._set_source(keras.saving.serialize_keras_object(model), kept)

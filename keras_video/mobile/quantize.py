@@ -41,7 +41,7 @@ def deployed_int8(model, representative_data, stream=False, frames=None, keep_fl
         keep_float = fewest_float_layers(model, clips)
     form = clip_form(model, clips.shape[1])
     kept = kept_layers(form, model, keep_float)
-    ranges = calibrate(form, clips, kept, pixel_range(model))
+    ranges = calibrate(form, clips, kept, pixel_range(model), every_frame=stream)
     report = noise_report(form, with_ranges(form, ranges, kept), clips[:REPORTED_CLIPS], kept)
     return deployed(model, ranges, stream, frames, kept), report
 

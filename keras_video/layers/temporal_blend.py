@@ -24,19 +24,15 @@ def blend(maps, taps, mode, activation, frames=None):
     Returns:
         A tensor `(batch, frames, height, width, channels)`.
     """
-    nearest, farthest = (pick(later for _, later in taps) for pick in (min, max))
-    before, after = max(0, -nearest), max(0, farthest)
-    if frames is None:
-        frames = ops.shape(maps[0])[1]
-    else:
-        before = after = 0
+    pads = [_pads(taps, place) if frames is None else (0, 0) for place in range(len(maps))]
+    frames = ops.shape(maps[0])[1] if frames is None else frames
     if is_one_operation(mode):
-        rows = [sum(taps[0, later]) for later in range(nearest, farthest + 1)]
-        return _convolve(maps[0], ops.stack(rows), (before, after), frames, activation)
-    padded = [pad_frames(x, before, after) for x in maps]
+        kernel = ops.stack([sum(taps[0, later]) for later in sorted(later for _, later in taps)])
+        return _convolve(maps[0], kernel, pads[0], frames, activation)
+    padded = [pad_frames(x, *pad) for x, pad in zip(maps, pads, strict=True)]
     y = None
     for (place, later), weights in taps.items():
-        piece = slice_frames(padded[place], before + later, frames)
+        piece = slice_frames(padded[place], pads[place][0] + later, frames)
         # Weights of the same values are added up, unless the largest term counts.
         for weight in [sum(weights)] if mode == "sum" else weights:
             y = _add(y, piece, ops.cast(weight, piece.dtype), mode)
@@ -46,6 +42,12 @@ def blend(maps, taps, mode, activation, frames=None):
 def is_one_operation(mode):
     """Whether frames of one video are blended by a single operation, here and now."""
     return keras.backend.backend() == "tensorflow" and mode == "sum" and not inside_xla()
+
+
+def _pads(taps, place):
+    """How many frames of zeros are needed in front of and behind a video."""
+    distances = [later for number, later in taps if number == place]
+    return max(0, -min(distances, default=0)), max(0, max(distances, default=0))
 
 
 def _convolve(x, kernel, pads, frames, activation):
@@ -70,5 +72,5 @@ def _add(y, piece, weight, mode):
     if mode == "max":
         return ops.maximum(y, piece * weight)
     if keras.backend.backend() == "torch":
-        return y.addcmul(piece, weight)  # one pass instead of two
+        return y.addcmul_(piece, weight)  # in place: nobody else has seen this sum
     return y + piece * weight

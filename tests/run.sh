@@ -6,7 +6,7 @@ set -u
 export OMP_NUM_THREADS=1  # torch's threads would wait for each other
 python=$1
 status=0
-shared="tests/layers tests/models tests/applications tests/training"
+shared="tests/layers tests/models tests/applications tests/training tests/mobile"
 
 run() {
     backend=$1

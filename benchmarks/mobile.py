@@ -36,11 +36,11 @@ def keras_model(short, kind, size, frames):
     return model
 
 
-def measure(path, threads):
+def measure(path, threads, calls):
     """For a process of its own: what a file costs."""
     from keras_video.mobile.bench import bench
 
-    found = bench(path, threads, 5 if FLAGS.quick else 200)
+    found = bench(path, threads, calls)
     return {
         "megabytes": round(found.inspection.bytes / 1e6, 2),
         "threads": threads,
@@ -69,7 +69,8 @@ def rows_of(short, kind, folder):
         export_litert(model, path, quantization, noise if form == "int8" else None)
         for threads in (1, 2):
             worker = harness.Contender(form, "litert", measure)
-            row = harness.call(worker, {"path": path, "threads": threads})
+            calls = 5 if FLAGS.quick else 200
+            row = harness.call(worker, {"path": path, "threads": threads, "calls": calls})
             names = {"network": f"movinet_{short}", "kind": kind, "size": size, "form": form}
             yield {**names, **row}
 

@@ -157,7 +157,7 @@ def test_records():
         config = CONFIGS[f"x3d_{name}"]
         assert (record.frames, record.frame_stride) == (config.frames, config.frame_stride)
         assert record.size == (record.resize_side,) * 2 == (config.resize_side,) * 2
-        assert (record.mean, record.deviation, record.classes) == (0.45, 0.225, 400)
+        assert (record.mean, record.std, record.classes) == ((0.45,) * 3, (0.225,) * 3, 400)
     assert weights_record("x3d_s", "kinetics400").top1 == 73.33
 
 

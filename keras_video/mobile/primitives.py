@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from keras_video.layers import SpatialAvgPool, SpatialMaxPool, TemporalPool
+from keras_video.layers.big_little_merge import upsample_nearest
 from keras_video.layers.non_local import attend
 from keras_video.layers.positional_encoding import encode
 from keras_video.specs import conv_output_size
@@ -226,6 +227,28 @@ class FrameMaxPool(SpatialMaxPool):
     build = FrameAvgPool.build
     compute_output_shape = FrameAvgPool.compute_output_shape
     call = FrameAvgPool.call
+
+
+@keras.saving.register_keras_serializable("keras_video")
+class Grow(keras.layers.Layer):
+    """Frames `(batch * frames, height, width, channels)` of another size, by nearest pixels.
+
+    Args:
+        size: `(height, width)`.
+    """
+
+    def __init__(self, size, **kwargs):
+        super().__init__(**kwargs)
+        self.size = tuple(size)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], *self.size, input_shape[-1])
+
+    def call(self, inputs):
+        return upsample_nearest(inputs, self.size)
+
+    def get_config(self):
+        return {**super().get_config(), "size": self.size}
 
 
 @keras.saving.register_keras_serializable("keras_video")

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_video.applications.auto_tsnet import AutoTSNet, Group, TwoStreamSpec
 from keras_video.applications.blvnet_tam import BLVNetTAM50
 from keras_video.applications.x3d import X3DXS
 from tests.helpers import randomize_weights
@@ -19,7 +20,32 @@ def blvnet_tam(**options):
     return BLVNetTAM50(classes=5, dropout=0.0, **options)
 
 
+def auto_tsnet(**options):
+    """Two streams with every kind of fusion, and global reasoning in both."""
+    spec = TwoStreamSpec(
+        "tiny",
+        sparse=(Group(8), Group(16, 1.5, 1, 3), Group(16, 1.5, 1, 5), Group(24, 1.5)),
+        dense=(Group(8, 1.5, 1, 5), Group(8, 1.5), Group(16, 1.5, 5, 3), Group(8, 3.0, 1, 3)),
+        fusion=("time_strided_conv", "time_to_channel", "time_strided_sampling", "none"),
+        attention_sparse=(2, 4),
+        attention_dense=(3,),
+        sparse_stem=8,
+        repeats=(1, 2, 1, 1),
+        stages=(1, 1, 2, 2),
+        frames=4,
+        stride=2,
+        hidden=16,
+        dropout=0.0,
+    )
+    return AutoTSNet(spec, classes=5, **{"input_shape": (4, 32, 32, 3), **options})
+
+
 CASES = {
+    "auto_tsnet": (auto_tsnet, {}),
+    "auto_tsnet_odd": (
+        auto_tsnet,
+        {"input_shape": (6, 39, 35, 3), "sparse_positions": "spread"},
+    ),
     "x3d": (x3d, {}),
     "x3d_odd": (x3d, {"input_shape": (4, 37, 33, 3)}),
     "blvnet_tam": (blvnet_tam, {}),

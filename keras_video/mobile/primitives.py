@@ -275,3 +275,55 @@ class Attention(keras.layers.Layer):
         theta, phi, g = (ops.reshape(x, (-1, frames * pixels, channels)) for x in inputs)
         y = attend(theta, phi, g)
         return ops.reshape(y, (-1, frames, pixels, channels))
+
+
+@keras.saving.register_keras_serializable("keras_video")
+class NodeGather(keras.layers.Layer):
+    """States of the nodes of `GloRe`: sums over all positions.
+
+    Call arguments:
+        inputs: list of states `(batch, frames, pixels, states)` and weights
+            `(batch, frames, pixels, nodes)` of the positions.
+
+    Returns:
+        A tensor `(batch, 1, states, nodes)`.
+    """
+
+    def compute_output_shape(self, input_shape):
+        states, weights = input_shape
+        return (states[0], 1, states[-1], weights[-1])
+
+    def call(self, inputs):
+        states, weights = (
+            ops.reshape(x, (-1, math.prod(x.shape[1:3]), x.shape[-1])) for x in inputs
+        )
+        y = ops.matmul(ops.transpose(states, (0, 2, 1)), weights)
+        return ops.reshape(y, (-1, 1, states.shape[-1], weights.shape[-1]))
+
+
+@keras.saving.register_keras_serializable("keras_video")
+class NodeScatter(keras.layers.Layer):
+    """The way back: every position gets the sum of its nodes, and a bias.
+
+    Call arguments:
+        inputs: list of weights `(batch, frames, pixels, nodes)` and of what the nodes tell,
+            `(batch, 1, nodes, channels)`.
+
+    Returns:
+        A tensor `(batch, frames, pixels, channels)`.
+    """
+
+    def build(self, input_shape):
+        self.bias = self.add_weight((input_shape[1][-1],), "zeros", name="bias")
+
+    def compute_output_shape(self, input_shape):
+        weights, told = input_shape
+        return (*weights[:-1], told[-1])
+
+    def call(self, inputs):
+        weights, told = inputs
+        _, frames, pixels, nodes = weights.shape
+        channels = told.shape[-1]
+        x = ops.reshape(weights, (-1, frames * pixels, nodes))
+        y = ops.matmul(x, ops.reshape(told, (-1, nodes, channels))) + self.bias
+        return ops.reshape(y, (-1, frames, pixels, channels))

@@ -144,6 +144,7 @@ def load_rules():
         rules_big_little,
         rules_convolution,
         rules_pooling,
+        rules_two_streams,
     )
 
     return RULES

@@ -132,7 +132,9 @@ def test_tiny_video_networks(tmp_path, seed):
     assert LiteRTModel(path).info["family"] == "tiny_video_net"
 
 
-@pytest.mark.parametrize("case", ["x3d", "x3d_odd", "blvnet_tam", "blvnet_tam_odd"])
+@pytest.mark.parametrize(
+    "case", ["auto_tsnet", "auto_tsnet_odd", "x3d", "x3d_odd", "blvnet_tam", "blvnet_tam_odd"]
+)
 def test_families_of_clips(tmp_path, case):
     network, clips = tiny_family(case)
     path = str(tmp_path / "clip.tflite")

@@ -20,7 +20,7 @@ from tests.helpers import (
     tiny_model,
     to_numpy,
 )
-from tests.tiny_families import CASES, tiny_family
+from tests.tiny_families import CASES, auto_tsnet, tiny_family
 from tests.tiny_video_specs import random_spec
 
 FRAMES = random_video()
@@ -184,6 +184,8 @@ def test_families_of_clips(case):
         layers.SpatialAvgPool(3, 2, "symmetric"),
         layers.SpatialMaxPool(5, 2, "symmetric"),
         layers.SqueezeExcite(2, output_activation="swish"),
+        layers.GloRe(4),
+        layers.GloRe(normalize=False, batch_norm=False, use_bias=True),
         layers.SqueezeExcite(2, "2d", gate="hard_sigmoid", output_activation="relu"),
     ],
     ids=lambda layer: getattr(layer, "name", str(layer)),
@@ -216,6 +218,45 @@ def test_big_little_merge(filters, strides):
     randomize_weights(model)
     video = np.random.default_rng(0).standard_normal((2, *inputs.shape[1:])).astype("float32")
     assert_near(to_numpy(run(mobile_form(model), video)), to_numpy(run(model, video)))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.TimeStridedConvFusion(3, 5),
+        layers.TimeStridedConvFusion(2, 1),
+        layers.TimeToChannelFusion(3),
+        layers.TimeStridedSampling(2),
+        layers.TimeStridedSampling(2, "spread"),
+        layers.TimeStridedSampling(6, "spread"),
+    ],
+)
+def test_between_streams(layer):
+    assert_same_layer(type(layer).from_config(layer.get_config()), (6, 3, 4, 5))
+
+
+def test_what_would_be_dropped_is_refused():
+    """A second clip, a second answer, and options that a rule does not know."""
+    two_clips, two_answers = auto_tsnet(two_inputs=True), auto_tsnet(include_top=False)
+    for model, counts in ((two_clips, "2 inputs and 1 "), (two_answers, "1 inputs and 2 ")):
+        with pytest.raises(ValueError, match=f"model: expected .* one clip .*, got {counts}"):
+            mobile_form(model)
+    inputs = keras.Input((4, 8, 8, 3))
+    with pytest.raises(ValueError, match="expected tam with blend='sum' .* got 'max'"):
+        mobile_form(
+            keras.Model(inputs, layers.TemporalAggregation(blend="max", name="tam")(inputs))
+        )
+    output = WithOption(name="option")(inputs, factor=3.0)
+    with pytest.raises(ValueError, match="option is called with factor=3.0, which has no mobile"):
+        mobile_form(keras.Model(inputs, output))
+
+
+class WithOption(keras.layers.Identity):
+    def compute_output_spec(self, inputs, factor=1.0):
+        return keras.KerasTensor(inputs.shape, inputs.dtype)
+
+    def call(self, inputs, factor=1.0):
+        return inputs * factor
 
 
 def assert_same_layer(layer, shape, **options):

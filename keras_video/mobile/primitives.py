@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from keras_video.layers import SpatialAvgPool, SpatialMaxPool, TemporalPool
+from keras_video.layers.big_little_merge import upsample_nearest
 from keras_video.layers.non_local import attend
 from keras_video.layers.positional_encoding import encode
 from keras_video.specs import conv_output_size
@@ -229,6 +230,28 @@ class FrameMaxPool(SpatialMaxPool):
 
 
 @keras.saving.register_keras_serializable("keras_video")
+class Grow(keras.layers.Layer):
+    """Frames `(batch * frames, height, width, channels)` of another size, by nearest pixels.
+
+    Args:
+        size: `(height, width)`.
+    """
+
+    def __init__(self, size, **kwargs):
+        super().__init__(**kwargs)
+        self.size = tuple(size)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], *self.size, input_shape[-1])
+
+    def call(self, inputs):
+        return upsample_nearest(inputs, self.size)
+
+    def get_config(self):
+        return {**super().get_config(), "size": self.size}
+
+
+@keras.saving.register_keras_serializable("keras_video")
 class FramesPool(TemporalPool):
     """`TemporalPool` on `(batch, frames, height * width, channels)`."""
 
@@ -251,4 +274,56 @@ class Attention(keras.layers.Layer):
         _, frames, pixels, channels = inputs[0].shape
         theta, phi, g = (ops.reshape(x, (-1, frames * pixels, channels)) for x in inputs)
         y = attend(theta, phi, g)
+        return ops.reshape(y, (-1, frames, pixels, channels))
+
+
+@keras.saving.register_keras_serializable("keras_video")
+class NodeGather(keras.layers.Layer):
+    """States of the nodes of `GloRe`: sums over all positions.
+
+    Call arguments:
+        inputs: list of states `(batch, frames, pixels, states)` and weights
+            `(batch, frames, pixels, nodes)` of the positions.
+
+    Returns:
+        A tensor `(batch, 1, states, nodes)`.
+    """
+
+    def compute_output_shape(self, input_shape):
+        states, weights = input_shape
+        return (states[0], 1, states[-1], weights[-1])
+
+    def call(self, inputs):
+        states, weights = (
+            ops.reshape(x, (-1, math.prod(x.shape[1:3]), x.shape[-1])) for x in inputs
+        )
+        y = ops.matmul(ops.transpose(states, (0, 2, 1)), weights)
+        return ops.reshape(y, (-1, 1, states.shape[-1], weights.shape[-1]))
+
+
+@keras.saving.register_keras_serializable("keras_video")
+class NodeScatter(keras.layers.Layer):
+    """The way back: every position gets the sum of its nodes, and a bias.
+
+    Call arguments:
+        inputs: list of weights `(batch, frames, pixels, nodes)` and of what the nodes tell,
+            `(batch, 1, nodes, channels)`.
+
+    Returns:
+        A tensor `(batch, frames, pixels, channels)`.
+    """
+
+    def build(self, input_shape):
+        self.bias = self.add_weight((input_shape[1][-1],), "zeros", name="bias")
+
+    def compute_output_shape(self, input_shape):
+        weights, told = input_shape
+        return (*weights[:-1], told[-1])
+
+    def call(self, inputs):
+        weights, told = inputs
+        _, frames, pixels, nodes = weights.shape
+        channels = told.shape[-1]
+        x = ops.reshape(weights, (-1, frames * pixels, nodes))
+        y = ops.matmul(x, ops.reshape(told, (-1, nodes, channels))) + self.bias
         return ops.reshape(y, (-1, frames, pixels, channels))

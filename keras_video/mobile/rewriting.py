@@ -8,9 +8,11 @@ factors and residual gates are part of the kernels.
 """
 
 from collections import Counter
+from inspect import signature
 from typing import NamedTuple
 
 import keras
+from keras import tree
 
 from keras_video.mobile.primitives import HARD_SWISH, Refold
 
@@ -112,9 +114,11 @@ class Rewriter:
             arguments = [values[id(t)] for t in node.input_tensors if id(t) in values]
             if node.is_input or not arguments:
                 continue
-            layer, output = node.operation, id(node.outputs[0])
-            result = rule_for(layer)(self, layer, *arguments)
-            values[output] = result if uses[output] == 1 else result._replace(conv=None)
+            layer = node.operation
+            results = rule_for(layer)(self, layer, *arguments, **_options(node))
+            results = [results] if isinstance(results, Features) else results
+            for output, result in zip(map(id, node.outputs), results, strict=False):
+                values[output] = result if uses[output] == 1 else result._replace(conv=None)
         return values[id(model.outputs[0])]
 
     def by_frames(self, features, name):
@@ -160,6 +164,32 @@ class Rewriter:
         return self.inputs[name]
 
 
+# What calls are given beside tensors and rules take, by layer; what does nothing at inference.
+OPTIONS = {"TemporalAggregation": {"of_pair"}}
+IGNORED = {"training", "mask"}
+
+
+def _options(node):
+    """What the layer was called with beside tensors, or an error for what its rule cannot know."""
+    layer, given = node.operation, node.arguments
+    bound = signature(layer.call).bind(*given.args, **given.kwargs).arguments
+    options = {
+        name: value
+        for name, value in bound.items()
+        if name not in IGNORED
+        and tree.flatten(value) not in ([], [None])
+        and not any(isinstance(part, keras.KerasTensor) for part in tree.flatten(value))
+    }
+    known = {name for base in type(layer).__mro__ for name in OPTIONS.get(base.__name__, ())}
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise ValueError(
+            f"model: {layer.name} is called with {unknown[0]}={options[unknown[0]]!r}, which has "
+            "no mobile form."
+        )
+    return options
+
+
 def check_shape(model, stream, frames):
     """`(frames, height, width, channels)` of what the form takes, or an error."""
     inputs = getattr(model, "inputs", None)
@@ -167,6 +197,12 @@ def check_shape(model, stream, frames):
         raise ValueError(
             "model: expected a Functional model of clips (batch, frames, height, width, 3), got "
             f"{[tuple(x.shape) for x in inputs] if inputs else model!r}."
+        )
+    if not getattr(model, "streaming", False) and len(inputs) + len(model.outputs) > 2:
+        raise ValueError(
+            f"model: expected a model with one clip and one answer, got {len(inputs)} inputs and "
+            f"{len(model.outputs)} outputs. Networks of two streams have a mobile form where they "
+            "take one dense clip, two_inputs=False."
         )
     _, made_for, *size = inputs[0].shape
     if None in size:

@@ -5,6 +5,7 @@ A rule is a function of the `Rewriter`, the layer and the `Features` it is appli
 """
 
 import keras
+import numpy as np
 
 RULES = {}
 
@@ -51,7 +52,7 @@ def nothing(rewriter, layer, features):
 def rescaling(rewriter, layer, features):
     """The factor is left to the next kernel; borders padded with zeros stay zero."""
     scale = layer.scale
-    if layer.offset != 0 or not isinstance(scale, (int, float)) or scale <= 0:
+    if np.any(layer.offset) or not isinstance(scale, (int, float)) or scale <= 0:
         twin = keras.layers.Rescaling(scale, layer.offset, dtype="float32", name=layer.name)
         tensor = twin(rewriter.plain(features, layer.name))
         return features._replace(tensor=tensor, factor=1.0, conv=None)
@@ -138,6 +139,12 @@ def activate(rewriter, features, name, prefix):
 
 def load_rules():
     """Imports the modules that register the rules of our layers, and returns all rules."""
-    from keras_video.mobile import rules_attention, rules_convolution, rules_pooling  # noqa: F401
+    from keras_video.mobile import (  # noqa: F401
+        rules_attention,
+        rules_big_little,
+        rules_convolution,
+        rules_pooling,
+        rules_two_streams,
+    )
 
     return RULES

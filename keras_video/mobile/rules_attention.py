@@ -30,7 +30,8 @@ def squeeze_excite(rewriter, layer, features):
     if rewriter.stream and not layer.causal and layer.squeeze != "2d":
         raise ValueError(f"model: expected a causal network for a stream, but {name} looks ahead.")
     pooled = _pool(rewriter, layer, features)
-    return _multiply(rewriter, features, _gates(rewriter, layer, pooled, name), name)
+    y = _multiply(rewriter, features, _gates(rewriter, layer, pooled, name), name)
+    return activate(rewriter, y, layer.output_activation, f"{name}_output")
 
 
 @rule(ContextGate)
@@ -47,15 +48,25 @@ def gated_conv(rewriter, layer, features, residual=None):
     name, before = layer.name, layer.gated == "inputs"
     if before:
         features = _both_gates(rewriter, layer, features)
-    conv = _renamed(layer.conv, name)
-    y = video_conv(rewriter, conv, features)
-    if not before:
-        y = _both_gates(rewriter, layer, y)
+    if before or not (layer.squeeze_excite or layer.context_gate):
+        return pointwise(rewriter, layer.conv, features, residual, layer.activation, name)
+    y = video_conv(rewriter, renamed(layer.conv, name), features)
+    y = _both_gates(rewriter, layer, y)
+    return _closed(rewriter, y, residual, layer.activation, name)
+
+
+def pointwise(rewriter, conv, features, residual, activation, name):
+    """An inner convolution under the name of the layer that holds it, residual, activation."""
+    y = video_conv(rewriter, renamed(conv, name), features)
+    return _closed(rewriter, y, residual, activation, name)
+
+
+def _closed(rewriter, y, residual, activation, name):
     if residual is not None:
         tensors = [rewriter.plain(x, f"{name}_{i}") for i, x in enumerate((y, residual))]
         tensor = keras.layers.Add(name=f"{name}_sum", **FLOAT)(tensors)
         y = y._replace(tensor=tensor, factor=1.0, conv=None)
-    return activate(rewriter, y, layer.activation, name)
+    return activate(rewriter, y, activation, name)
 
 
 @rule(NonLocal)
@@ -71,7 +82,7 @@ def non_local(rewriter, layer, features):
         parts.append(rewriter.by_frames(y, f"{name}_{part}"))
     y = Attention(name=f"{name}_attention", **FLOAT)(parts)
     y = Features(rewriter.by_pixels(y, height, width, name), features.frames)
-    y = video_conv(rewriter, _renamed(layer.conv, f"{name}_conv"), y)
+    y = video_conv(rewriter, renamed(layer.conv, f"{name}_conv"), y)
     tensors = [rewriter.plain(x, f"{name}_{i}") for i, x in enumerate((features, y))]
     return Features(keras.layers.Add(name=name, **FLOAT)(tensors), features.frames)
 
@@ -176,7 +187,7 @@ def _multiply(rewriter, features, gates, name):
     return features._replace(tensor=y, factor=factor, conv=None)
 
 
-def _renamed(conv, name):
+def renamed(conv, name):
     """The inner convolution of a layer under the name of that layer."""
     twin = type(conv).from_config({**conv.get_config(), "name": name})
     twin.build((None, None, None, None, conv.kernel.shape[-2] * conv.groups))

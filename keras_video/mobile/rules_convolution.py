@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_video.layers import ReZero, StochasticDepth, VideoConv3D
-from keras_video.layers.convolution import same_pads
+from keras_video.layers.convolution import same_pads, space_pads
 from keras_video.mobile.primitives import FrameSlice
 from keras_video.mobile.rewriting import Features
 from keras_video.mobile.rules import activate, keras_activation, nothing, rule
@@ -32,7 +32,9 @@ def video_conv(rewriter, layer, features):
     if taps == 1:
         if stride > 1:
             features = _every(rewriter, features, stride, layer.name)
-        y = convolve(features, kernel[0], bias, strides, layer.groups, inside, layer.name)
+        y = convolve(
+            features, kernel[0], bias, strides, layer.groups, inside, layer.name, layer.padding
+        )
     elif extents == strides == [1, 1]:
         y = _over_frames(rewriter, layer, features, kernel[:, :, 0], bias, inside)
     else:
@@ -53,18 +55,21 @@ def dense(rewriter, layer, features):
     return y._replace(conv=None) if inside else activate(rewriter, y, name, layer.name)
 
 
-def convolve(features, kernel, bias, strides=(1, 1), groups=1, activation=None, name=None):
-    """A 2D convolution, `same`, that takes the factor of its input.
+def convolve(
+    features, kernel, bias, strides=(1, 1), groups=1, activation=None, name=None, space="same"
+):
+    """A 2D convolution that takes the factor of its input.
 
     Args:
         features: `Features`.
         kernel: array `(height, width, channels / groups, filters)`.
         bias: array `(filters,)`.
+        space: `"symmetric"` for half the kernel on every side; all else is `"same"`.
 
     Returns:
         `Features`.
     """
-    x, padding = _padded(features.tensor, kernel.shape[:2], strides, name)
+    x, padding = _padded(features.tensor, kernel.shape[:2], strides, name, space)
     layer = convolution(kernel, features.shape[-1], groups, strides, padding, activation, name)
     y = layer(x)
     fill(layer, kernel * features.factor, bias)
@@ -89,11 +94,15 @@ def fill(layer, kernel, bias):
     layer.set_weights([kernel, bias])
 
 
-def _padded(x, kernel, strides, name):
-    """The image and the padding to use: strides wider than kernels are padded by hand."""
-    if all(s <= k for s, k in zip(strides, kernel, strict=True)):
+def _padded(x, kernel, strides, name, space):
+    """The image and the padding to use: by hand where it is not that of Keras.
+
+    That is where strides are wider than kernels, and where half the kernel differs from `same`.
+    """
+    same = same_pads(x.shape[1:3], kernel, strides)
+    pads = space_pads(x.shape[1:3], kernel, strides, space)
+    if pads == same and all(s <= k for s, k in zip(strides, kernel, strict=True)):
         return x, "same"
-    pads = same_pads(x.shape[1:3], kernel, strides)
     if pads != ((0, 0), (0, 0)):
         x = keras.layers.ZeroPadding2D(pads, dtype="float32", name=f"{name}_padded")(x)
     return x, "valid"
@@ -125,7 +134,8 @@ def _by_taps(rewriter, layer, features, kernel, bias):
         x = FrameSlice(i, stop, stride, dtype="float32", name=f"{name}_slice")(window)
         x = features._replace(tensor=rewriter.by_pixels(x, height, width, name), frames=frames)
         offset = bias if i == 0 else np.zeros_like(bias)
-        terms.append(convolve(x, tap, offset, strides, layer.groups, name=name).tensor)
+        y = convolve(x, tap, offset, strides, layer.groups, name=name, space=layer.padding)
+        terms.append(y.tensor)
     y = keras.layers.Add(dtype="float32", name=layer.name)(terms)
     return Features(y, frames)
 
@@ -144,7 +154,8 @@ def _window(rewriter, layer, features, taps):
         return keras.layers.Concatenate(axis=1, dtype="float32", name=name)([past, x])
     before, after = taps - 1, 0
     if layer.padding != "causal":
-        ((before, after),) = same_pads((features.frames,), (taps,), layer.strides[:1])
+        extent, stride = (features.frames,), layer.strides[:1]
+        ((before, after),) = space_pads(extent, (taps,), stride, layer.padding)
     if before == after == 0:
         return x
     return keras.layers.ZeroPadding2D(((before, after), (0, 0)), dtype="float32", name=name)(x)

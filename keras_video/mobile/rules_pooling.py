@@ -26,14 +26,14 @@ FLOAT = {"dtype": "float32"}
 @rule(SpatialAvgPool)
 def spatial_avg_pool(rewriter, layer, features):
     """Inside every frame."""
-    twin = FrameAvgPool(layer.pool_size, layer.strides, name=layer.name, **FLOAT)
+    twin = FrameAvgPool(layer.pool_size, layer.strides, layer.padding, name=layer.name, **FLOAT)
     return features._replace(tensor=twin(features.tensor), conv=None)
 
 
 @rule(SpatialMaxPool)
 def spatial_max_pool(rewriter, layer, features):
     """Inside every frame; factors are above 0 and pass."""
-    twin = FrameMaxPool(layer.pool_size, layer.strides, name=layer.name, **FLOAT)
+    twin = FrameMaxPool(layer.pool_size, layer.strides, layer.padding, name=layer.name, **FLOAT)
     return features._replace(tensor=twin(features.tensor), conv=None)
 
 
@@ -62,6 +62,21 @@ def temporal_pool(rewriter, layer, features):
 def frame_means(rewriter, layer, features):
     """Mean of the pixels of every frame."""
     return pixel_means(features, layer.name)
+
+
+@rule(keras.layers.GlobalAveragePooling1D)
+def mean_over_frames(rewriter, layer, features):
+    """Of features of frames."""
+    if rewriter.stream:
+        raise ValueError(f"model: expected a network for a stream, but {layer.name} takes clips.")
+    if layer.data_format != "channels_last":
+        raise ValueError(
+            f"model: expected {layer.name} with data_format='channels_last', got "
+            f"{layer.data_format!r}."
+        )
+    x = rewriter.by_frames(features, layer.name)
+    y = keras.layers.GlobalAveragePooling2D(keepdims=True, name=layer.name, **FLOAT)(x)
+    return features._replace(tensor=y, frames=1, conv=None)
 
 
 @rule(CumulativeAvgPool)

@@ -12,6 +12,7 @@ from keras_video.mobile import LiteRTModel, export_litert, inspect
 from keras_video.mobile import export as export_module
 from keras_video.mobile.bench import bench
 from tests.helpers import STREAM, assert_near, random_video, randomize_weights, tiny_model
+from tests.tiny_families import tiny_family
 from tests.tiny_video_specs import random_spec
 
 pytest.importorskip("ai_edge_litert")
@@ -129,6 +130,20 @@ def test_tiny_video_networks(tmp_path, seed):
     path = str(tmp_path / "tvn.tflite")
     assert export_litert(network, path).difference < 1e-4
     assert LiteRTModel(path).info["family"] == "tiny_video_net"
+
+
+@pytest.mark.parametrize(
+    "case", ["auto_tsnet", "auto_tsnet_odd", "x3d", "x3d_odd", "blvnet_tam", "blvnet_tam_odd"]
+)
+def test_families_of_clips(tmp_path, case):
+    network, clips = tiny_family(case)
+    path = str(tmp_path / "clip.tflite")
+    export_litert(network, path)
+    found = inspect(path)
+    assert found.rank <= 4 and all(op.builtin for op in found.operations)
+    lite = LiteRTModel(path)
+    assert lite.info["family"] == network.info["family"]
+    assert_near(lite.predict(clips), np.array(network(clips)))
 
 
 def test_frames_by_the_piece_and_positions(tmp_path):

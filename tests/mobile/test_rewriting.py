@@ -20,6 +20,7 @@ from tests.helpers import (
     tiny_model,
     to_numpy,
 )
+from tests.tiny_families import CASES, auto_tsnet, tiny_family
 from tests.tiny_video_specs import random_spec
 
 FRAMES = random_video()
@@ -158,6 +159,115 @@ def test_tiny_video_networks(seed):
     assert max(ranks(flat)) <= 4
     answer = flat({"frames": ops.convert_to_tensor(clips[0])})["predictions"]
     assert_near(to_numpy(answer), expected[:1], 3e-5)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_families_of_clips(case):
+    model, clips = tiny_family(case)
+    expected = to_numpy(run(model, clips))
+    assert_differs(expected[:1], expected[1:])
+    assert_near(to_numpy(run(mobile_form(model), clips)), expected)
+    flat = mobile_form(model, flat=True)
+    assert max(ranks(flat)) <= 4
+    answer = flat({"frames": ops.convert_to_tensor(clips[0])})["predictions"]
+    assert_near(to_numpy(answer), expected[:1])
+
+
+@pytest.mark.parametrize("size", [6, 7])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.VideoConv3D(4, 3, (2, 2, 2), "symmetric"),
+        layers.VideoConv3D(4, (5, 1, 1), (3, 1, 1), "symmetric", activation="relu"),
+        layers.VideoConv3D(4, (1, 3, 5), (1, 4, 2), "symmetric", activation="swish"),
+        layers.DepthwiseConv3D((3, 5, 5), (1, 2, 2), "symmetric"),
+        layers.SpatialAvgPool(3, 2, "symmetric"),
+        layers.SpatialMaxPool(5, 2, "symmetric"),
+        layers.SqueezeExcite(2, output_activation="swish"),
+        layers.GloRe(4),
+        layers.GloRe(normalize=False, batch_norm=False, use_bias=True),
+        layers.SqueezeExcite(2, "2d", gate="hard_sigmoid", output_activation="relu"),
+    ],
+    ids=lambda layer: getattr(layer, "name", str(layer)),
+)
+def test_layers_of_these_families(layer, size):
+    assert_same_layer(type(layer).from_config(layer.get_config()), (size, size, 9, 6))
+
+
+@pytest.mark.parametrize("of_pair", [None, "second"])
+@pytest.mark.parametrize(
+    "kernel_size, causal, equal_pairs",
+    [(1, False, True), (3, False, True), (4, False, True), (4, False, False), (3, True, False)],
+)
+def test_temporal_aggregation(kernel_size, causal, equal_pairs, of_pair):
+    layer = layers.TemporalAggregation(kernel_size, causal=causal, equal_pairs=equal_pairs)
+    assert_same_layer(layer, (6, 3, 4, 5), of_pair=of_pair)
+
+
+@pytest.mark.parametrize("strides", [None, 1, 2, 3])
+@pytest.mark.parametrize("filters", [None, 7])
+def test_big_little_merge(filters, strides):
+    """Without a big branch, and with one of all, of half and of fewer of the pixels."""
+    inputs = keras.Input((2, 5, 4, 6))
+    big = None
+    if strides is not None:
+        big = layers.VideoConv3D(filters or 6, 3, (1, strides, strides))(inputs)
+    fusion = layers.VideoConv3D(3, 3, name="fusion") if filters else None
+    merge = layers.BigLittleMerge(filters, fusion=fusion)
+    model = keras.Model(inputs, merge(inputs, big))
+    randomize_weights(model)
+    video = np.random.default_rng(0).standard_normal((2, *inputs.shape[1:])).astype("float32")
+    assert_near(to_numpy(run(mobile_form(model), video)), to_numpy(run(model, video)))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.TimeStridedConvFusion(3, 5),
+        layers.TimeStridedConvFusion(2, 1),
+        layers.TimeToChannelFusion(3),
+        layers.TimeStridedSampling(2),
+        layers.TimeStridedSampling(2, "spread"),
+        layers.TimeStridedSampling(6, "spread"),
+    ],
+)
+def test_between_streams(layer):
+    assert_same_layer(type(layer).from_config(layer.get_config()), (6, 3, 4, 5))
+
+
+def test_what_would_be_dropped_is_refused():
+    """A second clip, a second answer, and options that a rule does not know."""
+    two_clips, two_answers = auto_tsnet(two_inputs=True), auto_tsnet(include_top=False)
+    for model, counts in ((two_clips, "2 inputs and 1 "), (two_answers, "1 inputs and 2 ")):
+        with pytest.raises(ValueError, match=f"model: expected .* one clip .*, got {counts}"):
+            mobile_form(model)
+    inputs = keras.Input((4, 8, 8, 3))
+    with pytest.raises(ValueError, match="expected tam with blend='sum' .* got 'max'"):
+        mobile_form(
+            keras.Model(inputs, layers.TemporalAggregation(blend="max", name="tam")(inputs))
+        )
+    output = WithOption(name="option")(inputs, factor=3.0)
+    with pytest.raises(ValueError, match="option is called with factor=3.0, which has no mobile"):
+        mobile_form(keras.Model(inputs, output))
+
+
+class WithOption(keras.layers.Identity):
+    def compute_output_spec(self, inputs, factor=1.0):
+        return keras.KerasTensor(inputs.shape, inputs.dtype)
+
+    def call(self, inputs, factor=1.0):
+        return inputs * factor
+
+
+def assert_same_layer(layer, shape, **options):
+    """Compares the form of a model of one layer, which gets numbers of both signs."""
+    inputs = keras.Input(shape)
+    model = keras.Model(inputs, layer(inputs, **options))
+    randomize_weights(model)
+    video = np.random.default_rng(0).standard_normal((2, *shape)).astype("float32")
+    form = mobile_form(model)
+    assert max(ranks(mobile_form(model, flat=True))) <= 4
+    assert_near(to_numpy(run(form, video)), to_numpy(run(model, video)))
 
 
 def test_features_and_inner_models():

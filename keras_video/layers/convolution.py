@@ -70,7 +70,10 @@ def _torch_symmetric(x, kernel, strides):
     from torch.nn import functional
 
     pads = [size // 2 for size in kernel.shape[:2]]
-    y = functional.conv2d(x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1), None, strides, pads)
+    groups = x.shape[-1] // kernel.shape[2]
+    y = functional.conv2d(
+        x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1), None, strides, pads, groups=groups
+    )
     return y.permute(0, 2, 3, 1)
 
 

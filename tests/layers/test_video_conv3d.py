@@ -37,6 +37,9 @@ FORMS = {
         filters=5, kernel_size=(5, 1, 1), strides=(2, 1, 1), padding="symmetric"
     ),
     "symmetric_strided": dict(filters=5, kernel_size=3, strides=(2, 3, 2), padding="symmetric"),
+    "symmetric_grouped": dict(
+        filters=6, kernel_size=3, strides=(1, 2, 2), padding="symmetric", groups=2
+    ),
     "symmetric_depthwise": dict(
         filters=4, kernel_size=3, groups=4, strides=(1, 2, 2), padding="symmetric"
     ),

@@ -63,6 +63,12 @@ def test_noisy_runs_use_their_time():
     assert 11 <= found["ms"] <= 13
 
 
+def test_tiny_networks_are_warmed_up_and_run_for_a_while():
+    clock = Clock([0.0001])
+    found = latency_child.clock(clock.run, timer=clock)
+    assert found["runs"] == pytest.approx(500, abs=6) and clock.runs == pytest.approx(1000, abs=12)
+
+
 def test_slow_runs_are_few():
     clock = Clock([2.0])
     assert latency_child.clock(clock.run, timer=clock)["runs"] == 3

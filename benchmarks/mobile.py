@@ -62,7 +62,7 @@ def rows_of(short, kind, folder):
     frames = 4 if FLAGS.quick else CLIP
     model = keras_model(short, kind, size, frames)
     length = CALIBRATION if kind == "stream" else frames
-    noise = np.random.default_rng(0).integers(0, 256, (2, length, size, size, 3), "uint8")
+    noise = np.random.default_rng(0).random((2, length, size, size, 3), "float32")
     for form in FLAGS.forms:
         path = os.path.join(folder, f"{short}_{kind}_{form}.tflite")
         quantization = None if form == "float32" else form

@@ -12,7 +12,7 @@ from keras_video.mobile.conversion import QUANTIZATIONS, convert
 from keras_video.mobile.inspection import inspect
 from keras_video.mobile.quantization_aware import deploy, is_quantize_aware
 from keras_video.mobile.quantize import deployed_int8
-from keras_video.mobile.representative import clips_of, stream_inputs
+from keras_video.mobile.representative import clips_of, pixel_range, stream_inputs
 from keras_video.mobile.rewriting import check_shape, mobile_form, state_of
 from keras_video.mobile.runner import LiteRTModel
 
@@ -126,7 +126,7 @@ def _check(model, path, quantization, data, shape, stream, aware):
         raise ValueError(
             f"representative_data: expected clips beside quantization={quantization!r}, got None."
         )
-    return clips_of(data, shape, stream)
+    return clips_of(data, shape, stream, pixel_range(model))
 
 
 def check_writable(path):

@@ -16,7 +16,7 @@ from keras_video.mobile.quantize import (
     kept_layers,
     pixel_range,
 )
-from keras_video.mobile.representative import clips_of
+from keras_video.mobile.representative import clips_of, pixel_range
 from keras_video.models import VideoClassifier
 
 
@@ -50,7 +50,7 @@ def quantize_aware(model, representative_data=None, keep_float=(), frames=None, 
     if representative_data is not None:
         made_for = frames or model.inputs[0].shape[1]
         shape = (made_for or 1, *model.inputs[0].shape[2:])
-        clips = clips_of(representative_data, shape, streaming=made_for is None)
+        clips = clips_of(representative_data, shape, made_for is None, pixel_range(model))
         frames = clips.shape[1]
     form = clip_form(model, frames)
     kept = kept_layers(form, model, keep_float)

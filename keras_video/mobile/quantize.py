@@ -6,7 +6,7 @@ from keras_video.mobile.calibration import batches, calibrate
 from keras_video.mobile.fake_quantization import FakeQuantize, rounded_weights
 from keras_video.mobile.insertion import KERNELS, insert
 from keras_video.mobile.noise_report import noise_report
-from keras_video.mobile.representative import clips_of
+from keras_video.mobile.representative import clips_of, pixel_range
 from keras_video.mobile.rewriting import mobile_form
 
 REPORTED_CLIPS = 8  # of the calibration data, which the report is made of
@@ -34,7 +34,7 @@ def deployed_int8(model, representative_data, stream=False, frames=None, keep_fl
         ValueError: for data that cannot be clips for the model, and unknown names.
     """
     shape = (frames or (1 if stream else model.inputs[0].shape[1]), *model.inputs[0].shape[2:])
-    clips = clips_of(representative_data, shape, stream)
+    clips = clips_of(representative_data, shape, stream, pixel_range(model))
     if isinstance(keep_float, str) and keep_float == "auto":
         from keras_video.mobile.float_search import fewest_float_layers
 
@@ -120,12 +120,6 @@ def source_layers(form, model):
                 found[layer.name] = name
                 break
     return found
-
-
-def pixel_range(model):
-    """The largest value of a pixel, where the model says so."""
-    info = getattr(model, "info", None) or {}
-    return info.get("pixels")
 
 
 def predictions(form, clips):

@@ -9,12 +9,14 @@ from keras_video.mobile.runner import append
 MOST = 256  # clips that are kept of an endless iterable
 
 
-def clips_of(data, shape, streaming):
+def clips_of(data, shape, streaming, pixels=None):
     """Clips as one array `(clips, frames, height, width, 3)`.
 
     Args:
         data: such an array, or an iterable of batches, with or without labels.
         shape: `(frames, height, width, 3)` of the network; streams take clips of any length.
+        pixels: number, the largest value of a pixel, 255 or 1, where the network says so. Clips in
+            the other range would give ranges in which every real frame is black or white.
 
     Raises:
         ValueError: if it is something else, or empty.
@@ -36,7 +38,19 @@ def clips_of(data, shape, streaming):
     clips = np.concatenate(batches).astype("float32")
     if not np.isfinite(clips).all():
         raise ValueError("representative_data: expected finite pixels, got others.")
+    largest = float(clips.max())
+    if (pixels == 1 and largest > 1.5) or (pixels == 255 and 0 < largest <= 1.0):
+        raise ValueError(
+            f"representative_data: expected pixels from 0 to {pixels}, as the network takes them, "
+            f"got at most {largest:g}."
+        )
     return clips
+
+
+def pixel_range(model):
+    """The largest value of a pixel, where the model says so."""
+    info = getattr(model, "info", None) or {}
+    return info.get("pixels")
 
 
 def _batches(data):

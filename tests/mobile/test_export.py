@@ -211,6 +211,10 @@ MOBILE_FORM = export_module.mobile_form
             {"quantization": "int16x8", "representative_data": np.full((1, 2, 40, 32, 3), np.nan)},
             "expected finite pixels",
         ),
+        (
+            {"quantization": "int8", "representative_data": np.full((1, 2, 40, 32, 3), 255.0)},
+            "expected pixels from 0 to 1, .* got at most 255",
+        ),
         ({"labels": ["a", "b"]}, "labels: expected 5 names .* got 2"),
         ({"frames": 0}, "frames: expected an int of at least 1"),
     ],

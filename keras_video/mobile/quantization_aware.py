@@ -14,7 +14,6 @@ from keras_video.mobile.quantize import (
     clip_form,
     deployed,
     kept_layers,
-    pixel_range,
 )
 from keras_video.mobile.representative import clips_of, pixel_range
 from keras_video.models import VideoClassifier

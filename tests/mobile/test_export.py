@@ -1,6 +1,8 @@
 """Exported files: what is in them, what they compute, and what is refused."""
 
 import os
+import subprocess
+import sys
 import zipfile
 
 import keras
@@ -294,3 +296,16 @@ def test_bad_calls(path, clip_path):
         lite.init_state(2)
     with pytest.raises(ValueError, match="calls: expected an int of at least 1"):
         bench(path, calls=0)
+
+
+def test_memory_is_that_of_the_process(path):
+    """Not that of the large process which started it: Linux hands its peak down."""
+    code = (
+        "from keras_video.mobile.bench import bench as b; import sys; print(b(sys.argv[1]).memory)"
+    )
+    large = np.ones(40_000_000)
+    found = subprocess.run(
+        [sys.executable, "-c", code, path], capture_output=True, text=True, timeout=300, check=True
+    )
+    del large
+    assert float(found.stdout.splitlines()[-1]) > 1

@@ -49,7 +49,7 @@ class BorderCorrection(keras.layers.Layer):
 
 
 def pool_by_kernel(layer, inputs, ranged):
-    """Writes a `FrameAvgPool` as a kernel of equal weights and a correction at the borders.
+    """Writes a `FrameAvgPool` as a kernel of equal weights, and corrects the borders if need be.
 
     Args:
         layer: the pooling.
@@ -57,17 +57,23 @@ def pool_by_kernel(layer, inputs, ranged):
         ranged: function of a tensor and a name that puts a range behind it.
     """
     size = layer.pool_size
+    counted = layer.padding == "symmetric"  # zeros around the image belong to the average
+    if counted:
+        pad = keras.layers.ZeroPadding2D(size // 2, dtype="float32", name=f"{layer.name}_padded")
+        inputs = pad(inputs)
     kernel = keras.layers.DepthwiseConv2D(
         size,
         layer.strides,
-        padding="same",
+        padding="valid" if counted else "same",
         use_bias=False,
         depthwise_initializer=keras.initializers.Constant(1 / size**2),
         trainable=False,
         dtype="float32",
-        name=f"{layer.name}_sums",
+        name=layer.name if counted else f"{layer.name}_sums",
     )
     sums = ranged(kernel(inputs), kernel.name)
+    if counted:
+        return sums
     correction = BorderCorrection(
         inputs.shape[1:3], size, layer.strides, dtype="float32", name=layer.name
     )

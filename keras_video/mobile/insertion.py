@@ -24,7 +24,10 @@ from keras_video.mobile.primitives import (
     FrameMaxPool,
     FrameSlice,
     FramesPool,
+    Grow,
     HardSwish,
+    NodeGather,
+    NodeScatter,
     Refold,
     RepeatFrames,
     RunningMean,
@@ -51,14 +54,16 @@ MOVING = (
     keras.layers.Concatenate,
     keras.layers.GlobalMaxPooling2D,
     keras.layers.MaxPooling2D,
+    keras.layers.Permute,
     keras.layers.ZeroPadding2D,
     FrameMaxPool,
     FrameSlice,
     FramesPool,
+    Grow,
     Refold,
     RepeatFrames,
 )
-FLOAT = (AddPositions, Attention, FrameVote, RunningMean)
+FLOAT = (AddPositions, Attention, FrameVote, NodeGather, NodeScatter, RunningMean)
 
 # The int8 kernels of these have a range of their own: 256 levels from 0 to 255/256.
 SQUASHING = ("sigmoid", "softmax")

@@ -11,6 +11,7 @@ from keras_video.mobile.conversion import convert
 from keras_video.mobile.quantize import deployed_int8
 from tests.helpers import STREAM, assert_differs, assert_near, random_video, tiny_model
 from tests.mobile.test_rewriting import roll
+from tests.tiny_families import tiny_family
 
 pytest.importorskip("ai_edge_litert")
 pytest.importorskip("tensorflow")
@@ -103,6 +104,20 @@ def test_clips(tmp_path):
     path = str(tmp_path / "clip.tflite")
     export_litert(model, path, "int8", CLIPS)
     assert_near(LiteRTModel(path).predict(CLIPS), np.asarray(model(CLIPS)), NOISE)
+
+
+@pytest.mark.parametrize("case", ["blvnet_tam", "x3d"])
+def test_other_families(tmp_path, case):
+    """Two branches joined by nearest pixels, pooling that counts zeros; mobile blocks in 3D."""
+    model, clips = tiny_family(case)
+    noise = np.random.default_rng(0).random((4, *clips.shape[1:]), "float32")
+    noise *= model.info["pixels"]
+    path = str(tmp_path / f"{case}.tflite")
+    result = export_litert(model, path, "int8", noise)
+    assert result.predictions == 4 and result.difference < 0.1
+    inspection = inspect(path)
+    assert inspection.rank <= 4
+    assert all("pixels" in op.output for op in inspection.float_operations)  # mean and deviation
 
 
 def test_compaction(model):

@@ -117,7 +117,9 @@ def test_other_families(tmp_path, case):
     assert result.predictions == 4 and result.difference < 0.1
     inspection = inspect(path)
     assert inspection.rank <= 4
-    assert all("pixels" in op.output for op in inspection.float_operations)  # mean and deviation
+    floats = inspection.float_operations  # mean and deviation of the pixels
+    assert [op.name for op in floats] == ["MUL", "ADD"]
+    assert all(op.output.startswith("normalize") for op in floats)
 
 
 def test_compaction(model):

@@ -3,7 +3,10 @@
 import importlib
 
 _OWNERS = {
+    "Choice": "spaces",
+    "ChoiceSpace": "spaces",
     "Constraint": "constraints",
+    "CostTable": "spaces",
     "Evolution": "evolution",
     "EvolutionOracle": "evolution",
     "MaxLatency": "constraints",

@@ -56,13 +56,13 @@ def run(tuner, train=TRAIN, validation=VALIDATION, batch_size=16, **options):
 def short(folder, cls=TuNAS, **options):
     """A search of two sites and a few steps."""
     given = {
-        "epochs": 2, "steps_per_trial": 3, "target": 2.0, "num_candidates": 2,
+        "epochs": 2, "steps_per_trial": 2, "target": 2.0, "num_candidates": 2,
         "space": toy.ToySpace(SMALL), "compile_search": without_a_graph,
     }  # fmt: skip
     return make(folder, cls, **{**given, **options})
 
 
-def data(count=64, seed=0):
+def data(count=32, seed=0):
     return toy.make_clips(count, seed, SMALL)
 
 
@@ -124,7 +124,7 @@ def test_parsec_finds_it_in_stages_within_each_target(tmp_path):
 
 @pytest.mark.parametrize("cls", [TuNAS, Parsec])
 def test_a_short_search(tmp_path, cls):
-    tuner = run(short(tmp_path, cls), data(), data(40, 1))
+    tuner = run(short(tmp_path, cls), data(), data(16, 1))
     assert isinstance(tuner, OneShotTuner)
     rows = search_history(tuner)
     assert [row["chunk"] for row in rows] == [0, 1]
@@ -139,24 +139,24 @@ def test_a_short_search(tmp_path, cls):
     assert trials[0].score == max(row["fitness"] for row in table)
     assert table[0]["values"] != table[1]["values"]
     # Chunks are not run again, nor are candidates.
-    again = run(short(tmp_path, cls), data(), data(40, 1))
+    again = run(short(tmp_path, cls), data(), data(16, 1))
     assert told(again) == told(tuner)
 
 
 def test_interrupted_and_resumed_it_ends_the_same(tmp_path):
     """The second process takes up the checkpoint of the first."""
-    whole = run(short(tmp_path / "whole", epochs=3), data(), data(40, 1))
+    whole = run(short(tmp_path / "whole", epochs=3), data(), data(16, 1))
 
     class Stop(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
-            if len(search_history(tmp_path / "broken" / "search")) == 2 and batch == 1:
+            if len(search_history(tmp_path / "broken" / "search")) == 2 and batch == 0:
                 raise KeyboardInterrupt
 
     broken = short(tmp_path / "broken", epochs=3)
     with pytest.raises(KeyboardInterrupt):
-        run(broken, data(), data(40, 1), callbacks=[Stop()])
+        run(broken, data(), data(16, 1), callbacks=[Stop()])
     assert len(search_history(broken)) == 2
-    resumed = run(short(tmp_path / "broken", epochs=3), data(), data(40, 1))
+    resumed = run(short(tmp_path / "broken", epochs=3), data(), data(16, 1))
     assert told(resumed) == told(whole)
     ends = [np.load(t.project_dir + "/shared-00003.npz") for t in (whole, resumed)]
     assert len(ends[0].files) > 10 and ends[0].files == ends[1].files
@@ -168,7 +168,7 @@ def test_interrupted_and_resumed_it_ends_the_same(tmp_path):
 
 def test_what_is_kept_is_all_that_matters(tmp_path):
     """Optimizer and seeds included: from the same checkpoint the same chunk follows."""
-    tuner = run(short(tmp_path, epochs=2), data(), data(40, 1))
+    tuner = run(short(tmp_path, epochs=2), data(), data(16, 1))
     folder = tmp_path / "search"
     expected = np.load(folder / "shared-00002.npz")
     trial = folder / "trial_00001"
@@ -176,7 +176,7 @@ def test_what_is_kept_is_all_that_matters(tmp_path):
     for name in ("trial_00002", "trial_00003", "shared-00002.npz"):
         path = folder / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    again = run(short(tmp_path, epochs=2), data(), data(40, 1))
+    again = run(short(tmp_path, epochs=2), data(), data(16, 1))
     found = np.load(folder / "shared-00002.npz")
     first = json.loads(bytes(found["about"]).decode())
     assert first["position"] == 2
@@ -188,7 +188,7 @@ def test_what_is_kept_is_all_that_matters(tmp_path):
 def test_mixed_precision(tmp_path):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        tuner = run(short(tmp_path), data(), data(40, 1))
+        tuner = run(short(tmp_path), data(), data(16, 1))
     finally:
         keras.config.set_dtype_policy("float32")
     searcher = tuner._runner.searcher
@@ -200,7 +200,7 @@ def test_mixed_precision(tmp_path):
 
 
 def test_random_search_is_the_control(tmp_path):
-    tuner = run(short(tmp_path, policy="random", num_candidates=6), data(), data(40, 1))
+    tuner = run(short(tmp_path, policy="random", num_candidates=6), data(), data(16, 1))
     assert not to_numpy(tuner._runner.searcher.policy.logits).any()
     table = tuner.results_table()
     assert len({json.dumps(row["values"]) for row in table}) == 6
@@ -213,7 +213,7 @@ def test_random_search_is_the_control(tmp_path):
 def test_limits_hold_for_candidates(tmp_path):
     tuner = run(
         short(tmp_path, never_above=True, constraints=[MaxMacs(1)], num_candidates=3),
-        data(), data(40, 1),
+        data(), data(16, 1),
     )  # fmt: skip
     table = tuner.results_table()
     assert len(table) == 3 and all(row["macs"] <= 1 for row in table)
@@ -221,18 +221,18 @@ def test_limits_hold_for_candidates(tmp_path):
 
 
 def test_candidates_may_be_trained_on(tmp_path):
-    tuner = run(short(tmp_path, candidate_epochs=2), data(), data(40, 1))
+    tuner = run(short(tmp_path, candidate_epochs=2), data(), data(16, 1))
     for row in tuner.results_table():
         assert 0 <= row["shared_accuracy"] <= 1
     best = tuner.results_table()[0]
     model = tuner.get_best_models()[0]
-    clips, labels = data(40, 1)
+    clips, labels = data(16, 1)
     logits = model.predict(clips, verbose=0)
     assert np.isfinite(logits).all() and best["val_accuracy"] >= 0.4
 
 
 def test_a_data_set_is_seen_in_an_order_of_the_seed(tmp_path):
-    clips, labels = data()
+    clips, labels = data(64)
     seen = []
 
     class Batches(keras.utils.PyDataset):
@@ -247,8 +247,8 @@ def test_a_data_set_is_seen_in_an_order_of_the_seed(tmp_path):
         del seen[:]
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         folder.mkdir()
-        tuner = short(folder, steps_per_trial=None)
-        tuner.search(Batches(), validation_data=data(40, 1), verbose=0)
+        tuner = short(folder, steps_per_trial=None, num_candidates=1)
+        tuner.search(Batches(), validation_data=data(16, 1), verbose=0)
         assert tuner._runner.searcher.total_steps == 12  # the last batch is smaller
         return list(seen)
 
@@ -262,7 +262,7 @@ def test_nothing_is_lost_where_numbers_end(tmp_path):
     """A reward or a loss that is not finite ends the search; the checkpoint before it stays."""
     from keras import ops
 
-    run(short(tmp_path, epochs=4, num_candidates=1), data(), data(40, 1))
+    run(short(tmp_path, epochs=4, num_candidates=1), data(), data(16, 1))
     whole = np.load(tmp_path / "search" / "shared-00004.npz")
     for name in ("trial_00003", "trial_00004"):
         shutil.rmtree(tmp_path / "search" / name)
@@ -270,10 +270,10 @@ def test_nothing_is_lost_where_numbers_end(tmp_path):
     broken = toy.ToySpace(SMALL, breaks_at=lambda logits: logits * ops.log(-ops.ones(())))
     tuner = short(tmp_path, epochs=4, num_candidates=1, space=broken)
     with pytest.raises(RuntimeError, match="loss: expected finite numbers, got nan in chunk 3"):
-        run(tuner, data(), data(40, 1))
+        run(tuner, data(), data(16, 1))
     assert (tmp_path / "search" / "shared-00003.npz").exists()
     assert not (tmp_path / "search" / "shared-00004.npz").exists()
-    run(short(tmp_path, epochs=4, num_candidates=1), data(), data(40, 1))
+    run(short(tmp_path, epochs=4, num_candidates=1), data(), data(16, 1))
     again = np.load(tmp_path / "search" / "shared-00004.npz")
     for name in whole.files:
         np.testing.assert_array_equal(again[name], whole[name])
@@ -342,10 +342,10 @@ def test_wrong_data(tmp_path, change, message):
 
 
 def test_another_search_in_the_folder_is_refused(tmp_path):
-    run(short(tmp_path), data(), data(40, 1))
+    run(short(tmp_path), data(), data(16, 1))
     with pytest.raises(ValueError, match="holds another search: its algorithm"):
         short(tmp_path, epochs=3)
-    with pytest.raises(ValueError, match="batch_size: expected data with 3 steps"):
-        again = short(tmp_path, steps_per_trial=4)
-        again.search(*data(), validation_data=data(40, 1), verbose=0)
+    with pytest.raises(ValueError, match="batch_size: expected data with 2 steps"):
+        again = short(tmp_path, steps_per_trial=3)
+        again.search(*data(), validation_data=data(16, 1), verbose=0)
         again.get_best_models()

@@ -152,6 +152,7 @@ class Runner:
             plan.aim(number),
             total_steps=chunk.stage.epochs * steps,
             quality=self._quality,
+            fixed=certain,
             seed=(seed + 7919 * number) % 2**31,
         )
         if self._compile is not None:

@@ -92,6 +92,8 @@ def main(argv):
         for seed in seeds:
             for kind in SEARCHES:
                 contender = harness.Contender(kind, backend, search, {})
+                if not harness.wanted(contender):
+                    continue
                 case = {"kind": kind, "seed": int(seed), "epochs": 2 if FLAGS.quick else EPOCHS}
                 row = harness.call(contender, case)
                 rows.append({"search": kind, "seed": int(seed), "backend": backend, **row})

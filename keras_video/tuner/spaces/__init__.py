@@ -1,6 +1,8 @@
 """Search spaces: what may vary in a family of networks, and what a choice costs."""
 
 from keras_video.tuner.spaces.base import Slots, Space
+from keras_video.tuner.spaces.choices import Choice, ChoiceSpace
+from keras_video.tuner.spaces.cost_table import CostTable
 from keras_video.tuner.spaces.tvn import TVNSpace
 
-__all__ = ["Slots", "Space", "TVNSpace"]
+__all__ = ["Choice", "ChoiceSpace", "CostTable", "Slots", "Space", "TVNSpace"]

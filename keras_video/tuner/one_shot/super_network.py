@@ -1,0 +1,45 @@
+"""`SuperNetwork`: all networks of a space in one, with shared weights."""
+
+import keras
+
+
+class SuperNetwork(keras.Model):
+    """What a one-shot search trains; each space has its own.
+
+    Batch norm uses the statistics of the batch, always, and has no moving ones: those of one
+    network say nothing about another.
+
+    Attributes:
+        choices: tuple of `Choice`, all of the space, fixed ones included.
+        fixed: dict of values that are compiled in.
+    """
+
+    choices = ()
+    fixed = {}
+
+    def call(self, clips, selection, training=True):
+        """Logits `(batch, classes)` of the selected network.
+
+        Args:
+            clips: float tensor as the space's networks take it (uint8 clips are cast by the
+                caller), or a dict of such tensors.
+            selection: dict of float tensors `(number of values,)` by name of choice; one-hot, or
+                soft where a warm-up mixes all ops. Those of fixed choices are ignored.
+            training: bool, whether dropout drops.
+        """
+        raise NotImplementedError
+
+    def child(self, values):
+        """The selected network as a model of its own, with its part of the shared weights.
+
+        With batch statistics (`training=True`, no dropout) it computes what the super-network
+        computes for the same selection. Its moving statistics are those of a fresh network: train
+        it on, or let it see some batches, before it predicts.
+
+        Args:
+            values: dict of plain values by name of choice.
+
+        Returns:
+            The uncompiled `keras.Model` that the space builds from these values.
+        """
+        raise NotImplementedError

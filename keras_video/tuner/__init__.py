@@ -20,6 +20,7 @@ _OWNERS = {
     "Slots": "spaces",
     "Space": "spaces",
     "TVNSpace": "spaces",
+    "TwoStreamSpace": "spaces",
     "family_tree": "results",
     "pareto_front": "results",
     "results_table": "results",

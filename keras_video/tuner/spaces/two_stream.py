@@ -1,0 +1,273 @@
+"""`TwoStreamSpace`: the search space of Auto-TSNet, whole or small."""
+
+from dataclasses import replace
+
+from keras_video.applications.auto_tsnet.config import REPEATS, STAGES, Group, TwoStreamSpec
+from keras_video.layers.time_strided_sampling import POSITIONS
+from keras_video.specs import FUSIONS
+from keras_video.tuner.spaces import ranges
+from keras_video.tuner.spaces import two_stream_layout as layout
+from keras_video.tuner.spaces.base import values_of
+from keras_video.tuner.spaces.choices import Choice, ChoiceSpace
+from keras_video.tuner.spaces.features import layer_features
+from keras_video.utils import complexity
+
+BOOLS = (False, True)
+# What networks of one space share; a spec that differs there is not in the space.
+SHARED = (
+    "sparse_stem", "dense_stem", "repeats", "stages", "depth", "frames", "stride", "size",
+    "frame_stride", "hidden", "dropout",
+)  # fmt: skip
+
+
+class TwoStreamSpace(ChoiceSpace):
+    """Two-stream networks (Wang et al. 2021, arXiv 2108.12957, section 3.5 and Table 1).
+
+    Searched are, for every group of blocks of either stream, `sparse/group1/filters`,
+    `.../expansion`, `.../temporal_kernel` and `.../spatial_kernel`; after groups how the dense
+    stream joins the sparse one, `fusion/group2`; and where global reasoning follows,
+    `attention/sparse_group6`. `dense_stream` says whether there is a dense stream at all: the
+    stages of a progressive search fix it.
+
+    The defaults are the paper's space for clips of 32 frames of 160x160 pixels. Ranges of ints are
+    a triple `(smallest, largest, step)`, a pair, a list of values, or one value.
+
+    Args:
+        num_classes: int.
+        size: int, height and width of the clips in pixels.
+        frames, stride: ints, frames of the dense clip, and how many of them there are for one of
+            the sparse clip.
+        frame_stride: int, every how many frames of the video the dense clip takes one.
+        width: float, factor of the paper's filters and stems, rounded to multiples of 4.
+        repeats, stages: tuples of ints: of each group its blocks, and the stage it belongs to, from
+            1. The first block of a stage halves height and width, as the stem does.
+        sparse_filters, dense_filters: sequences of ranges of ints, one per group. Default: those of
+            Table 1 for the group's stage.
+        expansions: floats, a triple `(smallest, largest, step)`, a list, or one value.
+        temporal_kernels, spatial_kernels: ranges of odd ints.
+        fusions: some of the names of `specs.FUSIONS`, `"none"` among them or not.
+        fusion_slots: ints, the groups (from 1) after which streams may join. Default: all but the
+            last.
+        attention_slots: ints, the groups of either stream that attention may follow. Default: six
+            in the stages 2 to 4; where `stages` are others, all behind the first stage.
+        sparse_stem, dense_stem: ints, channels of the stems. Default: 24 and 8, times `width`.
+        hidden: int, width of the classifier's hidden layer.
+        dropout: float in [0, 1), before the last layer.
+        sparse_positions: which frames the sparse clip takes of the dense one, `"stride"` or
+            `"spread"`, see `layers.TimeStridedSampling`.
+        name: string.
+
+    Raises:
+        ValueError: naming the argument that is out of its range.
+
+    Example:
+    >>> space = TwoStreamSpace(400)
+    >>> values = space.to_values(keras_video.applications.auto_tsnet.CONFIGS["auto_tsnet_s"])
+    >>> space.costs(values)["macs"]
+    2457982856
+    """
+
+    def __init__(
+        self, num_classes, size=160, frames=32, stride=8, frame_stride=2, width=1.0,
+        repeats=REPEATS, stages=STAGES, sparse_filters=None, dense_filters=None,
+        expansions=(1.5, 6.0, 0.75), temporal_kernels=(1, 5, 2), spatial_kernels=(3, 5, 2),
+        fusions=tuple(FUSIONS), fusion_slots=None, attention_slots=None, sparse_stem=None,
+        dense_stem=None, hidden=2048, dropout=0.5, sparse_positions="stride", name=None,
+    ):  # fmt: skip
+        super().__init__(name=name or "two_stream")
+        self.num_classes = _one_int("num_classes", num_classes)
+        if type(width) not in (int, float) or not width > 0:
+            raise ValueError(f"width: expected a number above 0, got {width!r}.")
+        if sparse_positions not in POSITIONS:
+            raise ValueError(
+                f"sparse_positions: expected one of {POSITIONS}, got {sparse_positions!r}."
+            )
+        self.sparse_positions = sparse_positions
+        stems = dict(zip(layout.STREAMS, (sparse_stem, dense_stem), strict=True))
+        for stream, stem in stems.items():
+            if stem is None:
+                (stems[stream],) = layout.scaled([layout.STEMS[stream]], width)
+        repeats, stages = tuple(repeats), tuple(stages)
+        groups = (Group(8),) * len(stages)
+        # Checks what it is given; its groups are never used.
+        self.frame = TwoStreamSpec(
+            self.name, groups, groups, repeats=repeats, stages=stages, size=size, frames=frames,
+            stride=stride, frame_stride=frame_stride, resize_side=size, hidden=hidden,
+            dropout=dropout, sparse_stem=stems["sparse"], dense_stem=stems["dense"],
+        )  # fmt: skip
+        if size < self.frame.reduction:
+            raise ValueError(
+                f"size: expected at least {self.frame.reduction} pixels, which the stages reduce "
+                f"to 1, got {size}."
+            )
+        kernels = {
+            "temporal_kernel": _odd("temporal_kernels", temporal_kernels),
+            "spatial_kernel": _odd("spatial_kernels", spatial_kernels),
+        }
+        expansions = layout.expansions_of(expansions)
+        given = zip(layout.STREAMS, (sparse_filters, dense_filters), strict=True)
+        self.choices = [Choice(layout.DENSE, BOOLS)]
+        for stream, filters in given:
+            when = ((layout.DENSE, (True,)),) if stream == "dense" else ()
+            filters = layout.filters_of_groups(f"{stream}_filters", filters, stream, stages, width)
+            for g, options in enumerate(filters, 1):
+                fields = {"filters": tuple(options), "expansion": expansions, **kernels}
+                for field, values in fields.items():
+                    tag = "filters" if field in layout.WIDTH_FIELDS else "op"
+                    self.choices.append(Choice(layout.group(stream, g, field), values, tag, when))
+        count, when = len(stages), ((layout.DENSE, (True,)),)
+        self.fusion_slots = layout.slots_of("fusion_slots", fusion_slots, range(1, count), count)
+        self.attention_slots = layout.attention_slots_of(attention_slots, stages)
+        fusions = ranges.words("fusions", fusions, FUSIONS).values
+        # First comes what a choice takes before its time.
+        fusions = tuple(sorted(fusions, key=lambda kind: kind != "none"))
+        for g in self.fusion_slots:
+            self.choices.append(Choice(layout.fusion(g), fusions, when=when))
+        for stream in layout.STREAMS:
+            for g in self.attention_slots:
+                conditions = when if stream == "dense" else ()
+                self.choices.append(Choice(layout.attention(stream, g), BOOLS, when=conditions))
+        self.choices = tuple(self.choices)
+        self._by_name = {choice.name: choice for choice in self.choices}
+
+    def stem(self, stream):
+        """int, channels of a stream's stem."""
+        return getattr(self.frame, f"{stream}_stem")
+
+    def to_config(self, values):
+        """The `TwoStreamSpec` that values stand for.
+
+        Raises:
+            ValueError: naming the value that is missing, unknown or out of its range.
+        """
+        values = values_of(values)
+        unknown = sorted(set(values) - set(self._by_name))
+        if unknown:
+            raise ValueError(f"values: expected names among the space's choices, got {unknown}.")
+        found = {}
+        for choice in self.choices:
+            if not choice.active(found):
+                continue
+            if choice.name not in values:
+                raise ValueError(f"{choice.name}: expected one of {choice.values}, got no value.")
+            found[choice.name] = choice.values[choice.index(values[choice.name])]
+        numbers = range(1, len(self.frame.stages) + 1)
+        attention = {
+            f"attention_{stream}": tuple(
+                g for g in self.attention_slots if found.get(layout.attention(stream, g))
+            )
+            for stream in layout.STREAMS
+        }
+        streams = {
+            stream: tuple(
+                Group(*(found[layout.group(stream, g, field)] for field in layout.FIELDS))
+                for g in numbers
+            )
+            for stream in layout.STREAMS[: 1 + found[layout.DENSE]]
+        }
+        fusion = tuple(found.get(layout.fusion(g), "none") for g in numbers)
+        return replace(self.frame, **{"dense": (), **streams}, fusion=fusion, **attention)
+
+    def to_values(self, config):
+        """The values of a `TwoStreamSpec`: the inverse of `to_config`.
+
+        Raises:
+            ValueError: if the network is not in the space, naming where it leaves it.
+        """
+        for name in SHARED:
+            if name == "dense_stem" and not config.dense:
+                continue
+            expected, got = getattr(self.frame, name), getattr(config, name)
+            if got != expected:
+                raise ValueError(f"{name}: expected {expected!r} in this space, got {got!r}.")
+        fields = {layout.DENSE: bool(config.dense)}
+        for stream in layout.STREAMS:
+            for g, group in enumerate(getattr(config, stream), 1):
+                fields |= {layout.group(stream, g, f): getattr(group, f) for f in layout.FIELDS}
+            slots = getattr(config, f"attention_{stream}")
+            _check_slots(f"attention_{stream}", slots, self.attention_slots)
+            fields |= {layout.attention(stream, g): g in slots for g in self.attention_slots}
+        fused = [g for g, kind in enumerate(config.fusion, 1) if kind != "none"]
+        _check_slots("fusion", fused, self.fusion_slots)
+        fields |= {layout.fusion(g): config.fusion[g - 1] for g in self.fusion_slots}
+        values = {}
+        for choice in self.choices:
+            if choice.active(fields):
+                values[choice.name] = choice.values[choice.index(fields[choice.name])]
+        return values
+
+    def invalid(self, values):
+        try:
+            self.to_config(values)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    def cost(self, values, name):
+        """`"macs"`, `"params"` (moving statistics included) or `"memory"` in bytes, of one clip."""
+        config = self.to_config(values)
+        if name == "macs":
+            return complexity.macs(config, classes=self.num_classes)
+        if name == "params":
+            return complexity.params(config, self.num_classes)
+        return complexity.peak_activation_memory(config, classes=self.num_classes)
+
+    def cost_table(self, name):
+        """The exact `CostTable` of `"macs"` or `"params"`."""
+        from keras_video.tuner.spaces.two_stream_costs import cost_table
+
+        return cost_table(self, name)
+
+    def features(self, values):
+        return layer_features(self.to_config(values), self.num_classes)
+
+    def clip(self, values):
+        """That of the dense stream, also where there is none: networks choose their frames."""
+        frame = self.frame
+        return (frame.frames, frame.size, frame.size, frame.frame_stride)
+
+    def build(self, hp):
+        """The uncompiled network. It takes the dense clip, with pixels in 0..255.
+
+        Args:
+            hp: `keras_tuner.HyperParameters`, anything else with `.values`, or a dict of values.
+        """
+        import keras
+
+        from keras_video.applications.auto_tsnet import AutoTSNet
+        from keras_video.layers import TimeStridedSampling
+
+        config = self.to_config(hp)
+        options = {"classes": self.num_classes}
+        shape = (*self.clip(None)[:3], 3)
+        if config.dense:
+            positions = self.sparse_positions
+            return AutoTSNet(config, input_shape=shape, sparse_positions=positions, **options)
+        frames = keras.Input(shape, name="frames")
+        sampling = TimeStridedSampling(config.stride, self.sparse_positions, name="sparse_frames")
+        model = AutoTSNet(config, input_tensor=sampling(frames), **options)
+        info = {"clip": shape, "frames": shape[0], "frame_stride": config.frame_stride}
+        model._set_info({**model.info, **info})
+        return model
+
+    def super_network(self, fixed=None):
+        from keras_video.tuner.one_shot.two_stream import TwoStreamSuperNetwork
+
+        return TwoStreamSuperNetwork(self, fixed)
+
+
+def _one_int(argument, value):
+    return ranges.ints(argument, [value]).values[0]
+
+
+def _odd(argument, given):
+    values = ranges.ints(argument, given).values
+    if any(value % 2 == 0 for value in values):
+        raise ValueError(f"{argument}: expected odd ints, got {given!r}.")
+    return values
+
+
+def _check_slots(argument, got, known):
+    others = sorted(set(got) - set(known))
+    if others:
+        raise ValueError(f"{argument}: expected groups among {known} in this space, got {others}.")

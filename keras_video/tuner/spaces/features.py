@@ -2,7 +2,16 @@
 
 import numpy as np
 
-from keras_video.specs import ContextGate, Conv, Dense, Depthwise, NonLocal, Pool, SqueezeExcite
+from keras_video.specs import (
+    ContextGate,
+    Conv,
+    Dense,
+    Depthwise,
+    NonLocal,
+    Pool,
+    Scale,
+    SqueezeExcite,
+)
 
 KERNELS = (2, 3, 4, 5, 6, 7, 8)
 KINDS = ("pointwise", "conv", "depthwise", "temporal", "pool", "temporal_pool", "gate", "non_local")
@@ -33,6 +42,8 @@ def layer_features(config, classes):
     rows = config.plan(classes).rows()
     steps = config.trace(config.clip, classes)
     for row, step in zip(rows, steps, strict=True):
+        if isinstance(row, Scale):  # done beside the sum
+            continue
         kind, kernel = _kind(row)
         work = step.alive * kernel if isinstance(row, Pool) else step.macs
         sums[f"{kind}_work"] += work

@@ -10,6 +10,7 @@ from keras_video.specs import (
     GloRe,
     NonLocal,
     Pool,
+    Scale,
     SqueezeExcite,
     TimeStridedSampling,
     TimeToChannel,
@@ -44,6 +45,8 @@ def layer_features(config, classes):
     rows = {row.name: row for row in config.plan(classes).rows()}
     for step in config.trace(config.clip, classes):
         row = rows[step.name]
+        if isinstance(row, Scale):  # done beside the sum
+            continue
         kind, kernel = _kind(row)
         work = step.alive * kernel if isinstance(row, Pool) else step.macs
         sums[f"{kind}_work"] += work

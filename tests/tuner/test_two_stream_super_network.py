@@ -107,17 +107,23 @@ def test_all_stages_have_the_same_weights(network):
     assert count > largest  # all of them are tracked
 
 
-def test_fixed_parts_are_not_computed():
-    """Without a dense stream nothing of it is touched, and gradients are zero in the rest."""
-    values = complete({"dense_stream": False})
-    network = build({"dense_stream": False})
-    seen = []
-    for name, layer in [("dense", network.stems["dense"]), ("sparse", network.stems["sparse"])]:
-        call = layer.call
-        layer.call = lambda *args, call=call, name=name, **kwargs: (
-            seen.append(name), call(*args, **kwargs))[1]  # fmt: skip
-    answers(network, values)
-    assert seen == ["sparse"]
+@pytest.mark.parametrize("values", VALUES)
+def test_what_has_no_effect_is_not_trained(values):
+    """Every weight that is left to be trained changes the answers."""
+    network = build(values)
+    before = answers(network, values)
+    frozen = [v for v in network.weights if not v.trainable]
+    names = {v.path.split("/")[1] for v in frozen}
+    assert ("dense_stem" in names) != values["dense_stream"]
+    assert "sparse_head" not in names and "classifier" not in names
+    for variable in frozen:
+        variable.assign(np.full(variable.shape, 3.0))
+    assert_near(answers(network, values), before, 1e-6)
+    for variable in network.trainable_variables[::9]:
+        kept = to_numpy(variable.value)
+        variable.assign(kept + 1.0 + np.arange(kept.shape[-1]))
+        assert_differs(answers(network, values), before, 1e-6)
+        variable.assign(kept)
 
 
 def test_what_is_not_selected_changes_nothing(network):

@@ -21,7 +21,7 @@ from keras_video.tuner.one_shot.two_stream_blocks import (
     flat,
 )
 from keras_video.tuner.one_shot.two_stream_channels import Joined, join, plain
-from keras_video.tuner.one_shot.two_stream_joins import MaskedFusion, MaskedGloRe
+from keras_video.tuner.one_shot.two_stream_joins import CONV, MaskedFusion, MaskedGloRe
 from keras_video.tuner.spaces import two_stream_layout as layout
 
 
@@ -122,6 +122,46 @@ class TwoStreamSuperNetwork(SuperNetwork):
             self.hidden[stream].build((None, self.heads[stream].filters))
         self.classifier.build((None, self.space.frame.hidden))
         self.built = True
+        for variable in self._unused():
+            variable.trainable = False  # gradients do not exist
+
+    def _unused(self):
+        """Variables that nothing is computed with, given what is fixed."""
+        index, layers, found = self._index, [], []
+        if index.get(layout.DENSE) == 0:
+            parts = (self.stems, self.temporal_stems, self.heads, self.hidden)
+            layers += [part["dense"] for part in parts] + list(self.fusions.values())
+        for g, fusion in self.fusions.items():
+            kind = index.get(layout.fusion(g))
+            if kind is not None and fusion.kinds[kind] != CONV and fusion.conv is not None:
+                layers.append(fusion.conv)
+        for (stream, g), layer in self.attentions.items():
+            absent = stream == "dense" and index.get(layout.DENSE) == 0
+            if absent or index.get(layout.attention(stream, g)) == 0:
+                layers.append(layer)
+        before = {s: Joined(np.arange(self.space.stem(s))) for s in layout.STREAMS}
+        for (stream, g), blocks in self.groups.items():
+            if stream == "dense" and index.get(layout.DENSE) == 0:
+                layers += blocks
+                continue
+            joined, before[stream] = before[stream], None
+            if all(layout.group(stream, g, field) in index for field in layout.FIELDS):
+                picked = self._picked(stream, g, index)
+                for block in blocks:
+                    found += block.unused(joined, picked)
+                    joined = plain(picked.outputs)
+                if stream == "dense":
+                    before[stream] = joined
+                elif self._fixed_behind(g):
+                    before[stream] = self._joined(g, index)
+        return found + [variable for layer in layers for variable in layer.trainable_variables]
+
+    def _fixed_behind(self, g):
+        """bool, whether it is certain what joins the sparse stream behind a group."""
+        if g not in self.fusions or self._index.get(layout.DENSE) == 0:
+            return True
+        names = (layout.DENSE, layout.fusion(g), layout.group("dense", g, "filters"))
+        return all(name in self._index for name in names)
 
     def call(self, clips, selection, training=True):
         chosen = {**selection, **self._index}

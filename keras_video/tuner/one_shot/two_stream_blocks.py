@@ -175,6 +175,24 @@ class MaskedMBConv3D(keras.layers.Layer):
         share = ops.cast(same, x.dtype)
         return share * kept + (1.0 - share) * self.shortcut(x, joined=joined, width=width)
 
+    def unused(self, joined, picked):
+        """Variables that have no effect where all choices are fixed: list.
+
+        Args:
+            joined: `Joined` of what comes in, or `None` where it is not fixed.
+            picked: `GroupPicked` of fixed choices.
+        """
+        feature = self.feature
+        found = [
+            box
+            for box, family in zip(feature.boxes, feature.families, strict=True)
+            if picked.kernel not in family.members
+        ]
+        if self.shortcut is not None and joined is not None and _same(joined, picked.outputs):
+            kept = self.shortcut if self.stride == 1 else self.shortcut.norm
+            found += kept.trainable_variables
+        return found
+
     def part(self, rows, joined, kernel):
         """The weights of one network's block.
 

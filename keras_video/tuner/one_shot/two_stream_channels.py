@@ -58,7 +58,8 @@ class Joined:
         if self.mask is None:
             return fit(x, size)
         place = ops.cumsum(self.mask) - 1.0
-        table = ops.cast(ops.abs(place[:, None] - np.arange(size)) < 0.5, "float32")
+        distance = ops.abs(place[:, None] - ops.arange(size, dtype="float32"))
+        table = ops.cast(distance < 0.5, "float32")
         return ops.matmul(x, ops.cast(table * self.mask[:, None], x.dtype))
 
 

@@ -3,7 +3,6 @@
 from math import prod
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_video.layers import TimeStridedSampling, TimeToChannelFusion
@@ -126,8 +125,11 @@ class MaskedGloRe(keras.layers.Layer):
         if isinstance(count, int):
             nodes = count
         else:
-            masks = [ops.cast(np.arange(n) + 0.5 < k * count, "float32")
-                     for n, k in ((nodes, 1.0), (2 * nodes, 2.0))]  # fmt: skip
+            # Halves, so that rounding decides nothing.
+            masks = [
+                ops.cast(ops.arange(n, dtype="float32") + 0.5 < k * count, "float32")
+                for n, k in ((nodes, 1.0), (2 * nodes, 2.0))
+            ]
         flat = ops.reshape(x, (-1, prod(x.shape[1:4]), x.shape[-1]))
         y = self._reason(ops.cast(flat, "float32"), joined, nodes, *masks)
         y = ops.reshape(ops.cast(y, x.dtype), (-1, *x.shape[2:]))

@@ -250,6 +250,53 @@ class TwoStreamSpace(ChoiceSpace):
         model._set_info({**model.info, **info})
         return model
 
+    def stages(self, targets=(1.4e9, 2.0e9, 2.5e9), epochs=(800, 400, 200)):
+        """The progressive search of section 4.2: what is searched when, under which target.
+
+        First the sparse stream, alone; then the dense stream and the fusions beside the sparse
+        stream that was found; then the places of attention.
+
+        Args:
+            targets: three numbers, multiply-adds. The defaults are the paper's, for its space.
+            epochs: three ints, chunks of training. The defaults are the paper's.
+
+        Returns:
+            Tuple of three `Stage`, for `Parsec(space, stages=...)`.
+
+        Raises:
+            ValueError: naming the argument.
+        """
+        from keras_video.tuner.one_shot.stages import Stage
+
+        for argument, given in (("targets", targets), ("epochs", epochs)):
+            if not isinstance(given, (list, tuple)) or len(given) != 3:
+                raise ValueError(f"{argument}: expected three numbers, got {given!r}.")
+        if not targets[0] <= targets[1] <= targets[2]:
+            raise ValueError(
+                "targets: expected numbers that do not fall, as every stage adds to the network "
+                f"before, got {targets!r}."
+            )
+        there = {layout.DENSE: True}
+        return (
+            Stage("sparse", ("sparse/*",), epochs[0], targets[0], {layout.DENSE: False}),
+            Stage("dense", ("dense/*", "fusion/*"), epochs[1], targets[1], there),
+            Stage("attention", ("attention/*",), epochs[2], targets[2], there),
+        )
+
+    def one_step(self, target=2.5e9, epochs=1400):
+        """All choices of a two-stream network in one stage, as the paper's control has it.
+
+        Args:
+            target: number, multiply-adds.
+            epochs: int, chunks of training.
+
+        Returns:
+            Tuple of one `Stage`.
+        """
+        from keras_video.tuner.one_shot.stages import Stage
+
+        return (Stage("all", ("*",), epochs, target, {layout.DENSE: True}),)
+
     def super_network(self, fixed=None):
         from keras_video.tuner.one_shot.two_stream import TwoStreamSuperNetwork
 

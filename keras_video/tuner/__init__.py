@@ -1,4 +1,4 @@
-"""Architecture search under measured limits, on KerasTuner: spaces, constraints, evolution."""
+"""Architecture search under limits, on KerasTuner: evolution, and one-shot search."""
 
 import importlib
 
@@ -30,7 +30,10 @@ _OWNERS = {
     "TwoStreamSpace": "spaces",
     "family_tree": "results",
     "pareto_front": "results",
+    "plot_search": "one_shot.history",
     "results_table": "results",
+    "search_history": "one_shot.history",
+    "stage_table": "one_shot.history",
 }
 
 __all__ = sorted(_OWNERS)

@@ -112,9 +112,8 @@ class Reinforce(Algorithm):
 
     def learn(self, policy, state, draws, rewards, step, steps):
         reward = rewards[0]
-        total, weight, baseline = formulas.moving_average(
-            state["baseline_total"], state["baseline_weight"], reward, self.momentum
-        )
+        before = [ops.convert_to_tensor(state[name]) for name in self.state]
+        total, weight, baseline = formulas.moving_average(*before, reward, self.momentum)
         state["baseline_total"].assign(total)
         state["baseline_weight"].assign(weight)
         gradient = -(reward - baseline) * draws.slopes[0]

@@ -33,7 +33,8 @@ def save(folder, position, searcher, about):
         for part, variables in parts.items()
         for number, variable in enumerate(variables)
     }
-    shared = [f"{v.path} {tuple(v.shape)}" for v in searcher.super_network.weights]
+    places = {id(v): number for number, v in enumerate(searcher.variables)}
+    shared = [places[id(v)] for v in searcher.super_network.weights]
     about = {"format": FORMAT, "position": position, "shared": shared, **about}
     arrays["about"] = np.frombuffer(json.dumps(about).encode(), "uint8")
     path = path_of(folder, position)
@@ -71,18 +72,21 @@ def inherit(folder, position, searcher):
     """
     arrays, about = _read(folder, position)
     weights = searcher.super_network.weights
-    ours = [str(tuple(v.shape)) for v in weights]
-    theirs = [line.rsplit(" ", 1)[0] for line in about["shared"]]
-    shapes = [line[len(path) + 1 :] for line, path in zip(about["shared"], theirs, strict=True)]
-    if ours != shapes:
+    found = [arrays[f"model/{place}"] for place in about["shared"]]
+    if [a.shape for a in found] != [tuple(v.shape) for v in weights]:
         raise ValueError(
-            f"super_network: expected the same weights whatever is fixed, {len(shapes)} of the "
-            f"shapes kept in {path_of(folder, position)}, got {len(ours)} others."
+            "super_network: expected the same weights whatever is fixed, but those of "
+            f"{path_of(folder, position)} are {len(found)}, and here are {len(weights)}, or they "
+            "have other shapes."
         )
-    places = {id(v): number for number, v in enumerate(searcher.variables)}
-    found = {f"w/{n}": arrays[f"model/{places[id(v)]}"] for n, v in enumerate(weights)}
-    _assign(path_of(folder, position), "w", weights, found)
+    for array, variable in zip(found, weights, strict=True):
+        variable.assign(array)
     return about
+
+
+def describe(folder, position):
+    """The dict `about` that was kept with a checkpoint. Raises: as `restore`."""
+    return _read(folder, position)[1]
 
 
 def _read(folder, position):

@@ -70,7 +70,8 @@ class Layout:
         Args:
             matrices: tensor `(..., choices, values)`: selections or probabilities.
         """
-        return ops.sum(ops.take(matrices, self.parents, axis=-2) * self.allowed, axis=-1)
+        allowed = ops.convert_to_tensor(self.allowed)
+        return ops.sum(ops.take(matrices, self.parents, axis=-2) * allowed, axis=-1)
 
     def active(self, selections):
         """Which choices have an effect: float32 tensor `(..., choices)` of ones and zeros.
@@ -83,7 +84,8 @@ class Layout:
         if not self.conditions:
             return ops.ones_like(selections[..., 0])
         failed = ops.cast(self.met(selections) < 1e-6, "float32")
-        return ops.cast(ops.matmul(failed, self.owners.T) < 0.5, "float32")
+        failed = ops.matmul(failed, ops.convert_to_tensor(self.owners.T.copy()))
+        return ops.cast(failed < 0.5, "float32")
 
     def chances(self, probabilities):
         """Probability that each choice is active, where all are drawn independently.
@@ -97,7 +99,8 @@ class Layout:
         if not self.conditions:
             return ops.ones_like(probabilities[..., 0])
         logs = ops.log(ops.maximum(self.met(probabilities), 1e-30))
-        return ops.exp(ops.squeeze(ops.matmul(self.owners, logs[:, None]), -1))
+        owners = ops.convert_to_tensor(self.owners)
+        return ops.exp(ops.squeeze(ops.matmul(owners, logs[:, None]), -1))
 
     def entropy(self, probabilities):
         """Entropy in nats of the networks that are drawn: scalar.

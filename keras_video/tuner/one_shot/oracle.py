@@ -13,7 +13,7 @@ from keras_video.tuner.one_shot.progress import OneShotProgress
 from keras_video.tuner.oracle import LOST_AT_MOST, SearchOracle, check_int
 
 RUNNING, COMPLETED = TrialStatus.RUNNING, TrialStatus.COMPLETED
-SOFTER = 50  # draws in vain after which a policy is drawn from at twice the temperature
+SOFTER = 1.01  # by what the temperature of the policy grows with each draw in vain
 
 
 class OneShotOracle(SearchOracle):
@@ -116,14 +116,12 @@ class OneShotOracle(SearchOracle):
             found = decisions.only_active(choices, last["tuner/decided"])
         else:
             # A policy that is all but certain would draw the same networks for ever.
-            temperature = 2.0 ** min(attempt // SOFTER, 30)
+            temperature = min(SOFTER**attempt, 1e9) if attempt < 2000 else 1e9
             found = decisions.draw(choices, logits, rng, certain, temperature)
         return {
             **found,
             "tuner/kind": "candidate",
             "tuner/origin": "most probable" if first else "drawn",
-            "tuner/certain": certain,
-            "tuner/seed": self.seed,
         }
 
     def _chunks(self):

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_video.tuner.one_shot import formulas
@@ -50,7 +51,7 @@ class Policy(keras.layers.Layer):
         self.fixed = dict(fixed or {})
         self.seed_generator = keras.random.SeedGenerator(seed)
         held = [[c.name in self.fixed or len(c.values) == 1] for c in layout.choices]
-        self.free = 1 - ops.convert_to_numpy(ops.cast(held, "float32"))
+        self.free = 1 - np.array(held, "float32")
         self._constant = layout.matrix(self.fixed)
         for name in ("logits", "mean", "square", "shown"):
             setattr(self, name, self._weight(name, layout.shape))
@@ -64,12 +65,18 @@ class Policy(keras.layers.Layer):
 
     def log_probabilities(self):
         """Log-probability of every value: tensor `(choices, values)`, -1e9 in masked places."""
-        return ops.log_softmax(ops.where(self.layout.mask > 0, self.logits, -1e9), axis=-1)
+        logits = ops.convert_to_tensor(self.logits)
+        given = ops.convert_to_tensor(self.layout.mask > 0)
+        return ops.log_softmax(ops.where(given, logits, -1e9), axis=-1)
 
     def probabilities(self):
         """Probability of every value; those of fixed choices are 1 and 0."""
-        found = ops.exp(self.log_probabilities())
-        return self.free * found + (1 - self.free) * self._constant
+        return self._hold(ops.exp(self.log_probabilities()))
+
+    def _hold(self, matrices):
+        """Puts the fixed values into their rows."""
+        held = ops.convert_to_tensor((1 - self.free) * self._constant)
+        return ops.convert_to_tensor(self.free) * matrices + held
 
     def entropy(self):
         """Entropy of the drawn networks in nats: scalar."""
@@ -92,26 +99,26 @@ class Policy(keras.layers.Layer):
         picks = keras.random.categorical(logs, samples, seed=self.seed_generator)
         picked = ops.one_hot(ops.cast(ops.transpose(picks), "int32"), columns, dtype="float32")
         chances = keras.random.uniform((samples, rows), seed=self.seed_generator)
-        mixed = ops.cast(chances < mixing, "float32") * layout.ops
-        widened = ops.cast(chances < widening, "float32") * layout.filters
-        even = layout.mask / layout.mask.sum(axis=1, keepdims=True)
-        free = self.free
+        is_op, is_filters = map(ops.convert_to_tensor, (layout.ops, layout.filters))
+        last, mask = map(ops.convert_to_tensor, (layout.last, layout.mask))
+        mixed = ops.cast(chances < mixing, "float32") * is_op
+        widened = ops.cast(chances < widening, "float32") * is_filters
+        even = mask / ops.sum(mask, axis=1, keepdims=True)
         selections = self._replace(picked, mixed, even)
-        selections = self._replace(selections, widened, layout.last)
-        selections = free * selections + (1 - free) * self._constant
-        active = layout.active(selections) * free[:, 0]
+        selections = self._hold(self._replace(selections, widened, last))
+        active = layout.active(selections) * ops.convert_to_tensor(self.free[:, 0])
 
         # How probable was what came of it? A mixture says nothing of the values, a largest width
         # little.
         chosen = ops.exp(ops.sum(selections * ops.maximum(logs, -1e8), axis=-1))
-        largest = ops.sum(selections * layout.last, axis=-1)
-        plain = (1.0 - mixing) * layout.ops + (1.0 - widening) * layout.filters
-        probability = plain * chosen + widening * layout.filters * largest
+        largest = ops.sum(selections * last, axis=-1)
+        plain = (1.0 - mixing) * is_op + (1.0 - widening) * is_filters
+        probability = plain * chosen + widening * is_filters * largest
         share = plain * chosen / ops.maximum(probability, formulas.TINY)
         probability = ops.where(mixed > 0, mixing, probability)
         log_probs = ops.sum(active * ops.log(ops.maximum(probability, formulas.TINY)), axis=-1)
         weight = (active * share * (1.0 - mixed))[..., None]
-        slopes = weight * (selections - ops.exp(logs)) * layout.mask
+        slopes = weight * (selections - ops.exp(logs)) * mask
         return Draws(selections, slopes, active, log_probs)
 
     @staticmethod
@@ -128,15 +135,14 @@ class Policy(keras.layers.Layer):
             active: tensor `(choices,)` of ones and zeros; all else stays as it is.
             beta1, beta2: floats, those of Adam.
         """
-        rows = active[:, None] * self.free
-        count = self.count + rows
-        found = formulas.adam(
-            self.logits, self.mean, self.square, ops.maximum(count, 1.0), gradient, rate,
-            beta1, beta2,
-        )  # fmt: skip
+        rows = active[:, None] * ops.convert_to_tensor(self.free)
+        count = ops.convert_to_tensor(self.count) + rows
+        weights = (self.logits, self.mean, self.square)
+        before = [ops.convert_to_tensor(weight) for weight in weights]
+        after = formulas.adam(*before, ops.maximum(count, 1.0), gradient, rate, beta1, beta2)
         self.count.assign(count)
-        for weight, new in zip((self.logits, self.mean, self.square), found, strict=True):
-            weight.assign(ops.where(rows > 0, new, weight))
+        for weight, old, new in zip(weights, before, after, strict=True):
+            weight.assign(ops.where(rows > 0, new, old))
 
     def select(self, values):
         """Makes a network the one that evaluations look at.

@@ -1,7 +1,6 @@
 """`Runner`: what a worker of a one-shot search does: chunks of training, then candidates."""
 
 import gc
-import os
 
 import keras
 import numpy as np
@@ -83,18 +82,19 @@ class Runner:
         ]
         return metrics, values, rows
 
-    def candidate(self, values, certain, seed, data):
+    def candidate(self, values, data):
         """Evaluates a network with the shared weights of the end: dict of metrics."""
-        self.finish(certain, seed, data)
+        self.finish(data)
         return self.evaluate(values, data, len(self.plan.stages) - 1)
 
-    def finish(self, certain, seed, data):
+    def finish(self, data):
         """Takes up the state after the last chunk."""
         position = self.plan.chunks
-        if self._position != position or self.searcher is None:
-            chunk = self.plan.chunk(position - 1)
+        if self._position != position:
+            about = checkpoints.describe(self.folder, position)
             steps = self._steps_per_trial or data.train.batches
-            self._build(chunk, certain, seed, data, steps)
+            chunk = self.plan.chunk(position - 1)
+            self._build(chunk, about["certain"], about["seed"], data, steps)
             self._restore(position, steps)
 
     def evaluate(self, values, data, stage_number):
@@ -103,17 +103,19 @@ class Runner:
         found = self.searcher.evaluate(
             EvaluationBatches(data.validation), verbose=0, return_dict=True
         )
-        quality = float(found["accuracy"])
-        return self.judge(quality, values, stage_number)
+        return self.judge(found["quality"], values, stage_number, found["accuracy"])
 
-    def judge(self, quality, values, stage_number):
-        """The metrics of a network of that quality."""
+    def judge(self, quality, values, stage_number, accuracy=None):
+        """The metrics of a network of that quality, and of that accuracy if it is another."""
         plan, ratio = self.plan, 1.0
         if plan.cost is not None:
             cost = plan.cost.of(decisions.only_active(plan.choices, values))
             ratio = cost / plan.aim(stage_number)
         reward = plan.algorithm.reward(np.float32(quality), np.float32(ratio))
-        metrics = {"reward": float(ops.convert_to_numpy(reward)), "val_accuracy": quality}
+        metrics = {
+            "reward": float(ops.convert_to_numpy(reward)),
+            "val_accuracy": float(quality if accuracy is None else accuracy),
+        }
         if plan.cost is not None:
             metrics |= {"cost_ratio": cost / plan.targets[stage_number], "cost": cost}
         return metrics
@@ -162,10 +164,6 @@ class Runner:
     def network(self, values):
         """The child network, with its part of the shared weights."""
         return self.searcher.super_network.child(decisions.only_active(self.plan.choices, values))
-
-    def known(self, position):
-        """bool, whether there is a checkpoint after so many chunks."""
-        return os.path.exists(checkpoints.path_of(self.folder, position))
 
 
 SAMPLED = ("loss", "reward", "quality", "cost_ratio", "policy_entropy")

@@ -167,8 +167,9 @@ class Searcher(keras.Model):
             for name in ("reward", "quality", "cost_ratio", "policy_entropy"):
                 self.means[name].update_state(y_pred[name])
         else:
-            right = self.quality(y, ops.cast(y_pred["logits"], "float32"))
-            self.means["accuracy"].update_state(right, sample_weight)
+            logits = ops.cast(y_pred["logits"], "float32")
+            self.means["quality"].update_state(self.quality(y, logits), sample_weight)
+            self.means["accuracy"].update_state(formulas.accuracy(y, logits), sample_weight)
         return self.get_metrics_result()
 
     def get_metrics_result(self):

@@ -4,10 +4,11 @@ import os
 
 import keras
 from keras_tuner.engine.trial import TrialStatus
-from keras_tuner.errors import FatalError, FatalRuntimeError
+from keras_tuner.errors import FatalError, FatalRuntimeError, FatalValueError
 
 from keras_video.tuner import environment, fitness
 from keras_video.tuner.base import SearchTuner
+from keras_video.tuner.declared import network_values
 from keras_video.tuner.one_shot import decisions
 from keras_video.tuner.one_shot.batches import SearchData
 from keras_video.tuner.one_shot.oracle import is_chunk
@@ -96,7 +97,7 @@ class OneShotTuner(SearchTuner):
         """
         if not environment.is_chief():
             self._data = self._take(x, y, validation_data, batch_size, validation_batch_size)
-        super().search(callbacks=callbacks, verbose=verbose)
+        super().search(callbacks=callbacks, verbose=1 if verbose == "auto" else int(verbose))
 
     def _take(self, x, y, validation_data, batch_size, validation_batch_size):
         first = {choice.name: choice.values[0] for choice in self.plan.choices}
@@ -108,40 +109,36 @@ class OneShotTuner(SearchTuner):
             super()._try_run_and_update_trial(trial, **options)
             return
         try:
-            try:
-                self._run_and_update_trial(trial, **options)
-                trial.status = TrialStatus.COMPLETED
-            except FatalError:
-                raise
-            except Exception as error:
-                raise FatalRuntimeError(
-                    f"Chunk {trial.trial_id} of the training failed: {error}"
-                ) from error
-        except FatalError:
+            self._run_and_update_trial(trial, **options)
+            trial.status = TrialStatus.COMPLETED
+        except Exception as error:
+            # What comes next depends on this chunk: it is run again when the search goes on.
             if environment.is_worker():
                 self._tell_fatal(trial)
-            raise
+            if isinstance(error, FatalError):
+                raise
+            raise FatalRuntimeError(
+                f"Chunk {trial.trial_id} of the training failed: {error}"
+            ) from error
 
     def run_trial(self, trial, callbacks=None, verbose=1):
         """Trains a chunk, or evaluates a candidate: dict of metrics."""
         values = trial.hyperparameters.values
-        certain, seed = values["tuner/certain"], values["tuner/seed"]
         if not is_chunk(trial):
-            return self._candidate(trial, certain, seed, verbose)
+            return self._candidate(trial, verbose)
         metrics, decided, logits = self._runner.chunk(
-            values["tuner/chunk"], certain, seed, self._data, callbacks or (), max(0, verbose - 1)
-        )
-        for name in [name for name in values if not name.startswith("tuner/")]:
+            values["tuner/chunk"], values["tuner/certain"], values["tuner/seed"], self._data,
+            callbacks or (), max(0, verbose - 1),
+        )  # fmt: skip
+        for name in network_values(values):
             del values[name]
         values |= decisions.only_active(self.plan.choices, decided)
         values |= {"tuner/decided": decided, "tuner/policy": logits}
         return metrics
 
-    def _candidate(self, trial, certain, seed, verbose):
-        values = {
-            n: v for n, v in trial.hyperparameters.values.items() if not n.startswith("tuner/")
-        }
-        metrics = self._runner.candidate(values, certain, seed, self._data)
+    def _candidate(self, trial, verbose):
+        values = network_values(trial.hyperparameters.values)
+        metrics = self._runner.candidate(values, self._data)
         if not self.candidate_epochs:
             return metrics
         model = self._runner.network(values)
@@ -149,9 +146,14 @@ class OneShotTuner(SearchTuner):
             self._compile(model)
         else:
             fitness.compile_classifier(model, self._data.labels)
-        keras.utils.set_random_seed((seed + int(trial.trial_id)) % 2**31)
-        found = self._data.fit(model, self.candidate_epochs, seed, max(0, verbose - 1))
+        number = int(trial.trial_id)
+        keras.utils.set_random_seed(number)
+        found = self._data.fit(model, self.candidate_epochs, number, max(0, verbose - 1))
         model.save_weights(self._get_checkpoint_fname(trial.trial_id))
+        if "val_top1" not in found:
+            raise FatalValueError(
+                f"compile: expected a metric of the name 'top1', got {sorted(found)}."
+            )
         quality = max(found["val_top1"])
         trained = self._runner.judge(quality, values, len(self.plan.stages) - 1)
         return {**metrics, **trained, "shared_accuracy": metrics["val_accuracy"]}
@@ -173,6 +175,5 @@ class OneShotTuner(SearchTuner):
             return super().load_model(trial)
         if self._data is None:
             raise ValueError("get_best_models: expected search() to be called before.")
-        values = trial.hyperparameters.values
-        self._runner.finish(values["tuner/certain"], values["tuner/seed"], self._data)
-        return self._runner.network({n: v for n, v in values.items() if not n.startswith("tuner/")})
+        self._runner.finish(self._data)
+        return self._runner.network(network_values(trial.hyperparameters.values))

@@ -3,13 +3,12 @@
 import keras
 import numpy as np
 import pytest
-from keras import ops
 
 pytest.importorskip("keras_tuner")
 
 from keras_video.tuner.spaces import TwoStreamSpace  # noqa: E402
 from keras_video.tuner.spaces.choices import active_values, one_hot  # noqa: E402
-from tests.helpers import assert_differs, assert_near, to_numpy, to_tensors  # noqa: E402
+from tests.helpers import assert_differs, assert_near, run, to_numpy  # noqa: E402
 from tests.tuner.test_two_stream_space import draw  # noqa: E402
 
 SPACE = TwoStreamSpace(
@@ -52,8 +51,8 @@ def build(fixed=None, seed=0):
 
 
 def answers(network, values):
-    selection = to_tensors(one_hot(SPACE.choices, values))
-    return to_numpy(network(ops.convert_to_tensor(CLIPS), selection, training=False))
+    selection = one_hot(SPACE.choices, values)
+    return to_numpy(run(network, CLIPS, selection, training=False))
 
 
 def answers_of_child(network, values):
@@ -62,7 +61,7 @@ def answers_of_child(network, values):
     for layer in child.layers:
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = 0.0
-    return to_numpy(child(ops.convert_to_tensor(CLIPS), training=True))
+    return to_numpy(run(child, CLIPS, training=True))
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +87,23 @@ def test_child_computes_the_same(network, values):
     assert_near(answers(network, values), expected)
     other = VALUES[(VALUES.index(values) + 1) % len(VALUES)]
     assert_differs(answers(network, other), expected)
+
+
+@pytest.mark.parametrize("values", VALUES[::3])
+def test_fixed_networks_compute_the_same(network, values):
+    """Compiled in: what is selected does not matter."""
     fixed = SPACE.super_network(values)
     fixed.set_weights(network.get_weights())
-    assert_near(answers(fixed, other), expected)  # what is fixed is not selected
+    assert_near(answers(fixed, VALUES[1]), answers(network, values))
+
+
+def test_a_fixed_sparse_stream(network):
+    """As in the later stages: the sparse design is compiled in, the rest is selected."""
+    designs = {n: v for n, v in VALUES[1].items() if n.startswith(("sparse/", "dense_stream"))}
+    fixed = SPACE.super_network(designs)
+    fixed.set_weights(network.get_weights())
+    for values in (VALUES[1], VALUES[1] | {"fusion/group2": "none", "fusion/group3": "none"}):
+        assert_near(answers(fixed, values), answers(network, values))
 
 
 def test_all_stages_have_the_same_weights(network):
@@ -107,7 +120,7 @@ def test_all_stages_have_the_same_weights(network):
     assert count > largest  # all of them are tracked
 
 
-@pytest.mark.parametrize("values", VALUES)
+@pytest.mark.parametrize("values", VALUES[::3])
 def test_what_has_no_effect_is_not_trained(values):
     """Every weight that is left to be trained changes the answers."""
     network = build(values)
@@ -148,8 +161,7 @@ def test_what_is_not_selected_changes_nothing(network):
 
 def test_soft_selections_are_finite(network):
     soft = {c.name: np.full(len(c.values), 1 / len(c.values), "float32") for c in SPACE.choices}
-    logits = network(ops.convert_to_tensor(CLIPS), to_tensors(soft), training=True)
-    assert np.isfinite(to_numpy(logits)).all()
+    assert np.isfinite(to_numpy(run(network, CLIPS, soft, training=False))).all()
 
 
 def test_half_precision():

@@ -24,15 +24,15 @@ TARGETS = (8e3, 22e3, 40e3)
 def make_space():
     return TwoStreamSpace(
         3, size=8, frames=4, stride=2, frame_stride=1, repeats=(1,), stages=(1,),
-        sparse_filters=([4, 8],), dense_filters=([4],), expansions=[1.5], temporal_kernels=[1, 3],
-        spatial_kernels=3, fusions=("none", "time_strided_conv"), fusion_slots=(1,),
+        sparse_filters=([4, 8],), dense_filters=([4],), expansions=[1.5], temporal_kernels=3,
+        spatial_kernels=[3, 5], fusions=("none", "time_strided_conv"), fusion_slots=(1,),
         attention_slots=(1,), sparse_stem=4, dense_stem=4, hidden=8, dropout=0.0,
     )  # fmt: skip
 
 
-def make_tuner(folder):
+def make_tuner(folder, stages=3):
     return Parsec(
-        make_space(), stages=make_space().stages(TARGETS, (2, 2, 2)), samples=2, delay=0.0,
+        make_space(), stages=make_space().stages(TARGETS, (2, 2, 1))[:stages], samples=1, delay=0.0,
         steps_per_trial=2, num_candidates=1, seed=3, directory=str(folder), project_name="search",
     )  # fmt: skip
 
@@ -44,8 +44,8 @@ def clips(count, seed):
     return (noise + 90 * labels[:, None, None, None, None]).astype("uint8"), labels
 
 
-def search(folder):
-    tuner = make_tuner(folder)
+def search(folder, stages=3):
+    tuner = make_tuner(folder, stages)
     tuner.search(*clips(24, 0), clips(12, 1), batch_size=6, verbose=0)
     return tuner
 
@@ -118,8 +118,8 @@ def test_every_stage_keeps_its_budget_and_the_design_before(searched):
 @pytest.mark.slow
 def test_kill_and_resume(searched, tmp_path):
     """Killed in the second stage and resumed, a search ends with the very same numbers."""
-    expected = outcome(searched[0])
-    code = "import sys; from tests.tuner.test_progressive import search; search(sys.argv[1])"
+    expected = outcome(searched[0])[:4]  # the third stage is left out here
+    code = "import sys; from tests.tuner.test_progressive import search; search(sys.argv[1], 2)"
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
 
     def start():
@@ -130,7 +130,7 @@ def test_kill_and_resume(searched, tmp_path):
     try:
         while done(tmp_path) < 3 and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert 3 <= done(tmp_path) < 6
+        assert 3 <= done(tmp_path) < 5
         process.send_signal(signal.SIGKILL)
         assert process.wait(timeout=60) == -signal.SIGKILL
         before = outcome(tmp_path)

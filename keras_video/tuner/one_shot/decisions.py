@@ -63,8 +63,9 @@ def most_probable(choices, logits, fixed=None, cost=None, limit=None):
                 saved = present - changed
                 if saved <= 1e-12 * abs(present):
                     continue
-                # What saves more than needed saves no more than needed.
+                # To leave all that is allowed unused counts as much as one nat.
                 lost = math.log(chances[row][picks[row]]) - math.log(chances[row][index] + 1e-300)
+                lost += max(0.0, 1 - changed / limit)
                 price = lost / min(saved, present - limit)
                 best = min(best, (price, other, changed), key=lambda item: item[0])
         if best[1] is None:

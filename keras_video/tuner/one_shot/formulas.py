@@ -12,7 +12,7 @@ TINY = 1e-20
 
 def warm_up(step, steps):
     """Probability of a warm-up, which falls linearly from 1 to 0 over the first `steps`."""
-    return ops.clip(1.0 - step / max(float(steps), 1e-9), 0.0, 1.0)
+    return ops.clip(1.0 - step / float(steps), 0.0, 1.0) if steps else 0.0
 
 
 def policy_rate(step, steps, delay, rate, growth):

@@ -105,10 +105,9 @@ class MoViNetSuperNetwork(SuperNetwork):
                 if i == 0 and STRIDES[b] == (1, 1, 1):
                     identity = self._same(before, f"block{b}/filters", chosen)
                 name = f"block{b}/layer{i}"
-                picked = Picked(
-                    outputs, *(chosen[f"{name}/{kind}"] for kind in ("expand", "kernel", "squeeze")),
-                    active=True if isinstance(active, float) else active, identity=identity,
-                )  # fmt: skip
+                inner = (chosen[f"{name}/{kind}"] for kind in ("expand", "kernel", "squeeze"))
+                active = True if isinstance(active, float) else active
+                picked = Picked(outputs, *inner, active=active, identity=identity)
                 x = self._apply(layer, x, picked)
             before = f"block{b}/filters"
         x = self.head(x, width=self._width("head/filters", chosen))

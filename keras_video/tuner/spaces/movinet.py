@@ -333,4 +333,3 @@ def _positive(name, given):
     if not values or not numbers or min(values) <= 0 or len(set(values)) < len(values):
         raise ValueError(f"{name}: expected different numbers above 0, got {given!r}.")
     return values
-

@@ -70,15 +70,22 @@ def terms(space, count):
         yield from after.more_terms(f"block{b}", space.layers[b])
         before, inputs = f"block{b}/filters", filters
     heads = choices["head/filters"]
-    yield (before, "head/filters"), [
-        [count(Part("head", (Conv("head", c, f),), (*shape[:3], c))) for f in heads] for c in inputs
-    ]
+    yield (
+        (before, "head/filters"),
+        [
+            [count(Part("head", (Conv("head", c, f),), (*shape[:3], c))) for f in heads]
+            for c in inputs
+        ],
+    )
     hidden = space.hidden
     last = Dense("classifier", hidden, space.num_classes)
-    yield ("head/filters",), [
-        count(Part("classifier", (Dense("classifier_hidden", f, hidden), last), (f,)))
-        for f in heads
-    ]
+    yield (
+        ("head/filters",),
+        [
+            count(Part("classifier", (Dense("classifier_hidden", f, hidden), last), (f,)))
+            for f in heads
+        ],
+    )
 
 
 class _Layer:

@@ -56,9 +56,7 @@ class MaskedDepthwise3D(keras.layers.Layer):
         self._activation = lookup(ACTIVATIONS, "activation", activation)
         self.norm = None
         if batch_norm:
-            self.norm = BatchStatisticsNorm(
-                channels, epsilon, dtype=self.dtype_policy, name="norm"
-            )
+            self.norm = BatchStatisticsNorm(channels, epsilon, dtype=self.dtype_policy, name="norm")
 
     def build(self, *shapes):
         self.boxes = []

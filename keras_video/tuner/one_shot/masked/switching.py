@@ -35,6 +35,10 @@ def one_of(branches, shares, operands, mode="auto"):
 
     if choose(mode) == "sum":
         return everything(x, *owns)
+    if keras.backend.backend() == "torch":
+        # What a branch does not use would have no gradient at all, which optimizers warn of.
+        nothing = 0.0 * sum(ops.sum(own) for own in owns)
+        owns = [own + nothing for own in owns]
     shares = ops.stack(shares)
     single = ops.max(shares) > 0.9999
     index = ops.where(single, ops.argmax(shares), len(branches))

@@ -36,7 +36,8 @@ flags.DEFINE_integer("epochs", 20, "Epochs of the training from scratch.")
 flags.DEFINE_integer("seeds", 3, "Trainings from scratch of each network.")
 flags.DEFINE_string("work", "search_two_stream_work", "Folder of clips and searches.")
 
-CLASSES, FRAMES, STRIDE, SIZE, BATCH = 16, 8, 4, 32, 32
+CLASSES, FRAMES, STRIDE, SIZE = 16, 8, 4, 32
+BATCH, SEARCH_BATCH, VALIDATION_BATCH = 32, 16, 32
 TRAIN, VALIDATION, TEST = 3200, 960, 1600
 COLUMNS = (
     "method", "stage", "steps", "choices", "target", "macs", "within_target", "params", "val_top1",
@@ -110,7 +111,10 @@ def search(method):
 
     print(f"\n{method}", flush=True)
     tuner, data, start = make_tuner(method), clips(), time.perf_counter()
-    tuner.search(*data["train"], data["validation"], batch_size=BATCH, callbacks=[GiveWay()])
+    tuner.search(
+        *data["train"], data["validation"], batch_size=SEARCH_BATCH,
+        validation_batch_size=VALIDATION_BATCH, callbacks=[GiveWay()],
+    )  # fmt: skip
     note(method, "seconds", time.perf_counter() - start)
     print(stage_table(tuner), flush=True)
 
@@ -235,7 +239,7 @@ def main(argv):
     del argv
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if FLAGS.quick:
-        FLAGS.chunks, FLAGS.steps, FLAGS.samples, FLAGS.seeds = [1, 1, 1], 2, 2, 1
+        FLAGS.chunks, FLAGS.steps, FLAGS.samples, FLAGS.seeds = [1, 1, 1], 2, 1, 1
         FLAGS.targets = [0.12, 0.45, 0.6]
     os.makedirs(FLAGS.work, exist_ok=True)
     for method in ("progressive", "one_step"):

@@ -2,7 +2,7 @@
 
     python examples/search_two_stream.py                    # about half an hour on two cores
     python examples/search_two_stream.py --quick            # a few minutes, mostly of compiling
-    python examples/search_two_stream.py --epochs=30,20,10 --targets=0.9,2.0,2.4 --seed=2
+    python examples/search_two_stream.py --chunks=24,18,6 --targets=0.9,2.0,2.4 --seed=2
 
 First the sparse stream is searched, alone; then the dense stream and where it joins the sparse one,
 whose design is fixed; then the places of attention. All networks share the weights of one
@@ -32,7 +32,8 @@ from keras_video.utils.plotting_two_stream import plot_two_streams  # noqa: E402
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("targets", ["0.9", "2.2", "2.6"], "Million multiply-adds after each stage.")
-flags.DEFINE_list("epochs", ["12", "8", "4"], "Epochs of each stage.")
+flags.DEFINE_list("chunks", ["8", "6", "2"], "Parts of the training of each stage.")
+flags.DEFINE_integer("steps", 60, "Training steps of each part.")
 flags.DEFINE_integer("samples", 4, "Networks drawn in each step.")
 flags.DEFINE_integer("final_epochs", 30, "Epochs of the network that was found.")
 flags.DEFINE_integer("seed", 1, "Seed of the search.")
@@ -40,7 +41,7 @@ flags.DEFINE_string("output", "search_two_stream", "Folder for the search and it
 flags.DEFINE_boolean("quick", False, "A tiny space, hardly trained: does it run?")
 
 FRAMES, STRIDE, SIZE = 8, 4, 32
-BATCH = 32
+BATCH, SEARCH_BATCH, VALIDATION_BATCH = 32, 16, 32
 TRAIN, VALIDATION, TEST = 3200, 800, 800  # clips
 CLASSES = len(moving_digits.CLASS_NAMES)
 COLUMNS = ("stage", "streams", "fusions", "attentions", "target", "macs", "top1", "entropy")
@@ -98,8 +99,9 @@ def make_tuner():
     targets = [1e6 * float(target) for target in FLAGS.targets]
     return kv_tuner.Parsec(
         space(),
-        stages=space().stages(targets, [int(n) for n in FLAGS.epochs]),
+        stages=space().stages(targets, [int(n) for n in FLAGS.chunks]),
         samples=FLAGS.samples,
+        steps_per_trial=FLAGS.steps,
         num_candidates=1,
         seed=FLAGS.seed,
         directory=FLAGS.output,
@@ -141,7 +143,7 @@ def show(tuner, folder):
     values = tuner.get_best_hyperparameters()[0].values
     config = space().to_config(values)
     with replaced(os.path.join(folder, "network.json")) as file:
-        json.dump(config.to_dict(), file, default=vars, indent=1)
+        json.dump(config.to_dict(), file, indent=1)
     title = "Found on moving digits"
     plot_two_streams(config, os.path.join(folder, "network.png"), CLASSES, title)
     plot_search(tuner, os.path.join(folder, "search.png"))
@@ -195,11 +197,15 @@ def main(argv):
     counts, epochs = (TRAIN, VALIDATION, TEST), FLAGS.final_epochs
     if FLAGS.quick:
         counts, epochs = (64, 32, 32), 1
-        FLAGS.targets, FLAGS.epochs, FLAGS.samples = [0.06, 0.3, 0.4], [1, 1, 1], 2
+        FLAGS.targets, FLAGS.chunks = [0.12, 0.33, 0.5], [1, 1, 1]
+        FLAGS.steps, FLAGS.samples = 2, 1
     os.makedirs(FLAGS.output, exist_ok=True)
     clips = load_clips(FLAGS.output, *counts)
     tuner = make_tuner()
-    tuner.search(*clips["train"], clips["validation"], batch_size=BATCH)
+    tuner.search(
+        *clips["train"], clips["validation"], batch_size=SEARCH_BATCH,
+        validation_batch_size=VALIDATION_BATCH,
+    )  # fmt: skip
     retrain(show(tuner, FLAGS.output), clips, epochs)
 
 

@@ -126,7 +126,7 @@ def test_kill_and_resume(searched, tmp_path):
         return subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, env=env,
                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
 
-    process, deadline = start(), time.monotonic() + 240
+    process, deadline = start(), time.monotonic() + 400
     try:
         while done(tmp_path) < 3 and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -135,7 +135,7 @@ def test_kill_and_resume(searched, tmp_path):
         assert process.wait(timeout=60) == -signal.SIGKILL
         before = outcome(tmp_path)
         process = start()
-        assert process.wait(timeout=240) == 0
+        assert process.wait(timeout=400) == 0
     finally:
         process.kill()
     after = outcome(tmp_path)

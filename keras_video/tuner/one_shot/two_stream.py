@@ -10,7 +10,7 @@ from keras_video.converters import weight_map
 from keras_video.layers import TimeStridedSampling
 from keras_video.layers.initializers import HeNormal
 from keras_video.specs import TimeStridedConv
-from keras_video.tuner.one_shot.masked import MaskedConv3D, MaskedDepthwise3D, Width
+from keras_video.tuner.one_shot.masked import MaskedConv3D, MaskedDepthwise3D, Width, pick_width
 from keras_video.tuner.one_shot.super_network import SuperNetwork
 from keras_video.tuner.one_shot.two_stream_blocks import (
     NORM,
@@ -20,7 +20,7 @@ from keras_video.tuner.one_shot.two_stream_blocks import (
     MaskedMBConv3D,
     flat,
 )
-from keras_video.tuner.one_shot.two_stream_channels import Joined, join, plain
+from keras_video.tuner.one_shot.two_stream_channels import Joined, join, pair, plain
 from keras_video.tuner.one_shot.two_stream_joins import CONV, MaskedFusion, MaskedGloRe
 from keras_video.tuner.spaces import two_stream_layout as layout
 
@@ -144,21 +144,23 @@ class TwoStreamSuperNetwork(SuperNetwork):
             if stream == "dense" and index.get(layout.DENSE) == 0:
                 layers += blocks
                 continue
+            chosen = self.options[stream, g]
+            filters, _, *kernel = (index.get(layout.group(stream, g, f)) for f in layout.FIELDS)
+            outputs = None if filters is None else Width(chosen.filters[filters])
+            kernel = None if None in kernel else pair(*kernel, chosen.kernel_sizes)
             joined, before[stream] = before[stream], None
-            if all(layout.group(stream, g, field) in index for field in layout.FIELDS):
-                picked = self._picked(stream, g, index)
-                for block in blocks:
-                    found += block.unused(joined, picked)
-                    joined = plain(picked.outputs)
-                if stream == "dense":
-                    before[stream] = joined
-                elif self._fixed_behind(g):
-                    before[stream] = self._joined(g, index)
+            for block in blocks:
+                found += block.unused(joined, outputs, kernel)
+                joined = None if outputs is None else plain(outputs)
+            if stream == "dense" or g not in self.fusions:
+                before[stream] = joined
+            elif outputs is not None and self._fixed_behind(g):
+                before[stream] = self._joined(g, index)
         return found + [variable for layer in layers for variable in layer.trainable_variables]
 
     def _fixed_behind(self, g):
         """bool, whether it is certain what joins the sparse stream behind a group."""
-        if g not in self.fusions or self._index.get(layout.DENSE) == 0:
+        if self._index.get(layout.DENSE) == 0:
             return True
         names = (layout.DENSE, layout.fusion(g), layout.group("dense", g, "filters"))
         return all(name in self._index for name in names)
@@ -221,14 +223,13 @@ class TwoStreamSuperNetwork(SuperNetwork):
 
     def _joined(self, g, chosen):
         """The channels of the sparse stream behind a group, with what is fused there."""
-        picked = self._picked("sparse", g, chosen)
-        parts = [(0, plain(picked.outputs))]
+        filters = self.options["sparse", g].filters
+        parts = [(0, plain(pick_width(filters, chosen[layout.group("sparse", g, "filters")])))]
         there = self._dense_share(chosen)
         if g in self.fusions and there is not False:
-            start = max(self.options["sparse", g].filters)
             dense = chosen[layout.group("dense", g, "filters")]
             fused = self.fusions[g].channels(chosen[layout.fusion(g)], dense, there)
-            parts += [(start + before, part) for _, before, part in fused]
+            parts += [(max(filters) + before, part) for _, before, part in fused]
         return join(parts)
 
     def _pool(self, features, joined, chosen, there):

@@ -72,6 +72,11 @@ class GroupOptions(NamedTuple):
         """Extents of all kernels, by the temporal, then the spatial one."""
         return [(t, k, k) for t in self.temporal_kernel for k in self.spatial_kernel]
 
+    @property
+    def kernel_sizes(self):
+        """How many temporal and spatial kernels there are."""
+        return len(self.temporal_kernel), len(self.spatial_kernel)
+
 
 @dataclass(frozen=True)
 class GroupPicked:
@@ -85,8 +90,7 @@ class GroupPicked:
     @classmethod
     def of(cls, options, filters, expansion, temporal, spatial):
         """From the choices, each an int or a tensor."""
-        sizes = len(options.temporal_kernel), len(options.spatial_kernel)
-        kernel = pair(temporal, spatial, sizes)
+        kernel = pair(temporal, spatial, options.kernel_sizes)
         inner, hidden = (
             pick_width_of_two(table, filters, expansion)
             for table in (options.inner, options.hidden)
@@ -175,20 +179,19 @@ class MaskedMBConv3D(keras.layers.Layer):
         share = ops.cast(same, x.dtype)
         return share * kept + (1.0 - share) * self.shortcut(x, joined=joined, width=width)
 
-    def unused(self, joined, picked):
-        """Variables that have no effect where all choices are fixed: list.
+    def unused(self, joined, outputs, kernel):
+        """Variables that have no effect, given what is fixed: list.
 
         Args:
             joined: `Joined` of what comes in, or `None` where it is not fixed.
-            picked: `GroupPicked` of fixed choices.
+            outputs: `Width`, or `None`.
+            kernel: int, or `None`.
         """
-        feature = self.feature
-        found = [
-            box
-            for box, family in zip(feature.boxes, feature.families, strict=True)
-            if picked.kernel not in family.members
-        ]
-        if self.shortcut is not None and joined is not None and _same(joined, picked.outputs):
+        found = []
+        if kernel is not None:
+            for box, family in zip(self.feature.boxes, self.feature.families, strict=True):
+                found += [] if kernel in family.members else [box]
+        if None not in (self.shortcut, joined, outputs) and _same(joined, outputs):
             kept = self.shortcut if self.stride == 1 else self.shortcut.norm
             found += kept.trainable_variables
         return found

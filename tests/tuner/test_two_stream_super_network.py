@@ -146,7 +146,7 @@ def test_what_is_not_selected_changes_nothing(network):
     child = network.part(values)
     conv = network.groups["sparse", 2][0].expansion.kernel
     changed = np.array(conv)
-    joined = network._joined(1, {c.name: c.index(values.get(c.name, c.values[0]))
+    joined = network.joined(1, {c.name: c.index(values.get(c.name, c.values[0]))
                                  for c in SPACE.choices})  # fmt: skip
     rows = np.setdiff1d(np.arange(changed.shape[3]), joined.rows)
     assert len(rows) and child["sparse_group2_block0_expansion/kernel"].shape[3] == joined.size

@@ -9,7 +9,6 @@ from keras_video.applications.x3d.config import DEVIATION, MEAN
 from keras_video.converters import weight_map
 from keras_video.layers import TimeStridedSampling
 from keras_video.layers.initializers import HeNormal
-from keras_video.specs import TimeStridedConv
 from keras_video.tuner.one_shot.masked import MaskedConv3D, MaskedDepthwise3D, Width, pick_width
 from keras_video.tuner.one_shot.super_network import SuperNetwork
 from keras_video.tuner.one_shot.two_stream_blocks import (
@@ -18,10 +17,10 @@ from keras_video.tuner.one_shot.two_stream_blocks import (
     GroupPicked,
     JoinedConv3D,
     MaskedMBConv3D,
-    flat,
 )
-from keras_video.tuner.one_shot.two_stream_channels import Joined, join, pair, plain
-from keras_video.tuner.one_shot.two_stream_joins import CONV, MaskedFusion, MaskedGloRe
+from keras_video.tuner.one_shot.two_stream_channels import Joined, join, plain
+from keras_video.tuner.one_shot.two_stream_joins import MaskedFusion, MaskedGloRe
+from keras_video.tuner.one_shot.two_stream_parts import unused, weights_of
 from keras_video.tuner.spaces import two_stream_layout as layout
 
 
@@ -47,9 +46,9 @@ class TwoStreamSuperNetwork(SuperNetwork):
     def __init__(self, space, fixed=None, mode="auto", dtype=None):
         super().__init__(name=f"{space.name}_super_network", dtype=dtype)
         self.space, self.choices = space, space.choices
-        self._index = fixed_indices(space.choices, fixed or {})
+        self.index = fixed_indices(space.choices, fixed or {})
         values = {choice.name: choice.values for choice in space.choices}
-        self.fixed = {name: values[name][index] for name, index in self._index.items()}
+        self.fixed = {name: values[name][index] for name, index in self.index.items()}
         frame, options = space.frame, {"dtype": self.dtype_policy}
         self.sampling = TimeStridedSampling(frame.stride, space.sparse_positions, name="sampling")
         self.blocks = []  # Keras finds layers in lists and dicts, but not in lists within dicts
@@ -122,51 +121,11 @@ class TwoStreamSuperNetwork(SuperNetwork):
             self.hidden[stream].build((None, self.heads[stream].filters))
         self.classifier.build((None, self.space.frame.hidden))
         self.built = True
-        for variable in self._unused():
+        for variable in unused(self):
             variable.trainable = False  # gradients do not exist
 
-    def _unused(self):
-        """Variables that nothing is computed with, given what is fixed."""
-        index, layers, found = self._index, [], []
-        if index.get(layout.DENSE) == 0:
-            parts = (self.stems, self.temporal_stems, self.heads, self.hidden)
-            layers += [part["dense"] for part in parts] + list(self.fusions.values())
-        for g, fusion in self.fusions.items():
-            kind = index.get(layout.fusion(g))
-            if kind is not None and fusion.kinds[kind] != CONV and fusion.conv is not None:
-                layers.append(fusion.conv)
-        for (stream, g), layer in self.attentions.items():
-            absent = stream == "dense" and index.get(layout.DENSE) == 0
-            if absent or index.get(layout.attention(stream, g)) == 0:
-                layers.append(layer)
-        before = {s: Joined(np.arange(self.space.stem(s))) for s in layout.STREAMS}
-        for (stream, g), blocks in self.groups.items():
-            if stream == "dense" and index.get(layout.DENSE) == 0:
-                layers += blocks
-                continue
-            chosen = self.options[stream, g]
-            filters, _, *kernel = (index.get(layout.group(stream, g, f)) for f in layout.FIELDS)
-            outputs = None if filters is None else Width(chosen.filters[filters])
-            kernel = None if None in kernel else pair(*kernel, chosen.kernel_sizes)
-            joined, before[stream] = before[stream], None
-            for block in blocks:
-                found += block.unused(joined, outputs, kernel)
-                joined = None if outputs is None else plain(outputs)
-            if stream == "dense" or g not in self.fusions:
-                before[stream] = joined
-            elif outputs is not None and self._fixed_behind(g):
-                before[stream] = self._joined(g, index)
-        return found + [variable for layer in layers for variable in layer.trainable_variables]
-
-    def _fixed_behind(self, g):
-        """bool, whether it is certain what joins the sparse stream behind a group."""
-        if self._index.get(layout.DENSE) == 0:
-            return True
-        names = (layout.DENSE, layout.fusion(g), layout.group("dense", g, "filters"))
-        return all(name in self._index for name in names)
-
     def call(self, clips, selection, training=True):
-        chosen = {**selection, **self._index}
+        chosen = {**selection, **self.index}
         clips = ops.cast(clips, self.compute_dtype)
         clips = clips * (1 / (255 * DEVIATION)) - MEAN / DEVIATION
         there, features = self._dense_share(chosen), {}
@@ -176,14 +135,14 @@ class TwoStreamSuperNetwork(SuperNetwork):
         joined = {s: Joined(np.arange(x.shape[-1])) for s, x in features.items()}
         for g in range(1, len(self.space.frame.stages) + 1):
             for stream in list(features):
-                picked = self._picked(stream, g, chosen)
+                picked = self.picked(stream, g, chosen)
                 x = features[stream]
                 for block in self.groups[stream, g]:
                     x = block(x, joined=joined[stream], picked=picked)
                     joined[stream] = plain(picked.outputs)
                 features[stream] = x
             if g in self.fusions and there is not False:
-                joined["sparse"] = self._joined(g, chosen)
+                joined["sparse"] = self.joined(g, chosen)
                 x = [features["sparse"], *self.fusions[g](
                     features["dense"], kind=chosen[layout.fusion(g)],
                     filters=chosen[layout.group("dense", g, "filters")], share=there,
@@ -204,7 +163,8 @@ class TwoStreamSuperNetwork(SuperNetwork):
         width = Width(spatial.filters)
         return temporal(spatial(x, width=width), width=width, kernel=0)
 
-    def _picked(self, stream, g, chosen):
+    def picked(self, stream, g, chosen):
+        """`GroupPicked` of a group, from choices that are ints or tensors."""
         return GroupPicked.of(
             self.options[stream, g],
             *(chosen[layout.group(stream, g, field)] for field in layout.FIELDS),
@@ -221,7 +181,7 @@ class TwoStreamSuperNetwork(SuperNetwork):
         choice = chosen[layout.DENSE]
         return bool(choice) if isinstance(choice, int) else ops.cast(choice, "float32")[1]
 
-    def _joined(self, g, chosen):
+    def joined(self, g, chosen):
         """The channels of the sparse stream behind a group, with what is fused there."""
         filters = self.options["sparse", g].filters
         parts = [(0, plain(pick_width(filters, chosen[layout.group("sparse", g, "filters")])))]
@@ -238,7 +198,7 @@ class TwoStreamSuperNetwork(SuperNetwork):
         for stream in layout.STREAMS:
             if stream not in features:
                 continue
-            inner = self._picked(stream, last, chosen).inner
+            inner = self.picked(stream, last, chosen).inner
             x = self.heads[stream](features[stream], joined=joined[stream], width=inner)
             x = ops.cast(ops.mean(ops.cast(x, "float32"), (1, 2, 3)), self.compute_dtype)
             if stream == "dense" and there is not True:
@@ -261,37 +221,7 @@ class TwoStreamSuperNetwork(SuperNetwork):
         Returns:
             Dict of arrays by `"layer/variable"`.
         """
-        config = self.space.to_config(values)
-        # What is not active has no effect, and its first value here.
-        chosen = {c.name: c.index(values[c.name]) if c.name in values else 0 for c in self.choices}
-        plan, named = config.plan(self.space.num_classes), {}
-        hidden = []
-        for stream, rows in zip(layout.STREAMS, plan.streams, strict=False):
-            spatial, temporal = self.stems[stream], self.temporal_stems[stream]
-            channels = spatial.filters
-            named |= flat({spatial.name: spatial.part(3, channels)})
-            named |= flat({temporal.name: temporal.part(0, channels)})
-            joined = Joined(np.arange(channels))
-            for g, group in enumerate(rows.groups, 1):
-                picked = self._picked(stream, g, chosen)
-                for block, layers in zip(group.blocks, self.groups[stream, g], strict=True):
-                    named |= layers.part(block, joined, picked.kernel)
-                    joined = plain(picked.outputs)
-                if stream == "sparse":
-                    joined = self._joined(g, chosen)
-                if isinstance(group.fusion, TimeStridedConv):
-                    row, conv = group.fusion, self.fusions[g].conv
-                    named |= flat({row.name: conv.part(row.in_channels, row.filters)})
-                if group.attention is not None:
-                    layer = self.attentions[stream, g]
-                    named |= flat({group.attention.name: layer.part(joined)})
-            named |= flat({rows.head.name: self.heads[stream].part(joined.rows, rows.head.filters)})
-            kernel = ops.convert_to_numpy(self.hidden[stream].kernel)
-            hidden.append(kernel[: rows.head.filters])
-        named["classifier_hidden/kernel"] = np.concatenate(hidden)
-        for name in ("kernel", "bias"):
-            named[f"classifier/{name}"] = ops.convert_to_numpy(getattr(self.classifier, name))
-        return named
+        return weights_of(self, values)
 
 
 def fixed_indices(choices, fixed):

@@ -1,7 +1,5 @@
 """`TwoStreamSpace`: the search space of Auto-TSNet, whole or small."""
 
-from dataclasses import replace
-
 from keras_video.applications.auto_tsnet.config import REPEATS, STAGES, Group, TwoStreamSpec
 from keras_video.layers.time_strided_sampling import POSITIONS
 from keras_video.specs import FUSIONS
@@ -10,14 +8,10 @@ from keras_video.tuner.spaces import two_stream_layout as layout
 from keras_video.tuner.spaces.base import values_of
 from keras_video.tuner.spaces.choices import Choice, ChoiceSpace
 from keras_video.tuner.spaces.features import layer_features
+from keras_video.tuner.spaces.two_stream_values import to_config, to_values
 from keras_video.utils import complexity
 
 BOOLS = (False, True)
-# What networks of one space share; a spec that differs there is not in the space.
-SHARED = (
-    "sparse_stem", "dense_stem", "repeats", "stages", "depth", "frames", "stride", "size",
-    "frame_stride", "hidden", "dropout",
-)  # fmt: skip
 
 
 class TwoStreamSpace(ChoiceSpace):
@@ -128,7 +122,6 @@ class TwoStreamSpace(ChoiceSpace):
                 conditions = when if stream == "dense" else ()
                 self.choices.append(Choice(layout.attention(stream, g), BOOLS, when=conditions))
         self.choices = tuple(self.choices)
-        self._by_name = {choice.name: choice for choice in self.choices}
 
     def stem(self, stream):
         """int, channels of a stream's stem."""
@@ -140,33 +133,7 @@ class TwoStreamSpace(ChoiceSpace):
         Raises:
             ValueError: naming the value that is missing, unknown or out of its range.
         """
-        values = values_of(values)
-        unknown = sorted(set(values) - set(self._by_name))
-        if unknown:
-            raise ValueError(f"values: expected names among the space's choices, got {unknown}.")
-        found = {}
-        for choice in self.choices:
-            if not choice.active(found):
-                continue
-            if choice.name not in values:
-                raise ValueError(f"{choice.name}: expected one of {choice.values}, got no value.")
-            found[choice.name] = choice.values[choice.index(values[choice.name])]
-        numbers = range(1, len(self.frame.stages) + 1)
-        attention = {
-            f"attention_{stream}": tuple(
-                g for g in self.attention_slots if found.get(layout.attention(stream, g))
-            )
-            for stream in layout.STREAMS
-        }
-        streams = {
-            stream: tuple(
-                Group(*(found[layout.group(stream, g, field)] for field in layout.FIELDS))
-                for g in numbers
-            )
-            for stream in layout.STREAMS[: 1 + found[layout.DENSE]]
-        }
-        fusion = tuple(found.get(layout.fusion(g), "none") for g in numbers)
-        return replace(self.frame, **{"dense": (), **streams}, fusion=fusion, **attention)
+        return to_config(self, values_of(values))
 
     def to_values(self, config):
         """The values of a `TwoStreamSpec`: the inverse of `to_config`.
@@ -174,27 +141,7 @@ class TwoStreamSpace(ChoiceSpace):
         Raises:
             ValueError: if the network is not in the space, naming where it leaves it.
         """
-        for name in SHARED:
-            if name == "dense_stem" and not config.dense:
-                continue
-            expected, got = getattr(self.frame, name), getattr(config, name)
-            if got != expected:
-                raise ValueError(f"{name}: expected {expected!r} in this space, got {got!r}.")
-        fields = {layout.DENSE: bool(config.dense)}
-        for stream in layout.STREAMS:
-            for g, group in enumerate(getattr(config, stream), 1):
-                fields |= {layout.group(stream, g, f): getattr(group, f) for f in layout.FIELDS}
-            slots = getattr(config, f"attention_{stream}")
-            _check_slots(f"attention_{stream}", slots, self.attention_slots)
-            fields |= {layout.attention(stream, g): g in slots for g in self.attention_slots}
-        fused = [g for g, kind in enumerate(config.fusion, 1) if kind != "none"]
-        _check_slots("fusion", fused, self.fusion_slots)
-        fields |= {layout.fusion(g): config.fusion[g - 1] for g in self.fusion_slots}
-        values = {}
-        for choice in self.choices:
-            if choice.active(fields):
-                values[choice.name] = choice.values[choice.index(fields[choice.name])]
-        return values
+        return to_values(self, config)
 
     def invalid(self, values):
         try:
@@ -312,9 +259,3 @@ def _odd(argument, given):
     if any(value % 2 == 0 for value in values):
         raise ValueError(f"{argument}: expected odd ints, got {given!r}.")
     return values
-
-
-def _check_slots(argument, got, known):
-    others = sorted(set(got) - set(known))
-    if others:
-        raise ValueError(f"{argument}: expected groups among {known} in this space, got {others}.")

@@ -55,6 +55,8 @@ class Runner:
         steps = self._steps_per_trial or data.train.batches
         self._go_to(number, chunk, certain, seed, data, steps)
         self._position = None  # until the chunk is over, what is in memory is no known state
+        # Some draw from a backend's own generator: dropout of torch, augmentations.
+        keras.utils.set_random_seed(_seed(seed, number))
         watch = _Watch(number)
         history = self.searcher.fit(
             SearchBatches(data, seed, number * steps, steps),
@@ -144,7 +146,7 @@ class Runner:
         gc.collect()
         plan, number = self.plan, chunk.stage_number
         # Initial weights, dropout and draws follow from the seed and the stage.
-        keras.utils.set_random_seed((seed + 7919 * number) % 2**31)
+        keras.utils.set_random_seed(_seed(seed, number))
         self.searcher = Searcher(
             self.space.super_network(fixed=certain),
             plan.algorithm,
@@ -152,7 +154,8 @@ class Runner:
             plan.aim(number),
             total_steps=chunk.stage.epochs * steps,
             quality=self._quality,
-            seed=(seed + 7919 * number) % 2**31,
+            fixed=certain,
+            seed=_seed(seed, number),
         )
         if self._compile is not None:
             self._compile(self.searcher)
@@ -164,6 +167,10 @@ class Runner:
     def network(self, values):
         """The child network, with its part of the shared weights."""
         return self.searcher.super_network.child(decisions.only_active(self.plan.choices, values))
+
+
+def _seed(seed, number):
+    return (seed + 7919 * number) % 2**31
 
 
 SAMPLED = ("loss", "reward", "quality", "cost_ratio", "policy_entropy")

@@ -28,6 +28,7 @@ class Searcher(keras.Model):
         total_steps: int, steps of the whole search: schedules are laid over them.
         quality: `"accuracy"`, `"log_likelihood"`, or a function of labels and logits that returns
             a float32 tensor `(batch,)`.
+        fixed: dict of values that are not searched; `None`: those of the super-network.
         seed: int, of the draws.
 
     Call arguments:
@@ -48,13 +49,15 @@ class Searcher(keras.Model):
         target=None,
         total_steps=1000,
         quality="accuracy",
+        fixed=None,
         seed=0,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.super_network = super_network
         self.algorithm = algorithm
-        self.policy = Policy(super_network.choices, super_network.fixed, seed, name="policy")
+        fixed = super_network.fixed if fixed is None else fixed
+        self.policy = Policy(super_network.choices, fixed, seed, name="policy")
         self.cost, self.target = cost, target
         self.total_steps = total_steps
         self.quality = QUALITIES.get(quality, quality)

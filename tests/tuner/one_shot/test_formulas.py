@@ -68,9 +68,8 @@ def test_adam(beta1):
     expected, m, v = value.astype("float64"), 0.0, 0.0
     for step in range(1, 6):
         gradient = rng.normal(size=(2, 3)).astype("float32")
-        value, mean, square = formulas.adam(
-            value, mean, square, np.float32(step), gradient, 0.1, beta1, 0.999
-        )
+        tensors = map(ops.convert_to_tensor, (value, mean, square, np.float32(step), gradient))
+        value, mean, square = formulas.adam(*tensors, 0.1, beta1, 0.999)
         m = beta1 * m + (1 - beta1) * gradient
         v = 0.999 * v + 0.001 * gradient.astype("float64") ** 2
         expected -= 0.1 * (m / (1 - beta1**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-8)
@@ -80,22 +79,28 @@ def test_adam(beta1):
 
 def test_importance_weights():
     rewards = np.array([0.31, 0.33, 0.36, -9.0], "float32")
-    found = to_numpy(formulas.importance_weights(rewards, 0.05))
+
+    def weights(rewards, drawn=None):
+        drawn = None if drawn is None else ops.convert_to_tensor(drawn, "float32")
+        rewards = ops.convert_to_tensor(rewards, "float32")
+        return to_numpy(formulas.importance_weights(rewards, 0.05, drawn))
+
+    found = weights(rewards)
     powers = np.exp(rewards.astype("float64") / 0.05)
     np.testing.assert_allclose(found, powers / powers.sum(), rtol=1e-4, atol=1e-9)
     assert found.sum() == pytest.approx(1, abs=1e-6)
     assert found[3] == 0  # far over the budget
-    shifted = to_numpy(formulas.importance_weights(rewards + np.float32(5), 0.05))
+    shifted = weights(rewards + 5)
     np.testing.assert_allclose(shifted, found, atol=1e-4)
-    even = to_numpy(formulas.importance_weights(np.full(4, 0.3, "float32"), 0.05))
+    even = weights(np.full(4, 0.3))
     np.testing.assert_allclose(even, 0.25)
     # All are over the budget: they compete by their excess.
-    over = to_numpy(formulas.importance_weights(np.array([-1e4, -1.2e4], "float32"), 0.05))
+    over = weights([-1e4, -1.2e4])
     np.testing.assert_allclose(over, [1, 0])
-    some = to_numpy(formulas.importance_weights(rewards, 0.05, np.array([1, 1, 0, 0], "float32")))
+    some = weights(rewards, [1, 1, 0, 0])
     np.testing.assert_allclose(some[:2], powers[:2] / powers[:2].sum(), rtol=1e-4)
     assert not some[2:].any()
-    assert to_numpy(formulas.importance_weights(np.array([0.2], "float32"), 0.05)) == [1]
+    assert weights([0.2]) == [1]
 
 
 def test_number_of_samples_follows_the_entropy():

@@ -160,7 +160,7 @@ def test_fixed_choices_take_their_value_and_learn_nothing():
     np.testing.assert_array_equal(selections[:, 0], np.tile([0, 1, 0], (30, 1)))
     np.testing.assert_array_equal(selections[:, 2], np.tile([1, 0, 0], (30, 1)))
     assert not to_numpy(draws.active)[:, [0, 2, 4]].any()
-    policy.learn(np.ones((5, 3), "float32"), 0.1, np.ones(5, "float32"), 0.9, 0.999)
+    policy.learn(ops.ones((5, 3)), 0.1, ops.ones((5,)), 0.9, 0.999)
     after = to_numpy(policy.logits)
     np.testing.assert_array_equal(after[[0, 2, 4]], LOGITS[[0, 2, 4]])
     assert np.all(after[[1, 3]] < LOGITS[[1, 3]])

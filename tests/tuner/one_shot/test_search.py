@@ -26,6 +26,7 @@ from tests.tuner.one_shot import toy
 TRAIN = toy.make_clips(1024, 0)
 VALIDATION = toy.make_clips(512, 1)
 TENSORFLOW = keras.backend.backend() == "tensorflow"
+on_one_backend = pytest.mark.skipif(not TENSORFLOW, reason="no backend has a part in it")
 SMALL = ("site0", "site1")  # two sites, for searches of which only the form matters
 
 
@@ -166,6 +167,7 @@ def test_interrupted_and_resumed_it_ends_the_same(tmp_path):
     assert kept == ["shared-00002.npz", "shared-00003.npz"]
 
 
+@on_one_backend
 def test_what_is_kept_is_all_that_matters(tmp_path):
     """Optimizer and seeds included: from the same checkpoint the same chunk follows."""
     tuner = run(short(tmp_path, epochs=2), data(), data(16, 1))
@@ -199,6 +201,7 @@ def test_mixed_precision(tmp_path):
     assert np.any(logits != logits.astype("float16"))  # they learn in full precision
 
 
+@on_one_backend
 def test_random_search_is_the_control(tmp_path):
     tuner = run(short(tmp_path, policy="random", num_candidates=6), data(), data(16, 1))
     assert not to_numpy(tuner._runner.searcher.policy.logits).any()
@@ -210,6 +213,7 @@ def test_random_search_is_the_control(tmp_path):
     assert len(entropies) == 1
 
 
+@on_one_backend
 def test_limits_hold_for_candidates(tmp_path):
     tuner = run(
         short(tmp_path, never_above=True, constraints=[MaxMacs(1)], num_candidates=3),
@@ -220,6 +224,7 @@ def test_limits_hold_for_candidates(tmp_path):
     assert table.limits == {"target": 2, "macs": 1}
 
 
+@on_one_backend
 def test_candidates_may_be_trained_on(tmp_path):
     tuner = run(short(tmp_path, candidate_epochs=2), data(), data(16, 1))
     for row in tuner.results_table():
@@ -231,6 +236,7 @@ def test_candidates_may_be_trained_on(tmp_path):
     assert np.isfinite(logits).all() and best["val_accuracy"] >= 0.4
 
 
+@on_one_backend
 def test_a_data_set_is_seen_in_an_order_of_the_seed(tmp_path):
     clips, labels = data(64)
     seen = []
@@ -258,6 +264,7 @@ def test_a_data_set_is_seen_in_an_order_of_the_seed(tmp_path):
     assert set(steps) == set(range(6)) and steps[-6:] != sorted(steps[-6:])
 
 
+@on_one_backend
 def test_nothing_is_lost_where_numbers_end(tmp_path):
     """A reward or a loss that is not finite ends the search; the checkpoint before it stays."""
     from keras import ops
@@ -341,6 +348,7 @@ def test_wrong_data(tmp_path, change, message):
     assert not tuner.oracle.trials
 
 
+@on_one_backend
 def test_another_search_in_the_folder_is_refused(tmp_path):
     run(short(tmp_path), data(), data(16, 1))
     with pytest.raises(ValueError, match="holds another search: its algorithm"):

@@ -113,6 +113,7 @@ class ToySuperNetwork(SuperNetwork):
         channels = ops.stack([ops.sum(widths, axis=-1), widths[:, 1]], axis=-1)
         seen = look(ops.cast(clips, "float32")) * opened[None, :, :, None]
         seen = self.dropout(seen * channels[None, :, None, :], training=training)
+        seen = ops.cast(seen, "float32")
         kernel = ops.cast(self.kernel, "float32")
         logits = ops.einsum("bswc,swcn->bn", seen, kernel) + ops.cast(self.bias, "float32")
         if self.space.breaks_at is not None:

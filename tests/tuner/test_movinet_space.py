@@ -1,4 +1,4 @@
-"""The space of MoViNets: its choices, both ways between values and networks, costs, published ones."""
+"""The space of MoViNets: choices, both ways between values and networks, costs, A0 to A5."""
 
 import json
 import random
@@ -59,7 +59,7 @@ def test_random_values_make_the_round_trip_and_their_costs_are_exact(causal):
         assert space.costs(values)["macs"] == complexity.macs(config, classes=16)
         seen |= {len(stage) for stage in config.stages}
         seen |= {row.squeeze for stage in config.stages for row in stage}
-    assert seen == {1, 2, 3, 4, False, True}
+    assert seen == {1, 2, 3, 4, False}  # True is 1
     memory = complexity.peak_activation_memory(config, classes=16)
     assert space.cost(values, "memory") == memory == space.costs(values)["memory"]
     assert np.isfinite(space.features(values)).all()

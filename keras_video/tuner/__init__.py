@@ -1,4 +1,4 @@
-"""Architecture search under measured limits, on KerasTuner: spaces, constraints, evolution."""
+"""Architecture search under limits, on KerasTuner: evolution, and one-shot search."""
 
 import importlib
 
@@ -16,15 +16,23 @@ _OWNERS = {
     "MaxParams": "constraints",
     "MeasurementError": "constraints",
     "MoViNetSpace": "spaces",
+    "OneShotOracle": "one_shot.oracle",
+    "Parsec": "one_shot.parsec",
     "ResultsTable": "results",
     "SearchOracle": "oracle",
     "SearchTuner": "base",
     "Slots": "spaces",
     "Space": "spaces",
+    "Stage": "one_shot.stages",
     "TVNSpace": "spaces",
+    "TuNAS": "tunas",
+    "TuNASOracle": "tunas",
     "family_tree": "results",
     "pareto_front": "results",
+    "plot_search": "one_shot.history",
     "results_table": "results",
+    "search_history": "one_shot.history",
+    "stage_table": "one_shot.history",
 }
 
 __all__ = sorted(_OWNERS)

@@ -27,13 +27,17 @@ class Progress:
         """Says what is tried now."""
         if self._began is None:
             self._began = time.monotonic()
-        mutation = trial.hyperparameters.values.get("tuner/mutation")
-        parent = trial.hyperparameters.values.get("tuner/parent")
-        origin = f"{parent} with {mutation}" if mutation else "a random network"
+        origin = self.origin(trial)
         if self._terminal:
             self._status(f"running trial {trial.trial_id}: {origin}")
         elif self.verbose > 1:
             self._line(f"trial {trial.trial_id} begins: {origin}")
+
+    def origin(self, trial):
+        """Where the trial's network comes from: a few words."""
+        mutation = trial.hyperparameters.values.get("tuner/mutation")
+        parent = trial.hyperparameters.values.get("tuner/parent")
+        return f"{parent} with {mutation}" if mutation else "a random network"
 
     def on_trial_end(self, trial):
         """Says how a trial ended. Networks that were measured and rejected get no line."""

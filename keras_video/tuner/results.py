@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from keras_video.tuner import files
 
+QUALITIES = ("val_top1", "val_top5", "val_accuracy")
 COSTS = ("latency_ms", "params", "macs", "memory_mb")
 HEADINGS = {"latency_ms": "ms", "memory_mb": "MB", "params": "params (M)", "macs": "MACs (M)"}
 
@@ -92,6 +93,8 @@ def results_table(search):
     table = ResultsTable((), name, direction, limits)
     for trial, path in files.trial_paths(folder).items():
         content = files.read_json(path)
+        if content["values"].get("tuner/kind") == "chunk":
+            continue  # the training of a super-network, no network to be ranked
         table.append(_row(trial, content, name))
         record = content.get("record", {})
         for item in record.get("measured", ()):
@@ -161,10 +164,12 @@ def family_tree(table, trial=None):
 
 def format_table(table, most=20):
     """The first rows as text, with what was rejected below."""
-    known = [name for name in ("val_top1", "val_top5", *COSTS) if any(name in row for row in table)]
+    names = (*QUALITIES, "cost_ratio", *COSTS)
+    known = [name for name in names if any(name in row for row in table)]
     lines = [("trial", table.objective, *(HEADINGS.get(name, name) for name in known), "origin")]
     for row in table[:most]:
-        origin = f"{row['parent']}: {row['mutation']}" if row["mutation"] else "random"
+        origin = f"{row['parent']}: {row['mutation']}" if row["parent"] else row["mutation"]
+        origin = origin or "random"
         origin = origin if row["status"] == "COMPLETED" else row["status"].lower()
         cells = [_number(name, row.get(name)) for name in ("fitness", *known)]
         lines.append((row["trial"], *cells, origin))
@@ -188,7 +193,7 @@ def _number(name, value):
         return "-"
     if name in ("params", "macs"):
         return f"{value / 1e6:.3f}"
-    return f"{value:.4f}" if name in ("fitness", "val_top1", "val_top5") else f"{value:.2f}"
+    return f"{value:.4f}" if name in ("fitness", "cost_ratio", *QUALITIES) else f"{value:.2f}"
 
 
 def _row(trial, content, objective):
@@ -200,7 +205,7 @@ def _row(trial, content, objective):
             numbers = observed[-1]["value"]
             row[name] = sum(numbers) / len(numbers)
     row["parent"] = values.get("tuner/parent")
-    row["mutation"] = values.get("tuner/mutation")
+    row["mutation"] = values.get("tuner/mutation", values.get("tuner/origin"))
     row["values"] = {n: v for n, v in values.items() if not n.startswith("tuner/")}
     return row
 

@@ -126,3 +126,58 @@ def plot_family(steps, path, title=None):
     axes.set_xlabel("fitness")
     axes.set_title(title or "What each mutation brought", loc="left", weight="bold")
     return save_figure(figure, path)
+
+
+def plot_history(rows, path, title=None):
+    """Draws how a one-shot search went: accuracy and reward, cost, and entropy of the policy.
+
+    Args:
+        rows: list of dicts, one per chunk of training: `"reward"`, `"val_accuracy"`,
+            `"policy_entropy"`, `"stage"`, and where there is a target `"cost_ratio"`; also
+            `"mean_reward"` and so on, of the networks that were drawn.
+        path: where the picture goes, for example `"search.png"`.
+        title: string above the picture.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: if there are no rows.
+    """
+    Figure = import_figure()
+    if not rows:
+        raise ValueError("rows: expected at least one chunk of training, got none.")
+    panels = [
+        ("accuracy", (("val_accuracy", 2), ("mean_quality", None))),
+        ("reward", (("reward", 0), ("mean_reward", None))),
+        ("cost / target", (("cost_ratio", 1), ("mean_cost_ratio", None))),
+        ("entropy (nats)", (("policy_entropy", 3),)),
+    ]
+    panels = [panel for panel in panels if any(panel[1][0][0] in row for row in rows)]
+    figure = Figure(figsize=(7.6, 1.2 + 1.7 * len(panels)), dpi=DPI, layout="constrained")
+    all_axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    steps = range(1, len(rows) + 1)
+    borders = [i + 0.5 for i in range(1, len(rows)) if rows[i]["stage"] != rows[i - 1]["stage"]]
+    for axes, (label, lines) in zip(all_axes, panels, strict=True):
+        for name, color in lines:
+            numbers = [row.get(name, float("nan")) for row in rows]
+            drawn = color is None
+            axes.plot(
+                steps, numbers, color=PALE if drawn else COLORS[color], marker="o", markersize=3,
+                linewidth=1.2 if drawn else 1.8, zorder=2 if drawn else 3,
+                label="drawn" if drawn else "most probable",
+            )  # fmt: skip
+        for border in borders:
+            axes.axvline(border, color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+        if label.startswith("cost"):
+            axes.axhline(1.0, color=GREY, linewidth=1, zorder=1)
+        if len(lines) > 1:
+            axes.legend(frameon=False, fontsize=8)
+        axes.set_ylabel(label)
+        axes.grid(color="#eeeeee", linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+    all_axes[-1].set_xlabel("chunk")
+    all_axes[-1].xaxis.get_major_locator().set_params(integer=True)
+    all_axes[0].set_title(title or "The search, chunk by chunk", loc="left", weight="bold")
+    return save_figure(figure, path)

@@ -1,0 +1,126 @@
+"""`Parsec`: PARSEC with shared weights where a space has a super-network, else trial by trial."""
+
+from keras_video.tuner.base import SearchTuner
+from keras_video.tuner.one_shot.algorithms import ImportanceSampling
+from keras_video.tuner.one_shot.oracle import OneShotOracle
+from keras_video.tuner.one_shot.plan import is_one_shot
+from keras_video.tuner.one_shot.stages import Stage
+from keras_video.tuner.one_shot.tuner import OneShotTuner
+
+
+def Parsec(hypermodel=None, one_shot=None, **kwargs):
+    """Searches networks by PARSEC, the search of Auto-TSNet.
+
+    Some networks are drawn from a distribution; each gets a weight that grows with its quality and
+    falls with what it costs above a target; the distribution moves towards those that weigh most
+    (Casale et al. 2019, arXiv 1902.05116; Liu et al. 2021, arXiv 2108.12957).
+
+    Where the space has a super-network, the networks share weights, which learn in the same steps:
+    see `OneShotParsec`. Else each network is a trial that is trained for itself: see
+    `ParsecOracle`.
+
+    Args:
+        hypermodel: `keras_video.tuner.spaces.Space`, or for whole trials another
+            `keras_tuner.HyperModel`.
+        one_shot: bool, whether weights are shared; `None`: if the space has a super-network.
+        **kwargs: those of `OneShotParsec`; or those of `ParsecOracle` and of `SearchTuner`.
+
+    Returns:
+        A `SearchTuner`.
+
+    Raises:
+        ValueError: naming the argument that is out of its range.
+
+    Example:
+    >>> tuner = keras_video.tuner.Parsec(
+    ...     keras_video.tuner.TwoStreamSpace(num_classes=10), cost="macs", target=1.4e9, epochs=30,
+    ... )
+    """
+    if one_shot not in (None, True, False):
+        raise ValueError(f"one_shot: expected True, False or None, got {one_shot!r}.")
+    if is_one_shot(hypermodel) if one_shot is None else one_shot:
+        return OneShotParsec(hypermodel, **kwargs)
+    from keras_video import tuner
+
+    own = {
+        name: kwargs.pop(name)
+        for name in (
+            "compile", "directory", "project_name", "overwrite", "keep_weights", "patience",
+            "executions_per_trial", "tuner_id", "logger", "distribution_strategy",
+            "max_model_size", "optimizer", "loss", "metrics",
+        )
+        if name in kwargs
+    }  # fmt: skip
+    kwargs |= kwargs.pop("oracle_options", None) or {}
+    return SearchTuner(tuner.ParsecOracle(**kwargs), hypermodel, **own)
+
+
+class OneShotParsec(OneShotTuner):
+    """PARSEC with shared weights; `Parsec` makes one.
+
+    Args:
+        hypermodel: `ChoiceSpace` with a super-network.
+        cost, target, margin: see `TuNASOracle`.
+        epochs: int, chunks of training.
+        stages: sequence of `Stage`, a progressive search instead of `epochs`.
+        samples, samples_per_nat, temperature, penalty, learning_rate, delay, baseline, op_warm_up,
+            filter_warm_up: see `ImportanceSampling`.
+        num_candidates: int.
+        never_above: bool, whether stages and the search must end at or below their targets.
+        constraints: list of `MaxLatency(ms)`, `MaxParams(n)` and so on, which candidates keep.
+        objective: `keras_tuner.Objective`, by which candidates are ranked; default
+            `Objective("reward", "max")`.
+        seed: int; the same seed and data give the same search.
+        oracle_options: dict of further arguments of the oracle.
+        **kwargs: further arguments of `OneShotTuner`.
+
+    Raises:
+        ValueError: as `TuNAS`.
+    """
+
+    def __init__(
+        self,
+        hypermodel,
+        cost="macs",
+        target=None,
+        margin=0.0,
+        epochs=30,
+        stages=None,
+        samples=8,
+        samples_per_nat=None,
+        temperature=0.05,
+        penalty=2.0,
+        learning_rate=0.025,
+        delay=1 / 3,
+        baseline=False,
+        op_warm_up=0.0,
+        filter_warm_up=0.0,
+        num_candidates=5,
+        never_above=None,
+        constraints=(),
+        objective=None,
+        seed=None,
+        oracle_options=None,
+        **kwargs,
+    ):
+        if never_above is None:
+            staged = any(getattr(stage, "target", None) for stage in stages or ())
+            never_above = target is not None or staged
+        algorithm = ImportanceSampling(
+            samples, samples_per_nat, temperature, penalty, learning_rate, delay, baseline,
+            op_warm_up, filter_warm_up,
+        )  # fmt: skip
+        oracle = OneShotOracle(
+            algorithm,
+            [Stage("search", epochs=epochs)] if stages is None else stages,
+            cost=cost,
+            target=target,
+            margin=margin,
+            never_above=never_above,
+            num_candidates=num_candidates,
+            constraints=constraints,
+            objective=objective,
+            seed=seed,
+            **(oracle_options or {}),
+        )
+        super().__init__(oracle, hypermodel, **kwargs)

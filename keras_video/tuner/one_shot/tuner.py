@@ -1,0 +1,179 @@
+"""`OneShotTuner`: runs the trials of a `OneShotOracle`."""
+
+import os
+
+import keras
+from keras_tuner.engine.trial import TrialStatus
+from keras_tuner.errors import FatalError, FatalRuntimeError, FatalValueError
+
+from keras_video.tuner import environment, fitness
+from keras_video.tuner.base import SearchTuner
+from keras_video.tuner.declared import network_values
+from keras_video.tuner.one_shot import decisions
+from keras_video.tuner.one_shot.batches import SearchData
+from keras_video.tuner.one_shot.oracle import is_chunk
+from keras_video.tuner.one_shot.runner import Runner
+from keras_video.tuner.one_shot.searcher import QUALITIES
+from keras_video.tuner.oracle import check_int
+
+
+class OneShotTuner(SearchTuner):
+    """A tuner that trains all networks of a space in one, and looks for the best among them.
+
+    The shared weights, the policy, the optimizer and all random seeds are written after each chunk
+    of training, so that a search that was killed ends as it would have.
+
+    Args:
+        oracle: `OneShotOracle`.
+        hypermodel: `ChoiceSpace` with a super-network.
+        steps_per_trial: int, training steps of a chunk; `None`: one epoch of the data.
+        candidate_epochs: int, how long each candidate is trained on as a network of its own before
+            it is ranked; 0 ranks by the accuracy with shared weights.
+        quality: what networks are drawn for, `"accuracy"`, `"log_likelihood"`, or a function of
+            labels and logits that returns a float32 tensor `(batch,)`.
+        compile: function that compiles a candidate's network; see `SearchTuner`.
+        compile_search: function that compiles the `Searcher`, whose `total_steps` says how long the
+            training will be; default AdamW, cosine schedule, cross entropy.
+        **kwargs: further arguments of `SearchTuner`: `directory`, `project_name`, `overwrite`, ...
+
+    Raises:
+        ValueError: naming the argument that is out of its range.
+    """
+
+    def __init__(
+        self,
+        oracle,
+        hypermodel,
+        steps_per_trial=None,
+        candidate_epochs=0,
+        quality="accuracy",
+        compile=None,
+        compile_search=None,
+        **kwargs,
+    ):
+        if steps_per_trial is not None:
+            check_int("steps_per_trial", steps_per_trial, 1)
+        check_int("candidate_epochs", candidate_epochs, 0)
+        if quality not in QUALITIES and not callable(quality):
+            raise ValueError(
+                f"quality: expected {tuple(QUALITIES)} or a function, got {quality!r}."
+            )
+        self.plan = oracle.plan
+        self.candidate_epochs = candidate_epochs
+        self._data = None
+        super().__init__(oracle, hypermodel, compile=compile, **kwargs)
+        self._runner = Runner(
+            self.plan, self.hypermodel, str(self.project_dir), compile_search, quality,
+            steps_per_trial,
+        )  # fmt: skip
+
+    def search(
+        self,
+        x=None,
+        y=None,
+        validation_data=None,
+        batch_size=32,
+        validation_batch_size=None,
+        callbacks=None,
+        verbose=1,
+    ):
+        """Searches until all chunks and candidates are done.
+
+        Args:
+            x, y: arrays of clips `(clips, frames, height, width, 3)`, or a dict of such, and of
+                labels, ints `(clips,)` or one-hot `(clips, classes)`; or `x` alone, a
+                `keras.utils.PyDataset` of such pairs.
+            validation_data: pair of arrays or `PyDataset`, clips that are not trained on: from them
+                the policy learns, and by them candidates are ranked.
+            batch_size: int, clips in a training batch from arrays.
+            validation_batch_size: int, clips in a validation batch; default `batch_size`. TuNAS
+                takes four times as many.
+            callbacks: list of Keras callbacks; each chunk is a `fit` of one epoch.
+            verbose: int; 0 is silent, 1 prints a line per trial, 2 also the progress of `fit`.
+
+        Raises:
+            ValueError: if the data are not as above, or no candidate meets the constraints.
+            RuntimeError: if the training fails, or its numbers are no longer finite.
+        """
+        if not environment.is_chief():
+            self._data = self._take(x, y, validation_data, batch_size, validation_batch_size)
+        super().search(callbacks=callbacks, verbose=1 if verbose == "auto" else int(verbose))
+
+    def _take(self, x, y, validation_data, batch_size, validation_batch_size):
+        first = {choice.name: choice.values[0] for choice in self.plan.choices}
+        clip = self.hypermodel.clip(decisions.only_active(self.plan.choices, first))
+        return SearchData(x, y, validation_data, batch_size, validation_batch_size, clip)
+
+    def _try_run_and_update_trial(self, trial, **options):
+        if not is_chunk(trial):
+            super()._try_run_and_update_trial(trial, **options)
+            return
+        try:
+            self._run_and_update_trial(trial, **options)
+            trial.status = TrialStatus.COMPLETED
+        except Exception as error:
+            # What comes next depends on this chunk: it is run again when the search goes on.
+            if environment.is_worker():
+                self._tell_fatal(trial)
+            if isinstance(error, FatalError):
+                raise
+            raise FatalRuntimeError(
+                f"Chunk {trial.trial_id} of the training failed: {error}"
+            ) from error
+
+    def run_trial(self, trial, callbacks=None, verbose=1):
+        """Trains a chunk, or evaluates a candidate: dict of metrics."""
+        values = trial.hyperparameters.values
+        if not is_chunk(trial):
+            return self._candidate(trial, verbose)
+        metrics, decided, logits = self._runner.chunk(
+            values["tuner/chunk"], values["tuner/certain"], values["tuner/seed"], self._data,
+            callbacks or (), max(0, verbose - 1),
+        )  # fmt: skip
+        for name in network_values(values):
+            del values[name]
+        values |= decisions.only_active(self.plan.choices, decided)
+        values |= {"tuner/decided": decided, "tuner/policy": logits}
+        return metrics
+
+    def _candidate(self, trial, verbose):
+        values = network_values(trial.hyperparameters.values)
+        metrics = self._runner.candidate(values, self._data)
+        if not self.candidate_epochs:
+            return metrics
+        model = self._runner.network(values)
+        if self._compile is not None:
+            self._compile(model)
+        else:
+            fitness.compile_classifier(model, self._data.labels)
+        number = int(trial.trial_id)
+        keras.utils.set_random_seed(number)
+        found = self._data.fit(model, self.candidate_epochs, number, max(0, verbose - 1))
+        model.save_weights(self._get_checkpoint_fname(trial.trial_id))
+        if "val_top1" not in found:
+            raise FatalValueError(
+                f"compile: expected a metric of the name 'top1', got {sorted(found)}."
+            )
+        quality = max(found["val_top1"])
+        trained = self._runner.judge(quality, values, len(self.plan.stages) - 1)
+        return {**metrics, **trained, "shared_accuracy": metrics["val_accuracy"]}
+
+    def get_best_models(self, num_models=1):
+        """The networks of the best candidates.
+
+        They have the weights of their own training; with `candidate_epochs=0` their part of the
+        shared weights, and the moving statistics of fresh networks: train them on.
+
+        Raises:
+            ValueError: with `candidate_epochs=0` in a process that has not seen the data.
+        """
+        return super().get_best_models(num_models)
+
+    def load_model(self, trial):
+        path = self._get_checkpoint_fname(trial.trial_id)
+        if os.path.exists(path):
+            return super().load_model(trial)
+        if self._data is None:
+            raise ValueError("get_best_models: expected search() to be called before.")
+        self._runner.finish(self._data)
+        return self._runner.network(network_values(trial.hyperparameters.values))

@@ -6,7 +6,6 @@ from keras import ops
 
 from keras_video.applications.auto_tsnet.plan import STEM_FRAMES
 from keras_video.applications.x3d.config import DEVIATION, MEAN
-from keras_video.converters import weight_map
 from keras_video.layers import TimeStridedSampling
 from keras_video.layers.initializers import HeNormal
 from keras_video.tuner.one_shot.masked import MaskedConv3D, MaskedDepthwise3D, Width, pick_width
@@ -208,6 +207,8 @@ class TwoStreamSuperNetwork(SuperNetwork):
         return ops.relu(total)
 
     def child(self, values):
+        from keras_video.converters import weight_map
+
         model = self.space.build(values)
         weight_map.assign(model, self.part(values), skip=("*/moving_mean", "*/moving_variance"))
         return model

@@ -207,10 +207,13 @@ class TwoStreamSuperNetwork(SuperNetwork):
         return ops.relu(total)
 
     def child(self, values):
-        from keras_video.converters import weight_map
-
-        model = self.space.build(values)
-        weight_map.assign(model, self.part(values), skip=("*/moving_mean", "*/moving_variance"))
+        model, named = self.space.build(values), self.part(values)
+        for layer in model.layers:
+            for variable in layer.weights:
+                if not variable.name.startswith("moving_"):
+                    variable.assign(named.pop(f"{layer.name}/{variable.name}"))
+        if named:
+            raise ValueError(f"values: expected a network with {sorted(named)}, got one without.")
         return model
 
     def part(self, values):

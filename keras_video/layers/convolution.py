@@ -10,7 +10,7 @@ from math import prod
 import keras
 from keras import ops
 
-from keras_video.layers.frames import fold_frames, slice_frames
+from keras_video.layers.frames import fold_frames, slice_frames, unfold_frames
 from keras_video.specs import conv_output_size
 
 IMPLEMENTATIONS = ("auto", "taps", "shifted", "grouped")
@@ -110,6 +110,8 @@ def pointwise(x, kernel, bias):
 
 def depthwise(x, kernel, bias, strides, frames, implementation="auto", space="same"):
     """A depthwise 3D convolution; returns the bias that is still to be added."""
+    if kernel.shape[1:3] == (1, 1) != strides:
+        x, strides = _subsampled(x, strides), (1, 1)
     form = choose(implementation, kernel.shape)
     if form == "grouped":
         if keras.backend.backend() == "torch":
@@ -129,6 +131,15 @@ def depthwise(x, kernel, bias, strides, frames, implementation="auto", space="sa
         return ops.depthwise_conv(piece, tap, strides, padding, "channels_last")
 
     return sum_over_taps(x, kernel, frames, convolve_tap), bias
+
+
+def _subsampled(x, strides):
+    """The pixels that a kernel of one pixel looks at."""
+    if keras.backend.backend() != "tensorflow":
+        return x[:, :, :: strides[0], :: strides[1]]
+    # The gradient of TensorFlow's strided slice takes longer than the rest of a training step.
+    pixels = ops.average_pool(fold_frames(x), 1, strides, "valid", "channels_last")
+    return unfold_frames(pixels, x)
 
 
 def choose(implementation, kernel_shape):

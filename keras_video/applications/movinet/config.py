@@ -25,12 +25,16 @@ CHOICES = {
 
 @dataclass(frozen=True)
 class Bottleneck:
-    """One mobile bottleneck layer: expand, depthwise kernel with strides, project to `filters`."""
+    """One mobile bottleneck layer: expand, depthwise kernel with strides, project to `filters`.
+
+    All published networks attend in every layer; `squeeze=False` leaves squeeze-excite out of one.
+    """
 
     filters: int
     expand: int
     kernel: tuple = K33
     strides: tuple = S1
+    squeeze: bool = True
 
 
 @dataclass(frozen=True)

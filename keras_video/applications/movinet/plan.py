@@ -99,15 +99,27 @@ def resolve(config, classes):
     for b, stage in enumerate(config.stages):
         for i, spec in enumerate(stage):
             rate = config.variant.stochastic_depth * (len(blocks) + 1) / depth
-            blocks.append(_block(f"block{b}_layer{i}", channels, spec, config.variant, rate))
+            name = f"block{b}_layer{i}"
+            blocks.append(resolve_block(name, channels, spec, config.variant, rate))
             channels = spec.filters
     head = Conv("head", channels, config.project)
     hidden = Dense("classifier_hidden", config.project, config.hidden)
     return Plan(stem, tuple(blocks), head, hidden, Dense("classifier", config.hidden, classes))
 
 
-def _block(name, channels, spec, variant, drop_rate):
-    temporal = None
+def resolve_block(name, channels, spec, variant, drop_rate=0.0):
+    """The `Block` of a `Bottleneck` row.
+
+    Args:
+        name: string, which the names of its rows begin with.
+        channels: int, those that go in.
+        spec: `Bottleneck`.
+        variant: `Variant`.
+        drop_rate: float, of stochastic depth.
+    """
+    temporal = attention = None
+    if spec.squeeze:
+        attention = _squeeze_excite(f"{name}_squeeze_excite", spec.expand, variant)
     kernel = spec.kernel
     if variant.factorized and kernel[0] > 1:
         temporal = Depthwise(
@@ -121,7 +133,7 @@ def _block(name, channels, spec, variant, drop_rate):
         expansion=Conv(f"{name}_expansion", channels, spec.expand),
         feature=Depthwise(f"{name}_feature", spec.expand, spec.expand, kernel, spec.strides),
         feature_temporal=temporal,
-        squeeze_excite=_squeeze_excite(f"{name}_squeeze_excite", spec.expand, variant),
+        squeeze_excite=attention,
         projection=Conv(f"{name}_projection", spec.expand, spec.filters),
         rezero=Scale(f"{name}_rezero"),
         skip_pool=Pool(f"{name}_skip_pool", (1, 3, 3), spec.strides) if strided else None,

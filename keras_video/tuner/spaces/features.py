@@ -2,7 +2,19 @@
 
 import numpy as np
 
-from keras_video.specs import ContextGate, Conv, Dense, Depthwise, NonLocal, Pool, SqueezeExcite
+from keras_video.specs import (
+    ContextGate,
+    Conv,
+    Dense,
+    Depthwise,
+    GloRe,
+    NonLocal,
+    Pool,
+    Scale,
+    SqueezeExcite,
+    TimeStridedSampling,
+    TimeToChannel,
+)
 
 KERNELS = (2, 3, 4, 5, 6, 7, 8)
 KINDS = ("pointwise", "conv", "depthwise", "temporal", "pool", "temporal_pool", "gate", "non_local")
@@ -30,9 +42,11 @@ def layer_features(config, classes):
         Float array `(len(NAMES),)`, in millions; `"layers"` in hundreds.
     """
     sums = dict.fromkeys(NAMES, 0.0)
-    rows = config.plan(classes).rows()
-    steps = config.trace(config.clip, classes)
-    for row, step in zip(rows, steps, strict=True):
+    rows = {row.name: row for row in config.plan(classes).rows()}
+    for step in config.trace(config.clip, classes):
+        row = rows[step.name]
+        if isinstance(row, Scale):  # done beside the sum
+            continue
         kind, kernel = _kind(row)
         work = step.alive * kernel if isinstance(row, Pool) else step.macs
         sums[f"{kind}_work"] += work
@@ -47,8 +61,10 @@ def _kind(row):
     """The kind of a row, and its kernel size."""
     if isinstance(row, (SqueezeExcite, ContextGate, Dense)):
         return "gate", 1
-    if isinstance(row, NonLocal):
+    if isinstance(row, (NonLocal, GloRe)):
         return "non_local", 1
+    if isinstance(row, (TimeStridedSampling, TimeToChannel)):
+        return "temporal_pool", 1
     temporal, spatial = row.kernel[0], row.kernel[1]
     if isinstance(row, Pool):
         return ("temporal_pool", temporal) if temporal > 1 else ("pool", spatial)

@@ -1,0 +1,208 @@
+"""`MaskedBottleneck`: all variants of a MoViNet bottleneck in one."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import keras
+from keras import ops
+
+from keras_video.layers import SpatialAvgPool
+from keras_video.specs import round_channels
+from keras_video.tuner.one_shot.masked.conv import MaskedConv3D
+from keras_video.tuner.one_shot.masked.depthwise import MaskedDepthwise3D
+from keras_video.tuner.one_shot.masked.squeeze_excite import MaskedSqueezeExcite
+from keras_video.tuner.one_shot.masked.widths import Width, fit, pick, pick_width
+
+
+class BottleneckOptions(NamedTuple):
+    """What may be chosen in a bottleneck.
+
+    Args:
+        filters, expand: tuples of ints, channels of the output and inside.
+        kernels: tuple of three odd ints each.
+        squeeze: tuple of bools, squeeze-excite or not.
+    """
+
+    filters: tuple
+    expand: tuple
+    kernels: tuple
+    squeeze: tuple = (True,)
+
+
+@dataclass(frozen=True)
+class Picked:
+    """What is chosen in a bottleneck, each an int or a tensor (see `widths`).
+
+    Args:
+        outputs: `Width` of the output.
+        expand, kernel, squeeze: choices among the options.
+        active: `True`, or a scalar tensor in 0..1: how far the layer is there at all.
+        identity: for a layer with a projected skip: `False`, `True`, or a scalar tensor: how far
+            the input is taken as it is, since its width equals that of the output.
+    """
+
+    outputs: Width
+    expand: object
+    kernel: object
+    squeeze: object = 0
+    active: object = True
+    identity: object = False
+
+
+class MaskedBottleneck(keras.layers.Layer):
+    """Expand, convolve each channel, attend, project, scale, add to the input.
+
+    With a selection it computes what `blocks.bottleneck` computes, with batch statistics and
+    without stochastic depth.
+
+    Args:
+        in_channels: int, how many there are at most.
+        options: `BottleneckOptions`.
+        variant: `applications.movinet.Variant`, how the layers are computed.
+        strides: three ints.
+        projected: bool, whether there is a skip with a pooling and a convolution: where the strides
+            or the widths ask for it.
+        mode: how to choose between families of kernels, see `one_of`.
+
+    Call arguments:
+        x: tensor `(batch, frames, height, width, channels)`, zeros in those that do not count.
+        picked: `Picked`.
+
+    Returns:
+        A tensor `(batch, frames, new_height, new_width, picked.outputs.size)`.
+    """
+
+    def __init__(
+        self, in_channels, options, variant, strides=(1, 1, 1), projected=False, mode="auto",
+        **kwargs,
+    ):  # fmt: skip
+        super().__init__(**{"autocast": False, **kwargs})
+        self.options, self.variant = options, variant
+        widest, filters = max(options.expand), max(options.filters)
+        padding = "causal" if variant.causal else "same"
+        common = {"padding": padding, "dtype": self.dtype_policy}
+        active = {**common, "activation": variant.activation}
+        self.expansion = MaskedConv3D(in_channels, widest, name="expansion", **active)
+        kernels = options.kernels
+        if variant.factorized:
+            kernels = tuple((1, *kernel[1:]) for kernel in kernels)
+        self.feature = MaskedDepthwise3D(
+            widest, kernels, strides, mode=mode, name="feature", **active
+        )
+        # The kernels that have a temporal part of their own, by their places.
+        self.temporal = tuple(
+            i for i, kernel in enumerate(options.kernels) if variant.factorized and kernel[0] > 1
+        )
+        self.feature_temporal = None
+        if self.temporal:
+            self.feature_temporal = MaskedDepthwise3D(
+                widest, [(options.kernels[i][0], 1, 1) for i in self.temporal],
+                mode=mode, name="feature_temporal", **active,
+            )  # fmt: skip
+        self.squeeze_excite = None
+        if any(options.squeeze) and variant.squeeze != "none":
+            self.squeeze_excite = MaskedSqueezeExcite(
+                widest, max(map(self.hidden, options.expand)), variant.squeeze, variant.causal,
+                variant.activation, variant.gate, dtype=self.dtype_policy, name="squeeze_excite",
+            )  # fmt: skip
+        self.projection = MaskedConv3D(widest, filters, name="projection", **common)
+        self.skip_pool, self.skip = None, None
+        if projected:
+            if strides != (1, 1, 1):
+                self.skip_pool = SpatialAvgPool(3, strides[1], dtype=self.dtype_policy, name="pool")
+            self.skip = MaskedConv3D(in_channels, filters, name="skip", **common)
+
+    def hidden(self, expand):
+        """Width of the squeeze-excite's hidden layer beside an expansion."""
+        return round_channels(0.25 * expand * (2 if self.variant.squeeze == "2plus3d" else 1))
+
+    def build(self, *shapes):
+        for layer in (
+            self.expansion, self.feature, self.feature_temporal, self.squeeze_excite,
+            self.projection, self.skip,
+        ):  # fmt: skip
+            if layer is not None:
+                layer.build()
+        self.scale = self.add_weight((), "zeros", name="scale")
+
+    def call(self, x, picked):
+        inner = pick_width(self.options.expand, picked.expand)
+        y = self.expansion(x, width=inner)
+        y = self._convolve(y, inner, picked.kernel)
+        if self.squeeze_excite is not None:
+            y = self._attend(y, picked)
+        y = self.projection(y, width=picked.outputs)
+        scale = ops.cast(self.scale, y.dtype)
+        if picked.active is not True:
+            scale = scale * ops.cast(picked.active, y.dtype)
+        return self._shortcut(ops.cast(x, y.dtype), picked) + scale * y
+
+    def _convolve(self, y, inner, kernel):
+        """The depthwise convolutions."""
+        if not isinstance(kernel, int):
+            kernel = ops.cast(kernel, "float32")
+        y = self.feature(y, width=inner, kernel=kernel)
+        if isinstance(kernel, int):
+            if kernel in self.temporal:
+                place = self.temporal.index(kernel)
+                y = self.feature_temporal(y, width=inner, kernel=place)
+        elif self.temporal:
+            chosen = ops.stack([kernel[i] for i in self.temporal])
+            mixed = self.feature_temporal(y, width=inner, kernel=chosen)
+            if len(self.temporal) == len(self.options.kernels):
+                return mixed
+            share = ops.cast(ops.sum(chosen), y.dtype)
+            y = share * mixed + (1.0 - share) * y
+        return y
+
+    def _attend(self, y, picked):
+        share = pick([float(on) for on in self.options.squeeze], picked.squeeze)
+        if isinstance(share, float):
+            if not share:
+                return y
+            share = True
+        hidden = pick_width([self.hidden(e) for e in self.options.expand], picked.expand)
+        return self.squeeze_excite(y, hidden=hidden, share=share)
+
+    def _shortcut(self, x, picked):
+        """What the branch is added to: `(batch, frames, new_height, new_width, outputs.size)`."""
+        size = picked.outputs.size
+        if self.skip is None or picked.identity is True:
+            return fit(x, size)
+        skip = x if self.skip_pool is None else self.skip_pool(x)
+        skip = self.skip(skip, width=picked.outputs)
+        if picked.identity is False:
+            return skip
+        share = ops.cast(picked.identity, x.dtype)
+        return share * fit(x, size) + (1.0 - share) * skip
+
+    def part(self, name, rows, kernel):
+        """The weights of one network's layer, by the names of its plan.
+
+        Args:
+            name: string, what the names begin with, such as `"block0_layer1"`.
+            rows: its rows, `applications.movinet.plan.Block`.
+            kernel: int, which of the kernels it has.
+
+        Returns:
+            Dict of arrays by `"layer/variable"`.
+        """
+        inner, filters = rows.expansion.filters, rows.projection.filters
+        parts = {
+            "expansion": self.expansion.part(rows.expansion.in_channels, inner),
+            "feature": self.feature.part(kernel, inner),
+            "projection": self.projection.part(inner, filters),
+            "rezero": {"scale": ops.convert_to_numpy(self.scale)},
+        }
+        if rows.feature_temporal is not None:
+            place = self.temporal.index(kernel)
+            parts["feature_temporal"] = self.feature_temporal.part(place, inner)
+        if rows.squeeze_excite is not None:
+            parts["squeeze_excite"] = self.squeeze_excite.part(inner, rows.squeeze_excite.hidden)
+        if rows.skip is not None:
+            parts["skip"] = self.skip.part(rows.skip.in_channels, filters)
+        return {
+            f"{name}_{layer}/{variable}": array
+            for layer, arrays in parts.items()
+            for variable, array in arrays.items()
+        }

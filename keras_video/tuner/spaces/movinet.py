@@ -1,0 +1,335 @@
+"""`MoViNetSpace`: the search space of MoViNets, one decision per width, depth and layer."""
+
+from dataclasses import replace
+
+from keras_video.applications.movinet.config import (
+    CONFIGS,
+    S1,
+    S2,
+    Bottleneck,
+    MoViNetConfig,
+    Variant,
+)
+from keras_video.tuner.spaces import movinet_costs
+from keras_video.tuner.spaces.base import Slots, values_of
+from keras_video.tuner.spaces.choices import Choice, ChoiceSpace
+from keras_video.tuner.spaces.features import layer_features
+from keras_video.tuner.spaces.movinet_bases import BASES, MoViNetBase, round_to_8
+from keras_video.utils import complexity
+
+KERNELS = ("1x3x3", "1x5x5", "1x7x7", "5x1x1", "7x1x1", "3x3x3", "5x3x3")
+MULTIPLIERS = (0.75, 1.0, 1.25)
+EXPANSIONS = (1.5, 2.0, 2.5, 3.0, 3.5, 4.0)
+STRIDES = (S2, S2, S2, S1, S2)  # of the first layer of each block
+
+
+class MoViNetSpace(ChoiceSpace):
+    """The MoViNets among which Kondratyuk et al. 2021 (section 3.1, Table 1) search.
+
+    Five blocks of bottlenecks. Chosen are the width of the stem, of each block and of the head
+    (`multipliers` times a base width, rounded to the nearest multiple of 8); the number of layers
+    of each block; and of each layer the kernel, the width inside and squeeze-excite or not. The
+    first layer of all blocks but the fourth halves height and width.
+
+    The width inside is a multiplier times the *base* width of the block, not times the width that
+    was chosen for it, rounded alike. The paper says "relative to c^base", which may mean either;
+    of its own network, MoViNet-A2 (Table 5), this reading explains all widths but one (155, 160 in
+    the released network), the other one 6 of 25.
+
+    Values are widths in channels, so that they read as the tables do: `block0/filters`,
+    `block0/layers`, `block0/layer0/kernel`, `/expand`, `/squeeze`.
+
+    Args:
+        base: `"A0"` to `"A5"`, one of the scaled spaces (`movinet_bases`; `"A2"` is the paper's
+            own), or a `MoViNetBase`.
+        num_classes: int.
+        clip: `(frames, height, width)` of the networks' clips; default that of the base.
+        causal: bool, networks that can stream: the variant of the published stream models. Also
+            their super-network is causal.
+        layers: int or 5 ints, the largest number of layers of the blocks; default the base's.
+        kernels: some of `KERNELS`, or other strings of three odd extents.
+        multipliers: floats, of the base widths of stem, blocks and head.
+        expansions: floats, of the base width, inside the layers.
+        squeeze: some of `True`, `False`.
+        hidden: int, width of the classifier's hidden layer.
+        include_preprocessing: bool, networks take pixels in 0..255 instead of 0..1.
+        frame_stride: int, every how many frames of the data's clips the networks see one.
+        name: string.
+        **options: fields of `applications.movinet.Variant`, such as `dropout=0.2`.
+
+    Raises:
+        ValueError: naming the argument that is out of its range.
+
+    Example:
+    >>> space = MoViNetSpace("A0", num_classes=16, clip=(8, 48, 48), layers=3)
+    >>> hp = keras_tuner.HyperParameters()
+    >>> space.declare(hp)
+    >>> space.build(hp).output_shape
+    (None, 16)
+    """
+
+    def __init__(
+        self, base="A2", num_classes=600, clip=None, causal=False, layers=None, kernels=KERNELS,
+        multipliers=MULTIPLIERS, expansions=EXPANSIONS, squeeze=(True, False), hidden=2048,
+        include_preprocessing=True, frame_stride=1, name=None, **options,
+    ):  # fmt: skip
+        super().__init__(name=name or "movinet")
+        if not isinstance(base, MoViNetBase):
+            if base not in BASES:
+                raise ValueError(f"base: expected one of {tuple(BASES)}, got {base!r}.")
+            base = BASES[base]
+        self.base = base
+        self.num_classes = _int("num_classes", num_classes)
+        self.frames, self.height, self.width = _clip(base.clip if clip is None else clip)
+        self.frame_stride = _int("frame_stride", frame_stride)
+        self.include_preprocessing = bool(include_preprocessing)
+        self.kernels = _kernels(kernels)
+        self.layers = _layers(base.layers if layers is None else layers)
+        self.squeeze = _some("squeeze", squeeze, (True, False))
+        multipliers = _positive("multipliers", multipliers)
+        expansions = _positive("expansions", expansions)
+        self.hidden = _int("hidden", hidden)
+        self._stem, *self._filters, self._head = (
+            _widths(width, multipliers) for width in (base.stem, *base.blocks, base.head)
+        )
+        self._expand = [_widths(width, expansions) for width in base.blocks]
+        frame = MoViNetConfig(
+            self.name, (self.frames, self.height, self.width, 3), base.frame_rate,
+            resize_side=round(8 * min(self.height, self.width) / 7),
+            stem=0, project=0, hidden=self.hidden, stages=(), variant=Variant(),
+        )  # fmt: skip
+        frame = frame.streaming() if causal else frame
+        self._frame = frame.with_options(**options)
+        if self._frame.variant.positional_encoding:
+            raise ValueError("positional_encoding: expected False in this space, got True.")
+        self.choices = tuple(self._choices())
+        self.slots = tuple(
+            Slots(f"block{b}/layers", f"block{b}/layer")
+            for b, most in enumerate(self.layers)
+            if most > 1
+        )
+
+    @property
+    def variant(self):
+        """How all networks of the space are computed: `applications.movinet.Variant`."""
+        return self._frame.variant
+
+    def _choices(self):
+        yield Choice("stem/filters", self._stem, "filters")
+        for b, most in enumerate(self.layers):
+            yield Choice(f"block{b}/filters", self._filters[b], "filters")
+            yield Choice(f"block{b}/layers", tuple(range(1, most + 1)), "op")
+            for i in range(most):
+                name = f"block{b}/layer{i}"
+                # The first layer is always there.
+                counts = tuple(range(i + 1, most + 1))
+                when = ((f"block{b}/layers", counts),) if i else ()
+                yield Choice(f"{name}/kernel", self.kernels, "op", when)
+                yield Choice(f"{name}/expand", self._expand[b], "filters", when)
+                yield Choice(f"{name}/squeeze", self.squeeze, "op", when)
+        yield Choice("head/filters", self._head, "filters")
+
+    def to_config(self, values):
+        """The `MoViNetConfig` that values stand for.
+
+        Raises:
+            ValueError: naming the value that is missing or out of its range.
+        """
+        values, read = values_of(values), {}
+        for choice in self.choices:
+            if choice.active(read):
+                if choice.name not in values:
+                    raise ValueError(
+                        f"{choice.name}: expected one of {choice.values}, got no value."
+                    )
+                value = values[choice.name]
+                # KerasTuner may hand an int back as a float.
+                read[choice.name] = choice.values[choice.index(value)]
+        stages = []
+        for b in range(len(self.layers)):
+            rows = []
+            for i in range(read[f"block{b}/layers"]):
+                name = f"block{b}/layer{i}"
+                rows.append(Bottleneck(
+                    read[f"block{b}/filters"], read[f"{name}/expand"],
+                    extents(read[f"{name}/kernel"]), S1 if i else STRIDES[b],
+                    read[f"{name}/squeeze"],
+                ))  # fmt: skip
+            stages.append(tuple(rows))
+        return replace(
+            self._frame, stem=read["stem/filters"], project=read["head/filters"],
+            stages=tuple(stages),
+        )  # fmt: skip
+
+    def to_values(self, config):
+        """The values of a `MoViNetConfig`, whose clip, variant and hidden layer are not looked at.
+
+        Raises:
+            ValueError: if the network is not in the space, naming the first choice where it leaves
+                it.
+        """
+        values, reasons = self._compare(config)
+        if reasons:
+            raise ValueError(reasons[0])
+        return values
+
+    def leaves(self, config):
+        """Where a `MoViNetConfig` leaves the space: a list of sentences, empty for a member."""
+        return self._compare(config)[1]
+
+    def _compare(self, config):
+        given = {"stem/filters": config.stem, "head/filters": config.project}
+        reasons = []
+        if len(config.stages) != len(self.layers):
+            return {}, [f"blocks: expected {len(self.layers)}, got {len(config.stages)}."]
+        for b, stage in enumerate(config.stages):
+            given |= {f"block{b}/filters": stage[0].filters, f"block{b}/layers": len(stage)}
+            for i, row in enumerate(stage):
+                name = f"block{b}/layer{i}"
+                given |= {f"{name}/kernel": "x".join(map(str, row.kernel)),
+                          f"{name}/expand": row.expand, f"{name}/squeeze": row.squeeze}  # fmt: skip
+                strides = S1 if i else STRIDES[b]
+                if row.strides != strides or row.filters != stage[0].filters:
+                    reasons.append(
+                        f"{name}: expected {stage[0].filters} filters and strides {strides}, got "
+                        f"{row.filters} and {row.strides}."
+                    )
+        for choice in self.choices:
+            if choice.name in given and given[choice.name] not in choice.values:
+                reasons.append(
+                    f"{choice.name}: expected one of {choice.values}, got {given[choice.name]!r}."
+                )
+        return given, reasons
+
+    def invalid(self, values):
+        try:
+            self.to_config(values)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    def cost(self, values, name):
+        config = self.to_config(values)
+        if name == "macs":
+            return complexity.macs(config, classes=self.num_classes)
+        if name == "params":
+            return complexity.params(config, self.num_classes)
+        if name == "memory":
+            return complexity.peak_activation_memory(config, classes=self.num_classes)
+        raise ValueError(f"name: expected 'macs', 'params' or 'memory', got {name!r}.")
+
+    def cost_table(self, name):
+        if name == "memory":
+            raise ValueError(
+                "name: expected a cost that is a sum over layers, 'macs' or 'params'; the memory "
+                "of a network is a maximum, see cost(values, 'memory')."
+            )
+        if name not in movinet_costs.COUNTS:
+            raise ValueError(f"name: expected 'macs' or 'params', got {name!r}.")
+        return movinet_costs.table(self, movinet_costs.COUNTS[name])
+
+    def features(self, values):
+        return layer_features(self.to_config(values), self.num_classes)
+
+    def clip(self, values):
+        return (self.frames, self.height, self.width, self.frame_stride)
+
+    def build(self, hp):
+        from keras_video.applications.movinet.model import MoViNet
+
+        config = self.to_config(values_of(hp))
+        return MoViNet(
+            config,
+            classes=self.num_classes,
+            input_shape=config.clip,
+            include_preprocessing=self.include_preprocessing,
+        )
+
+    def super_network(self, fixed=None, remat=False, mode="auto", dtype=None):
+        """All networks of the space in one: a `SuperNetwork`.
+
+        Args:
+            fixed: dict of values that are not searched, or `None`.
+            remat: bool, computes each layer a second time in the backward pass instead of keeping
+                its activations.
+            mode: how to choose between families of kernels: `"switch"`, `"sum"` or `"auto"`.
+            dtype: dtype policy of the layers, for example `"mixed_bfloat16"`.
+        """
+        from keras_video.tuner.one_shot.movinet import MoViNetSuperNetwork
+
+        return MoViNetSuperNetwork(self, fixed=fixed, remat=remat, mode=mode, dtype=dtype)
+
+
+def extents(kernel):
+    """`(3, 5, 5)` of `"3x5x5"`."""
+    return tuple(int(extent) for extent in kernel.split("x"))
+
+
+def published():
+    """Where the released A0 to A5 leave the scaled spaces: `{(network, base): list of sentences}`.
+
+    No reason means that the network is a member of the space.
+    """
+    return {
+        (config.name, base): MoViNetSpace(base).leaves(config)
+        for config in CONFIGS.values()
+        for base in BASES
+        if config.name != "movinet_t0"
+    }
+
+
+def _widths(base, multipliers):
+    """The different widths, in order."""
+    return tuple(dict.fromkeys(round_to_8(base * m) for m in multipliers))
+
+
+def _int(name, value, least=1):
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name}: expected an int of at least {least}, got {value!r}.")
+    return value
+
+
+def _clip(clip):
+    sizes = tuple(clip) if isinstance(clip, (list, tuple)) else ()
+    whole = all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in sizes)
+    if len(sizes) != 3 or not whole or min(sizes[1:]) < 32:
+        raise ValueError(
+            "clip: expected (frames, height, width), at least 1 frame of 32x32 pixels, got "
+            f"{clip!r}."
+        )
+    return sizes
+
+
+def _layers(layers):
+    counts = (layers,) * 5 if isinstance(layers, int) else tuple(layers)
+    if len(counts) != 5:
+        raise ValueError(f"layers: expected an int or 5 ints, one per block, got {layers!r}.")
+    return tuple(_int("layers", count) for count in counts)
+
+
+def _kernels(kernels):
+    kernels = tuple(kernels) if isinstance(kernels, (list, tuple)) else (kernels,)
+    for kernel in kernels:
+        parts = kernel.split("x") if isinstance(kernel, str) else ()
+        odd = all(part.isdigit() and int(part) % 2 for part in parts)
+        if len(parts) != 3 or not odd or parts[1] != parts[2]:
+            raise ValueError(
+                "kernels: expected strings such as '3x5x5', odd extents over frames, height and "
+                f"width, the last two alike, got {kernel!r}."
+            )
+    return _some("kernels", kernels, kernels)
+
+
+def _some(name, given, known):
+    values = tuple(given) if isinstance(given, (list, tuple)) else (given,)
+    if not values or len(set(values)) < len(values) or not all(v in known for v in values):
+        raise ValueError(f"{name}: expected one or some of {tuple(known)}, got {given!r}.")
+    return values
+
+
+def _positive(name, given):
+    values = tuple(given) if isinstance(given, (list, tuple)) else (given,)
+    numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
+    if not values or not numbers or min(values) <= 0 or len(set(values)) < len(values):
+        raise ValueError(f"{name}: expected different numbers above 0, got {given!r}.")
+    return values

@@ -1,4 +1,4 @@
-"""Auto-TSNet (Wang et al. 2021): two streams of a clip, one of few frames, one of many."""
+"""Auto-TSNet (Gong et al. 2021): two streams of a clip, one of few frames, one of many."""
 
 import importlib
 

@@ -3,7 +3,7 @@
 from keras_video.applications.auto_tsnet import presets
 from keras_video.applications.auto_tsnet.model import AutoTSNet
 
-_DOC = """Builds {title} (Wang et al. 2021, arXiv 2108.12957).
+_DOC = """Builds {title} (Gong et al. 2021, arXiv 2108.12957).
 
     {origin}
     For Kinetics-400 the paper reports {top1} % top-1 with {views}, of the authors' network.

@@ -1,6 +1,6 @@
 """Two-stream networks as plain data: what builder, counters and search spaces derive from.
 
-Wang et al. 2021, "Searching for Two-Stream Models in Multivariate Space for Video Recognition",
+Gong et al. 2021, "Searching for Two-Stream Models in Multivariate Space for Video Recognition",
 arXiv 2108.12957: Table 1 gives the layout below, Section 3 the choices. What the paper leaves open
 is filled from X3D (the block, the squeeze-excite, the head) and SlowFast (the fusions).
 """

@@ -1,7 +1,7 @@
 """The formulas of one-shot searches, for use inside a compiled step.
 
 Sources: TuNAS, Bender et al. 2020 (arXiv 2008.06120); PARSEC, Casale et al. 2019 (arXiv
-1902.05116), as in Auto-TSNet, Liu et al. 2021 (arXiv 2108.12957); FP-NAS, Yan et al. 2021 (arXiv
+1902.05116), as in Auto-TSNet, Gong et al. 2021 (arXiv 2108.12957); FP-NAS, Yan et al. 2021 (arXiv
 2011.10949), for the number of samples.
 """
 

@@ -13,7 +13,7 @@ def Parsec(hypermodel=None, one_shot=None, **kwargs):
 
     Some networks are drawn from a distribution; each gets a weight that grows with its quality and
     falls with what it costs above a target; the distribution moves towards those that weigh most
-    (Casale et al. 2019, arXiv 1902.05116; Liu et al. 2021, arXiv 2108.12957).
+    (Casale et al. 2019, arXiv 1902.05116; Gong et al. 2021, arXiv 2108.12957).
 
     Where the space has a super-network, the networks share weights, which learn in the same steps:
     see `OneShotParsec`. Else each network is a trial that is trained for itself: see

@@ -13,7 +13,7 @@ class Stage:
     What earlier stages found is certain, too, and so is what `fixed` says. Choices of which neither
     is true, as their time has not come, take their first value. Shared weights are inherited from
     the stage before and go on learning. At the end of the stage the most probable values of what it
-    searched become certain (Auto-TSNet, Liu et al. 2021, arXiv 2108.12957, section 3.3).
+    searched become certain (Auto-TSNet, Gong et al. 2021, arXiv 2108.12957, section 3.3).
 
     Args:
         name: string, for tables.

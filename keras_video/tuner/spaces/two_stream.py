@@ -15,7 +15,7 @@ BOOLS = (False, True)
 
 
 class TwoStreamSpace(ChoiceSpace):
-    """Two-stream networks (Wang et al. 2021, arXiv 2108.12957, section 3.5 and Table 1).
+    """Two-stream networks (Gong et al. 2021, arXiv 2108.12957, section 3.5 and Table 1).
 
     Searched are, for every group of blocks of either stream, `sparse/group1/filters`,
     `.../expansion`, `.../temporal_kernel` and `.../spatial_kernel`; after groups how the dense

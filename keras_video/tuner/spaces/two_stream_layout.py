@@ -8,7 +8,7 @@ FIELDS = ("filters", "expansion", "temporal_kernel", "spatial_kernel")  # of a g
 WIDTH_FIELDS = ("filters", "expansion")
 DENSE = "dense_stream"  # the choice whether there is one
 
-# Filters by stage: smallest, largest, step (Wang et al. 2021, Table 1).
+# Filters by stage: smallest, largest, step (Gong et al. 2021, Table 1).
 FILTERS = {
     "sparse": ((32, 48, 8), (64, 88, 8), (128, 176, 16), (248, 344, 24)),
     "dense": ((8, 16, 8), (8, 24, 8), (16, 32, 8), (32, 56, 8)),

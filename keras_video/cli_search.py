@@ -1,4 +1,4 @@
-"""The command `search`: a network for a folder of videos that answers within some milliseconds."""
+"""The command `search`: a network for a folder of videos, within milliseconds or multiply-adds."""
 
 import contextlib
 import json
@@ -7,12 +7,24 @@ import sys
 
 from keras_video.utils.command_line import Command, Option, load_keras, progress
 
+SPACES = ("tvn", "movinet")
+
 
 def search(options, folder):
-    """Searches a Tiny Video Network for a folder of videos, trains and saves the best."""
+    """Searches a network for a folder of videos, trains and saves the best."""
     settings = {option.name: options[option.name].value for option in SEARCH.options}
     output = options.output
+    if options.space not in SPACES:
+        raise ValueError(f"--space: expected one of {SPACES}, got {options.space!r}.")
+    if (options.space == "movinet") != bool(options.macs_per_frame):
+        raise ValueError(
+            "--macs_per_frame: expected a number above 0 with --space=movinet, and only there; got "
+            f"{options.macs_per_frame:g}."
+        )
     load_keras()
+    if options.space == "movinet":
+        _search_movinet(folder, output, settings)
+        return
     from keras_video.tuner import array_search
     from keras_video.tuner.local_team import run_team
 
@@ -33,6 +45,29 @@ def search(options, folder):
     print(f"next:    keras-video evaluate {folder} --weights={os.path.join(output, 'model.keras')}")
 
 
+def _search_movinet(folder, output, settings):
+    """Searches a MoViNet by TuNAS, trains and saves it."""
+    if settings["workers"] > 1:
+        raise ValueError("--workers: expected 1 with --space=movinet: one process trains all.")
+    from keras_video.tuner import movinet_search
+
+    os.makedirs(output, exist_ok=True)
+    names = _prepare(folder, output, settings)
+    tuner = movinet_search.search(output, verbose=1)
+    rows = movinet_search.candidates(tuner, settings["threads"])
+    print(f"\n{movinet_search.show(rows)}\n")
+    best = rows[0]["values"]
+    with contextlib.suppress(ImportError):  # of matplotlib
+        movinet_search.plot(output, best)
+    model, metrics = movinet_search.retrain(output, best)
+    _save(model, output, names, settings)
+    frames = settings["frames"]
+    print(f"\nfound:   {rows[0]['macs'] / frames:,.0f} multiply-adds a frame", end="; ")
+    print(f"top-1 {100 * metrics['val_top1']:.1f} % on the videos kept aside")
+    print(f"network: {os.path.abspath(os.path.join(output, 'model.keras'))}")
+    print(f"next:    keras-video evaluate {folder} --weights={os.path.join(output, 'model.keras')}")
+
+
 def _prepare(folder, output, settings):
     """Reads the videos into arrays, unless the same command did before; the names of the classes.
 
@@ -46,6 +81,8 @@ def _prepare(folder, output, settings):
     kept = {"final_epochs", "workers", "output"}  # may change when a search goes on
     with contextlib.suppress(FileNotFoundError):
         found = array_search.read_settings(output)
+        defaults = {option.name: option.default for option in SEARCH.options}
+        found = defaults | found  # options that were not there when the search was begun
         other = [n for n in settings if n not in kept and found.get(n) != settings[n]]
         if other:
             raise ValueError(
@@ -107,7 +144,7 @@ def _show(output):
 
 def _save(model, output, names, settings):
     """Saves the network with what it wants to see, and the names of its classes."""
-    stride = model.info["frame_stride"]
+    stride = model.info.get("frame_stride", 1)
     rate = settings["frame_rate"] / stride if settings["frame_rate"] else None
     model.info.update(frame_rate=rate, resize_side=None, labels=names)
     temporary = os.path.join(output, f".{os.getpid()}.keras")
@@ -143,10 +180,18 @@ all networks, and pictures. A search that was stopped, or killed, goes on when
 the same command is given again. Latency is measured with LiteRT where
 ai-edge-litert and TensorFlow are installed, else with the Keras backend.
 
+With --space=movinet it is a MoViNet of about so many multiply-adds a frame, by
+TuNAS: one network that holds all others is trained for so many epochs as there
+are --trials, and a policy beside it. Then --epochs and --max-latency-ms have no
+effect, and --mobile finds a network that can stream.
+
 examples:
   keras-video search videos --max-latency-ms 5 --trials 60 --workers 2
-  keras-video search videos --max-latency-ms 2 --frames 8 --size 48 --mobile""",
+  keras-video search videos --max-latency-ms 2 --frames 8 --size 48 --mobile
+  keras-video search videos --space movinet --macs-per-frame 20e6 --size 96""",
     (
+        Option("space", "tvn", "networks to search among: tvn or movinet"),
+        Option("macs_per_frame", 0.0, "multiply-adds a frame; with --space=movinet", 0),
         Option("max_latency_ms", 5.0, "longest time for one clip, in milliseconds", 0.001),
         Option("max_params", 0.0, "largest number of parameters; 0: any", 0),
         Option("threads", 1, "processor cores for the clip whose time is measured", 1),

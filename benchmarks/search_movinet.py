@@ -1,0 +1,295 @@
+"""TuNAS over the MoViNet space against random networks and MoViNet-A0 of the same cost.
+
+One search on moving digits, in the A0-sized space on small clips, for the multiply-adds of A0. Then
+what it found, ten random networks of the space and A0, its widths scaled, all of the cost of what
+was found (within 5 %), are trained from scratch alike, each in a process of its own. Labels and
+order of random networks are fixed before anything is trained. The search sees training and
+validation clips; the table is about test clips, whose digits no network has seen.
+
+    python benchmarks/search_movinet.py                   # about 40 minutes on two cores; resumes
+    python benchmarks/search_movinet.py --part=search     # the search alone
+    python benchmarks/search_movinet.py --part=compare    # the trainings alone; resumes
+    python benchmarks/search_movinet.py --quick           # a miniature: does it run?
+
+`search_movinet.csv` has a row for each training; `search_movinet.png` shows what was found.
+"""
+
+import dataclasses
+import json
+import os
+import random
+import statistics
+import time
+from pathlib import Path
+
+import harness
+import numpy as np
+from absl import app, flags
+
+FLAGS = flags.FLAGS
+flags.DEFINE_enum("part", "all", ["all", "search", "compare"], "What to do.")
+flags.DEFINE_integer("search_epochs", 20, "Chunks of the search, one epoch each.", lower_bound=1)
+flags.DEFINE_integer("epochs", 12, "Epochs of each network from scratch.", lower_bound=1)
+flags.DEFINE_integer("networks", 10, "Random networks.", lower_bound=1)
+flags.DEFINE_integer("repeats", 3, "Trainings of what was found and of A0.", lower_bound=1)
+flags.DEFINE_float("beta", -0.3, "Weight of the cost in the reward.")
+flags.DEFINE_integer("seed", 1, "Seed of the search.")
+flags.DEFINE_string("work", "search_movinet_work", "Folder for clips, search and trainings.")
+
+FRAMES, SIZE, CLASSES, HIDDEN, BATCH = 8, 40, 16, 256, 16
+TRAIN, VALIDATION, TEST = 2000, 960, 960
+LAYERS = (2, 4, 4, 4, 5)  # A0 has 1, 3, 3, 4, 4
+WITHIN = 0.05
+
+
+def counts():
+    """Clips to train on, to validate and to test."""
+    return (64, 32, 32) if FLAGS.quick else (TRAIN, VALIDATION, TEST)
+
+
+def make_space():
+    """The space of A0's size, on small clips."""
+    from keras_video.tuner import MoViNetSpace
+
+    layers = (1, 1, 2, 1, 1) if FLAGS.quick else LAYERS
+    return MoViNetSpace(
+        "A0", CLASSES, clip=(FRAMES, SIZE, SIZE), layers=layers, hidden=HIDDEN, dropout=0.1,
+        stochastic_depth=0.0, name="movinet_bench",
+    )  # fmt: skip
+
+
+def widened(factor):
+    """MoViNet-A0 for the same clips, all its widths times a factor, in multiples of 8."""
+    from keras_video.applications.movinet.config import A0
+    from keras_video.tuner.spaces.movinet_bases import round_to_8
+
+    def widen(row):
+        return dataclasses.replace(
+            row, filters=round_to_8(row.filters * factor), expand=round_to_8(row.expand * factor)
+        )
+
+    variant = make_space().variant
+    return dataclasses.replace(
+        A0, clip=(FRAMES, SIZE, SIZE, 3), hidden=HIDDEN, variant=variant,
+        stem=round_to_8(A0.stem * factor), project=round_to_8(A0.project * factor),
+        stages=tuple(tuple(widen(row) for row in stage) for stage in A0.stages),
+    )  # fmt: skip
+
+
+def macs(config):
+    """Multiply-adds of one clip."""
+    from keras_video.utils import complexity
+
+    return complexity.macs(config, classes=CLASSES)
+
+
+def load_clips():
+    """`[(x, y), ...]` of training, validation and test; made once, mapped into memory."""
+    from keras_video.datasets import moving_digits
+
+    train, validation, test = counts()
+    folder = os.path.join(FLAGS.work, f"clips_{train}")
+    names = ("x", "y", "x_test", "y_test")
+    paths = [os.path.join(folder, f"{name}.npy") for name in names]
+    if not all(map(os.path.exists, paths)):
+        os.makedirs(folder, exist_ok=True)
+        seen, unseen = moving_digits.load_data(train + validation, test, FRAMES, (SIZE, SIZE))
+        for path, array in zip(paths, (*seen, *unseen), strict=True):
+            with open(f"{path}.tmp", "wb") as file:
+                np.save(file, array)
+            os.replace(f"{path}.tmp", path)
+    x, y, x_test, y_test = (np.load(path, mmap_mode="r") for path in paths)
+    return [(x[:train], y[:train]), (x[train:], y[train:]), (x_test, y_test)]
+
+
+# The search
+
+
+def search():
+    """Searches, or goes on with the search; returns the values of what was found."""
+    from keras_video.tuner import TuNAS
+    from keras_video.tuner.spaces.base import values_of
+
+    path = Path(FLAGS.work, "found.json")
+    if path.exists():
+        return json.loads(path.read_text())
+    train, validation, _ = load_clips()
+    space = make_space()
+    target = 0.5 * sum(extremes(space)) if FLAGS.quick else macs(widened(1.0))
+    tuner = TuNAS(
+        space, cost="macs", target=target, beta=FLAGS.beta, seed=FLAGS.seed,
+        epochs=2 if FLAGS.quick else FLAGS.search_epochs, num_candidates=2 if FLAGS.quick else 5,
+        directory=FLAGS.work, project_name="search",
+    )  # fmt: skip
+    begin = time.time()
+    tuner.search(*train, validation_data=validation, batch_size=BATCH, verbose=1)
+    print(f"\nsearch: {time.time() - begin:.0f} s in this run, target {target / 1e6:.2f} M macs")
+    print(tuner.results_table())
+    plot(tuner)
+    found = values_of(tuner.get_best_hyperparameters()[0])
+    write_json(path, found)
+    return found
+
+
+def extremes(space):
+    """The smallest and the largest cost."""
+    from keras_video.tuner.one_shot.cost import Cost
+
+    return Cost(space, "macs").extremes()
+
+
+def plot(tuner):
+    """How the search went, where matplotlib is there."""
+    from keras_video.tuner.one_shot.history import plot_search
+
+    try:
+        plot_search(tuner, str(Path(FLAGS.work, "history.png")))
+    except ImportError as error:
+        print(f"no picture: {error}")
+
+
+# The trainings
+
+
+def train(config, seed, epochs, work, clip_counts):
+    """Trains a network from scratch, in a process of its own; a row of the table."""
+    import keras
+
+    from keras_video.applications.movinet import MoViNet
+    from keras_video.applications.movinet.config import MoViNetConfig
+    from keras_video.tuner.array_search import compile_network
+    from keras_video.utils import complexity
+
+    config = MoViNetConfig.from_dict(config)
+    folder = os.path.join(work, f"clips_{clip_counts[0]}")
+    names = ("x", "y", "x_test", "y_test")
+    x, y, x_test, y_test = (
+        np.load(os.path.join(folder, f"{name}.npy"), mmap_mode="r") for name in names
+    )
+    x, y = x[: clip_counts[0]], y[: clip_counts[0]]
+    keras.utils.set_random_seed(seed)
+    model = MoViNet(config, classes=CLASSES, input_shape=config.clip)
+    compile_network(model, epochs * -(-len(y) // BATCH))
+    begin = time.time()
+    model.fit(x, y, batch_size=BATCH, epochs=epochs, verbose=0)
+    seconds = time.time() - begin
+    found = model.evaluate(x_test, y_test, batch_size=BATCH, verbose=0, return_dict=True)
+    return {
+        "seed": seed,
+        "macs": complexity.macs(config, classes=CLASSES),
+        "params": complexity.params(config, CLASSES),
+        "test_top1": round(found["top1"], 4),
+        "epochs": epochs,
+        "seconds": round(seconds, 1),
+    }
+
+
+def contestants(found):
+    """`[(name, config, seed), ...]`, fixed before anything is trained."""
+    space = make_space()
+    winner = space.to_config(found)
+    cost = macs(winner)
+    repeats = 1 if FLAGS.quick else FLAGS.repeats
+    a0 = min((widened(f / 200) for f in range(60, 400)), key=lambda c: abs(macs(c) / cost - 1))
+    rows = [("found", winner, seed) for seed in range(repeats)]
+    rows += [("A0, scaled", a0, seed) for seed in range(repeats)]
+    wanted = 2 if FLAGS.quick else FLAGS.networks
+    networks = random_networks(space, cost, wanted)
+    rows += [(f"random {i}", network, 0) for i, network in enumerate(networks)]
+    return rows
+
+
+def random_networks(space, cost, wanted, attempts=1_000_000):
+    """The first uniformly drawn networks whose cost is that one within 5 %."""
+    from keras_video.tuner.spaces.choices import active_values
+
+    table, rng, found = space.cost_table("macs"), random.Random(0), []
+    for _ in range(attempts):
+        indices = [rng.randrange(len(choice.values)) for choice in space.choices]
+        values = active_values(space.choices, indices)
+        if abs(table.of(values) / cost - 1) <= WITHIN:
+            found.append(space.to_config(values))
+            if len(found) == wanted:
+                return found
+    raise ValueError(
+        f"expected {wanted} random networks of {cost:,} multiply-adds among {attempts:,}, got "
+        f"{len(found)}."
+    )
+
+
+def compare(found):
+    """Trains everybody, prints the table, writes the CSV."""
+    load_clips()
+    path = Path(FLAGS.work, "trained.json")
+    done = json.loads(path.read_text()) if path.exists() else {}
+    machine, rows = harness.describe_machine(), []
+    backend = (FLAGS.backends or ["tensorflow"])[0]
+    cost = macs(make_space().to_config(found))
+    for name, config, seed in contestants(found):
+        key = f"{name}, seed {seed}"
+        if key not in done:
+            case = {
+                "config": config.to_dict(),
+                "seed": seed,
+                "epochs": 1 if FLAGS.quick else FLAGS.epochs,
+                "work": os.path.abspath(FLAGS.work),
+                "clip_counts": counts(),
+            }
+            row = harness.call(harness.Contender(key, backend, train), case)
+            if "error" in row:
+                raise RuntimeError(f"{key}: {row['error']}")
+            done[key] = row
+            write_json(path, done)
+        row = done[key]
+        rows.append({"network": name, **row, "cost_ratio": round(row["macs"] / cost, 4)})
+        print(rows[-1], flush=True)
+    columns = ("network", "seed", "macs", "cost_ratio", "params", "test_top1", "seconds")
+    harness.print_table(rows, columns)
+    by = {
+        kind: [row["test_top1"] for row in rows if row["network"].startswith(kind)]
+        for kind in ("found", "A0", "random")
+    }
+    for kind, scores in by.items():
+        print(f"{kind}: median top-1 {statistics.median(scores):.4f} of {len(scores)}, "
+              f"from {min(scores):.4f} to {max(scores):.4f}")  # fmt: skip
+    better = sum(score < statistics.median(by["found"]) for score in by["random"])
+    print(f"random networks below the median of what was found: {better} of {len(by['random'])}")
+    harness.write("search_movinet", [row | machine for row in rows])
+    picture(found)
+
+
+def picture(found):
+    """What was found beside A0, where matplotlib is there."""
+    from keras_video.utils.plotting_movinet import plot_movinets
+
+    folder = Path(FLAGS.output) if FLAGS.output else Path(__file__).parent / "results"
+    folder = Path(FLAGS.work) if FLAGS.quick else folder
+    configs = {"found": make_space().to_config(found), "MoViNet-A0": widened(1.0)}
+    try:
+        plot_movinets(configs, str(folder / "search_movinet.png"), CLASSES)
+    except ImportError as error:
+        print(f"no picture: {error}")
+
+
+def write_json(path, content):
+    """Writes under a temporary name and renames."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content, indent=1))
+    os.replace(temporary, path)
+
+
+def main(argv):
+    del argv
+    os.makedirs(FLAGS.work, exist_ok=True)
+    if FLAGS.part in ("all", "search"):
+        search()
+    if FLAGS.part in ("all", "compare"):
+        path = Path(FLAGS.work, "found.json")
+        if not path.exists():
+            raise FileNotFoundError(f"--part=search comes first: there is no {path}.")
+        compare(json.loads(path.read_text()))
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    app.run(main)

@@ -1,0 +1,68 @@
+"""Searches a MoViNet for moving digits by TuNAS.
+
+    python examples/search_movinet.py                     # about half an hour on two cores
+    python examples/search_movinet.py --quick             # a minute or two: does it run?
+    python examples/search_movinet.py --macs_per_frame=1e6 --epochs=40
+
+One super-network holds all networks of the space. In each training step one of them is drawn from a
+policy: its weights learn from training clips, and the policy from how right it is about validation
+clips and from its multiply-adds. A search that was interrupted goes on when the same command is
+given again. OUTPUT gets how the search went (history.png), the layers that were found beside those
+of MoViNet-A0 (network.png), and the network, trained from scratch (model.keras).
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras  # noqa: E402
+from absl import app, flags  # noqa: E402
+
+from keras_video.datasets import moving_digits  # noqa: E402
+from keras_video.tuner import array_search, movinet_search  # noqa: E402
+from keras_video.tuner.files import write_json  # noqa: E402
+
+FLAGS = flags.FLAGS
+flags.DEFINE_float("macs_per_frame", 2e6, "Wanted multiply-adds for a frame.")
+flags.DEFINE_integer("epochs", 20, "Epochs of the search.")
+flags.DEFINE_integer("final_epochs", 20, "Epochs of what was found, from scratch.")
+flags.DEFINE_integer("seed", 1, "Seed of the search.")
+flags.DEFINE_boolean("causal", False, "Search networks that can stream.")
+flags.DEFINE_string("output", "search_movinet", "Folder for the search and its results.")
+flags.DEFINE_boolean("quick", False, "A few clips, hardly trained.")
+
+FRAMES, SIZE, BATCH = 8, 40, 16
+TRAIN, VALIDATION, TEST = 2000, 960, 960
+
+
+def main(argv):
+    del argv
+    train, validation, test = (48, 32, 32) if FLAGS.quick else (TRAIN, VALIDATION, TEST)
+    epochs, final_epochs = (1, 1) if FLAGS.quick else (FLAGS.epochs, FLAGS.final_epochs)
+    os.makedirs(FLAGS.output, exist_ok=True)
+    settings = {
+        "classes": len(moving_digits.CLASS_NAMES), "frames": FRAMES, "size": SIZE,
+        "mobile": FLAGS.causal, "macs_per_frame": FLAGS.macs_per_frame, "trials": epochs,
+        "final_epochs": final_epochs, "batch_size": BATCH, "seed": FLAGS.seed,
+    }  # fmt: skip
+    write_json(os.path.join(FLAGS.output, "settings.json"), settings)
+    (x, y), unseen = moving_digits.load_data(train + validation, test, FRAMES, (SIZE, SIZE))
+    array_search.write_clips(
+        FLAGS.output, train=(x[:train], y[:train]), validation=(x[train:], y[train:])
+    )
+    tuner = movinet_search.search(FLAGS.output)
+    rows = movinet_search.candidates(tuner)
+    print(f"\ncandidates, with shared weights:\n{movinet_search.show(rows)}\n")
+    best = rows[0]["values"]
+    movinet_search.plot(FLAGS.output, best)
+    keras.utils.set_random_seed(FLAGS.seed)
+    model, _ = movinet_search.retrain(FLAGS.output, best)
+    found = model.evaluate(*unseen, batch_size=BATCH, return_dict=True, verbose=0)
+    path = os.path.join(FLAGS.output, "model.keras")
+    model.save(path)
+    print(f"what was found, trained from scratch: {path}")
+    print(f"on test clips: top-1 {found['top1']:.3f}, top-5 {found['top5']:.3f}")
+
+
+if __name__ == "__main__":
+    app.run(main)

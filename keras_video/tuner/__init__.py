@@ -14,6 +14,7 @@ _OWNERS = {
     "MaxMemory": "constraints",
     "MaxParams": "constraints",
     "MeasurementError": "constraints",
+    "ParsecOracle": "parsec_oracle",
     "ResultsTable": "results",
     "SearchOracle": "oracle",
     "SearchTuner": "base",

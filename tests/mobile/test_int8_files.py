@@ -9,13 +9,14 @@ from keras_video.mobile.bench import bench
 from keras_video.mobile.compaction import compact
 from keras_video.mobile.conversion import convert
 from keras_video.mobile.quantize import deployed_int8
-from tests.helpers import STREAM, assert_differs, assert_near, few_steps, random_video, tiny_model
+from tests.helpers import STREAM, assert_differs, assert_near, random_video, tiny_model
 from tests.mobile.test_rewriting import roll
 
 pytest.importorskip("ai_edge_litert")
 pytest.importorskip("tensorflow")
 if keras.backend.backend() != "tensorflow":
     pytest.skip("the converter is TensorFlow's", allow_module_level=True)
+pytestmark = pytest.mark.usefixtures("without_graphs")
 CLIPS = random_video((4, 6, 40, 32, 3))
 NOISE = 0.06  # of rounding, relative to the largest prediction
 
@@ -96,7 +97,7 @@ def test_kept_layers_stay_in_float(model, tmp_path):
 def test_networks_trained_for_int8(model, tmp_path):
     network = quantize_aware(model, CLIPS)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    network.compile(keras.optimizers.Adam(3e-3), loss, **few_steps())
+    network.compile(keras.optimizers.Adam(3e-3), loss)
     network.fit(CLIPS, np.arange(4), 4, epochs=2, verbose=0)
     path = str(tmp_path / "trained.tflite")
     export_litert(network, path, "int8")

@@ -28,7 +28,6 @@ from tests.helpers import (
     STREAM,
     assert_differs,
     assert_near,
-    few_steps,
     random_array,
     random_video,
     run,
@@ -37,6 +36,7 @@ from tests.helpers import (
 )
 from tests.mobile.test_rewriting import roll
 
+pytestmark = pytest.mark.usefixtures("without_graphs")
 CLIPS = random_video((4, 6, 40, 32, 3))
 SHAPE = CLIPS.shape[1:]
 NOISE = 0.05  # of rounding, relative to the largest prediction
@@ -165,7 +165,9 @@ def test_noise_report(form, quantized):
     assert "head_pool_running (by nature)" in str(report)
 
 
+# The search itself is of plain numbers, and its dozen networks take long to compile on JAX.
 @pytest.mark.slow
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="nothing of it is JAX's own")
 def test_the_fewest_layers_in_float(model):
     """A kernel of which one weight hides the others needs float; the rest does not."""
     spoilt = tiny_model(streaming=True, input_shape=(None, *SHAPE[1:]), **STREAM)
@@ -192,9 +194,9 @@ def test_loss_by_labels_and_by_agreement():
     assert loss(rounded, exact, np.array([0, 1, 3, 0])) == -0.25
 
 
-def compiled(network, **options):
+def compiled(network, rate=3e-3):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    network.compile(keras.optimizers.Adam(3e-3), loss, **options)
+    network.compile(keras.optimizers.Adam(rate), loss)
     return network
 
 
@@ -211,9 +213,7 @@ def test_training_for_int8(model, with_data, tmp_path):
     else:
         with pytest.raises(ValueError, match="model: expected ranges learned in training"):
             deploy(network, stream=True)
-    # Ranges are learned in a graph, with data; without them a graph shows nothing more.
-    compiled(network, **({} if with_data else few_steps()))
-    losses = network.fit(CLIPS, labels, 4, epochs=5, verbose=0).history["loss"]
+    losses = compiled(network).fit(CLIPS, labels, 4, epochs=5, verbose=0).history["loss"]
     assert losses[-1] < losses[1]
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), before, strict=True))
     limits = limits_of(network)
@@ -232,7 +232,7 @@ def test_clip_networks_are_trained_as_well():
     clip_model = tiny_model(input_shape=SHAPE, squeeze="2plus3d", activation="swish")
     network = quantize_aware(clip_model, CLIPS, keep_float=["stem"])
     assert not network.streams and type(network.get_layer("stem")) is keras.layers.Conv2D
-    compiled(network, **few_steps()).fit(CLIPS, np.arange(4), 4, verbose=0)
+    compiled(network).fit(CLIPS, np.arange(4), 4, verbose=0)
     flat = deploy(network)
     answer = flat({"frames": ops.convert_to_tensor(CLIPS[0])})["predictions"]
     assert_near(to_numpy(answer), predictions(network, CLIPS[:1]), NOISE)

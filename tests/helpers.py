@@ -13,6 +13,10 @@ import numpy as np
 import pytest
 from keras import ops, tree
 
+# What commands do with a network depends on no backend, and published ones compile for long.
+command_line = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="commands are tested on TensorFlow"
+)
 TOLERANCE = 1e-5  # of float32 against float64, relative to the largest value
 HALF_TOLERANCE = 0.04  # of bfloat16, which has 8 bits
 
@@ -259,6 +263,17 @@ def _check_training(layer_cls, init_kwargs, x, output_shape):
         new = ops.convert_to_numpy(variable)
         assert np.isfinite(new).all()
         assert np.any(new != value), f"no gradient reaches {variable.path}"
+
+
+def few_steps():
+    """Arguments of `Model.compile` for a few steps of a deep network.
+
+    TensorFlow would trace half a minute for steps that take a second without a graph; on JAX it is
+    the other way round. That gradients come out of graphs as well is shown by `run_layer_test` for
+    each layer, and for whole networks by the tests of `fit` and of training.
+    """
+    backend = keras.backend.backend()
+    return {"run_eagerly": backend == "tensorflow", "jit_compile": backend == "jax"}
 
 
 def _jit_compile():

@@ -18,6 +18,7 @@ _OWNERS = {
     "MoViNetSpace": "spaces",
     "OneShotOracle": "one_shot.oracle",
     "Parsec": "one_shot.parsec",
+    "ParsecOracle": "parsec_oracle",
     "ResultsTable": "results",
     "SearchOracle": "oracle",
     "SearchTuner": "base",

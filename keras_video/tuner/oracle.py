@@ -245,7 +245,11 @@ class SearchOracle(StoredOracle):
         records.clear_metrics(trial)
         if len(record.measured) >= self.max_measured_rejections:
             self._give_up({name: len(record.measured)})
-            return
+        else:
+            self._redraw(trial, record)
+
+    def _redraw(self, trial, record):
+        """Gives a trial another network."""
         values = self._draw(int(trial.trial_id), record)
         if values is not None:
             trial.hyperparameters.values = values

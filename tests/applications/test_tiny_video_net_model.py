@@ -17,7 +17,7 @@ from keras_video.applications.tiny_video_net import (
     TinyVideoNetConfig,
 )
 from keras_video.utils import peak_activation_memory
-from tests.helpers import assert_near, randomize_weights, run, to_numpy
+from tests.helpers import assert_near, command_line, randomize_weights, run, to_numpy
 
 BLOCK = TinyVideoBlock(
     "depth", 3, 2, "1d", 2, 1, filters=4, expand=2, repeats=2, skip=True, squeeze=0.5,
@@ -230,6 +230,7 @@ def test_models_lists_them(capsys):
     assert {"TVN-4", "TVN-Mobile-2", "TVN-6-Reconstruction"} <= set(rows)
 
 
+@command_line
 def test_classify(capsys, tmp_path):
     """From a video file to names, with weights from a path."""
     av = pytest.importorskip("av")

@@ -64,6 +64,18 @@ def test_learned_ranges_follow_the_batches():
     assert layer.get_limits() == known
 
 
+def test_ranges_are_learned_in_training():
+    """As `fit` computes: in a graph on TensorFlow, compiled on JAX."""
+    inputs = keras.Input(X.shape[1:])
+    layer = FakeQuantize(momentum=0.75)
+    model = keras.Model(inputs, layer(keras.layers.Dense(3, kernel_initializer="identity")(inputs)))
+    model.compile(keras.optimizers.SGD(0.0), "mse", jit_compile=keras.backend.backend() == "jax")
+    model.fit(X, X, batch_size=4, epochs=2, verbose=0)
+    assert_near(layer.get_limits(), (X.min(), X.max()))
+    model.fit(2 * X, X, batch_size=4, verbose=0)
+    assert_near(layer.get_limits(), (1.25 * X.min(), 1.25 * X.max()))
+
+
 def test_gradients_pass_the_rounding():
     (found,), _ = gradients(FakeQuantize((-2.0, 5.0)), X, weight=np.ones_like(X))
     step = 7 / 255

@@ -36,6 +36,7 @@ from tests.helpers import (
 )
 from tests.mobile.test_rewriting import roll
 
+pytestmark = pytest.mark.usefixtures("without_graphs")
 CLIPS = random_video((4, 6, 40, 32, 3))
 SHAPE = CLIPS.shape[1:]
 NOISE = 0.05  # of rounding, relative to the largest prediction
@@ -164,7 +165,9 @@ def test_noise_report(form, quantized):
     assert "head_pool_running (by nature)" in str(report)
 
 
+# The search itself is of plain numbers, and its dozen networks take long to compile on JAX.
 @pytest.mark.slow
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="nothing of it is JAX's own")
 def test_the_fewest_layers_in_float(model):
     """A kernel of which one weight hides the others needs float; the rest does not."""
     spoilt = tiny_model(streaming=True, input_shape=(None, *SHAPE[1:]), **STREAM)

@@ -129,11 +129,12 @@ def test_every_public_name_can_be_reached():
     assert result.stdout.strip().endswith("all there"), result.stderr
 
 
-def test_no_import_cycles():
+@pytest.mark.parametrize("quarter", range(4))
+def test_no_import_cycles(quarter):
     """Every module can be the first one to be imported."""
     modules = [
         ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
-        for path in FILES
+        for path in FILES[quarter::4]
         if path.name != "__init__.py"
     ]
     code = (

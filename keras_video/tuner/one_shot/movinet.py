@@ -4,7 +4,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_video.converters import weight_map
 from keras_video.layers.activations import ACTIVATIONS
 from keras_video.layers.initializers import HeNormal
 from keras_video.tuner.one_shot.masked import (
@@ -146,11 +145,6 @@ class MoViNetSuperNetwork(SuperNetwork):
             for index, options in zip(picked, values, strict=True)
         ]
         return ops.sum(one_hots[0] * ops.matmul(table, one_hots[1]))
-
-    def child(self, values):
-        model = self.space.build(values)
-        weight_map.assign(model, self.part(values), skip=("*/moving_mean", "*/moving_variance"))
-        return model
 
     def part(self, values):
         """The shared weights of one network, by the names of its plan.

@@ -10,10 +10,12 @@ class SuperNetwork(keras.Model):
     network say nothing about another.
 
     Attributes:
+        space: the `ChoiceSpace`, which builds single networks.
         choices: tuple of `Choice`, all of the space, fixed ones included.
         fixed: dict of values that are compiled in.
     """
 
+    space = None
     choices = ()
     fixed = {}
 
@@ -41,5 +43,26 @@ class SuperNetwork(keras.Model):
 
         Returns:
             The uncompiled `keras.Model` that the space builds from these values.
+
+        Raises:
+            ValueError: if the weights are not those of the network.
+        """
+        model, named = self.space.build(values), self.part(values)
+        for layer in model.layers:
+            for variable in layer.weights:
+                if not variable.name.startswith("moving_"):
+                    variable.assign(named.pop(f"{layer.name}/{variable.name}"))
+        if named:
+            raise ValueError(f"values: expected a network with {sorted(named)}, got one without.")
+        return model
+
+    def part(self, values):
+        """The shared weights of one network.
+
+        Args:
+            values: dict of plain values by name of choice.
+
+        Returns:
+            Dict of arrays by `"layer/variable"`, all of them but moving statistics.
         """
         raise NotImplementedError

@@ -206,16 +206,6 @@ class TwoStreamSuperNetwork(SuperNetwork):
             total = total + ops.matmul(x, kernel[: x.shape[-1]])
         return ops.relu(total)
 
-    def child(self, values):
-        model, named = self.space.build(values), self.part(values)
-        for layer in model.layers:
-            for variable in layer.weights:
-                if not variable.name.startswith("moving_"):
-                    variable.assign(named.pop(f"{layer.name}/{variable.name}"))
-        if named:
-            raise ValueError(f"values: expected a network with {sorted(named)}, got one without.")
-        return model
-
     def part(self, values):
         """The shared weights of one network, by the names of its plan.
 

@@ -259,9 +259,7 @@ class ParsecOracle(SearchOracle):
 
     def _note_rejected(self, values, name, number):
         limits = {c.name: c.limit for c in self.screen.constraints}
-        key = fingerprint(values)
-        self._over[key] = _excess(number, limits.get(name, 0.0))
-        self._tried.pop(key, None)
+        self._over[fingerprint(values)] = _excess(number, limits.get(name, 0.0))
 
     def _redraw(self, trial, record):
         trial.status = TrialStatus.RUNNING
@@ -272,9 +270,7 @@ class ParsecOracle(SearchOracle):
         for trial, record in found:
             for item in record.measured:
                 self._note_rejected(item["values"], item["name"], item["number"])
-            key = fingerprint(trial.hyperparameters.values)
-            if key not in self._over:
-                self._tried[key] = trial
+            self._tried[fingerprint(trial.hyperparameters.values)] = trial
         super()._take_up(found)
 
     def _take_back(self, trial, record):

@@ -314,6 +314,14 @@ def test_a_rejected_network_leaves_its_trial_waiting(tmp_path):
     assert tuple(oracle.best_architecture().values()) == network(second)
 
 
+def test_a_search_is_not_finished_while_a_trial_waits_for_a_network(tmp_path):
+    oracle = measured(tmp_path, Slow(0.5), samples=1, max_trials=1)
+    search_measured(oracle, Slow(0.5), trials=1)
+    assert not oracle.ongoing_trials and len(oracle.trials) == 1
+    assert not oracle.finished
+    assert oracle.create_trial("a").status == "RUNNING"
+
+
 def test_where_all_were_measured_over_the_limit_their_excess_shows_the_way(tmp_path):
     oracle = measured(tmp_path, Slow(0.5), samples=4, max_trials=1)
     before = oracle.probabilities()

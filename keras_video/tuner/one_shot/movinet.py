@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_video.converters import weight_map
+from keras_video.applications import loading
 from keras_video.layers.activations import ACTIVATIONS
 from keras_video.layers.initializers import HeNormal
 from keras_video.tuner.one_shot.masked import (
@@ -149,7 +149,7 @@ class MoViNetSuperNetwork(SuperNetwork):
 
     def child(self, values):
         model = self.space.build(values)
-        weight_map.assign(model, self.part(values), skip=("*/moving_mean", "*/moving_variance"))
+        loading.assign(model, self.part(values), skip=("*/moving_mean", "*/moving_variance"))
         return model
 
     def part(self, values):

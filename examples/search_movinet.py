@@ -43,7 +43,8 @@ def main(argv):
     settings = {
         "classes": len(moving_digits.CLASS_NAMES), "frames": FRAMES, "size": SIZE,
         "mobile": FLAGS.causal, "macs_per_frame": FLAGS.macs_per_frame, "trials": epochs,
-        "final_epochs": final_epochs, "batch_size": BATCH, "seed": FLAGS.seed,
+        "layers": 1 if FLAGS.quick else 4, "final_epochs": final_epochs, "batch_size": BATCH,
+        "seed": FLAGS.seed,
     }  # fmt: skip
     write_json(os.path.join(FLAGS.output, "settings.json"), settings)
     (x, y), unseen = moving_digits.load_data(train + validation, test, FRAMES, (SIZE, SIZE))

@@ -12,7 +12,7 @@ run() {
     backend=$1
     shift
     echo "== $backend"
-    KERAS_BACKEND=$backend timeout 1500 "$python" -m pytest -q -n 2 --dist worksteal --durations=5 "$@" || status=1
+    KERAS_BACKEND=$backend timeout 2400 "$python" -m pytest -q -n 2 --dist worksteal --durations=5 "$@" || status=1
 }
 
 run tensorflow tests

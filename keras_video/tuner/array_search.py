@@ -124,14 +124,14 @@ def search(folder, verbose=1):
     return tuner
 
 
-def retrain(folder, values, verbose=2, make_space=space):
+def retrain(folder, values, verbose=2, make_space=None):
     """Trains a network of the search from scratch, for longer.
 
     Args:
         folder: string.
         values: dict of plain values.
         verbose: int, that of `fit`.
-        make_space: function of the settings that gives the space.
+        make_space: function of the settings that gives the space; default `space`.
 
     Returns:
         The pair of the model and a dict of metrics on the validation clips.
@@ -141,7 +141,7 @@ def retrain(folder, values, verbose=2, make_space=space):
     settings = read_settings(folder)
     clips = read_clips(folder)
     x, y = clips["train"]
-    family = make_space(settings)
+    family = (make_space or space)(settings)
     keras.utils.set_random_seed(settings["seed"])
     model = family.build(values)
     epochs, batch = settings["final_epochs"], settings["batch_size"]

@@ -16,7 +16,7 @@ def space(settings):
 
     Args:
         settings: dict of `classes`, `size` and `frames` of the clips, and `mobile`: networks that
-            can stream.
+            can stream; `layers`, the largest number of layers of a block, default 4.
     """
     from keras_video.tuner import MoViNetSpace
 
@@ -25,7 +25,7 @@ def space(settings):
         num_classes=settings["classes"],
         clip=(settings["frames"], settings["size"], settings["size"]),
         causal=settings["mobile"],
-        layers=4,
+        layers=settings.get("layers", 4),
         hidden=512,
         dropout=0.2,
         stochastic_depth=0.0,

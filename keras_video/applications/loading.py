@@ -103,11 +103,6 @@ def fill(model, source, rebuild):
     _report(source, classes)
 
 
-def assign(model, named, skip=()):
-    """Copies arrays into a network, all of them or none; see `converters.weight_map.assign`."""
-    weight_map.assign(model, named, skip)
-
-
 def _report(source, classes):
     """Says what was not loaded and starts at random."""
     reasons = [f"no {what}" for _, what in source.lacking]

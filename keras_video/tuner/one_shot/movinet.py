@@ -4,10 +4,6 @@ import keras
 import numpy as np
 from keras import ops
 
-<<<<<<< HEAD
-=======
-from keras_video.applications import loading
->>>>>>> os-space
 from keras_video.layers.activations import ACTIVATIONS
 from keras_video.layers.initializers import HeNormal
 from keras_video.tuner.one_shot.masked import (
@@ -150,14 +146,6 @@ class MoViNetSuperNetwork(SuperNetwork):
         ]
         return ops.sum(one_hots[0] * ops.matmul(table, one_hots[1]))
 
-<<<<<<< HEAD
-=======
-    def child(self, values):
-        model = self.space.build(values)
-        loading.assign(model, self.part(values), skip=("*/moving_mean", "*/moving_variance"))
-        return model
-
->>>>>>> os-space
     def part(self, values):
         """The shared weights of one network, by the names of its plan.
 

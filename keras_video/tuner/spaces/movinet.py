@@ -33,8 +33,8 @@ class MoViNetSpace(ChoiceSpace):
 
     The width inside is a multiplier times the *base* width of the block, not times the width that
     was chosen for it, rounded alike. The paper says "relative to c^base", which may mean either;
-    of its own network, MoViNet-A2 (Table 5), this reading explains all widths but one (155, 160 in
-    the released network), the other one 6 of 25.
+    of its own network, MoViNet-A2 (Table 5), this reading explains 25 of 26 widths (not 155, 160 in
+    the released network), the other one 7.
 
     Values are widths in channels, so that they read as the tables do: `block0/filters`,
     `block0/layers`, `block0/layer0/kernel`, `/expand`, `/squeeze`.

@@ -7,7 +7,7 @@ MODES = ("auto", "switch", "sum")
 
 
 def choose(mode):
-    """The mode that is fast on the backend (`benchmarks/super_network.py`)."""
+    """What is done in a mode: `"auto"` stands for `"switch"`, on all backends."""
     if mode not in MODES:
         raise ValueError(f"mode: expected one of {MODES}, got {mode!r}.")
     return "switch" if mode == "auto" else mode
@@ -21,7 +21,7 @@ def one_of(branches, shares, operands, mode="auto"):
         shares: list of float32 scalar tensors that sum to one: how far each is selected.
         operands: the pair of `x` and a list with each branch's own operand.
         mode: `"sum"` computes all branches; `"switch"` the selected one alone, or all where
-            several are selected; `"auto"` is the faster one on the backend.
+            several are selected; `"auto"` is `"switch"`.
 
     Returns:
         A tensor.

@@ -117,6 +117,13 @@ def test_wrong_words(capsys, folder, tmp_path):  # noqa: F811
     assert "max_latency_ms" in fails(capsys, "search", folder, output, "--max-latency-ms=0")
     assert "no-folder" in fails(capsys, "search", tmp_path / "no-folder", output)
     assert "validation_split" in fails(capsys, "search", folder, output, "--validation-split=2")
+    assert "--space: expected one of" in fails(capsys, "search", folder, output, "--space=x3d")
+    movinet = ("search", folder, output, "--space=movinet")
+    assert "--macs_per_frame: expected a number" in fails(capsys, *movinet)
+    for_tvn = ("search", folder, output, "--macs-per-frame=1e6")
+    assert "--macs_per_frame: expected a number" in fails(capsys, *for_tvn)
+    workers = (*movinet, "--macs-per-frame=1e6", "--workers=2")
+    assert "--workers: expected 1" in fails(capsys, *workers)
     assert not (tmp_path / "settings.json").exists()
 
 

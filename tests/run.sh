@@ -7,6 +7,8 @@ export OMP_NUM_THREADS=1  # torch's threads would wait for each other
 python=$1
 status=0
 shared="tests/layers tests/models tests/applications tests/training tests/mobile"
+search="tests/tuner/one_shot tests/tuner/test_masked_layers.py tests/tuner/test_movinet_super_network.py"
+search="$search tests/tuner/test_two_stream_super_network.py"
 
 run() {
     backend=$1
@@ -18,6 +20,7 @@ run() {
 run tensorflow tests
 # shellcheck disable=SC2086
 run jax $shared
+# Searches compile whole super-networks, which takes JAX minutes.
 # shellcheck disable=SC2086
-run torch $shared
+run torch $shared $search
 exit $status

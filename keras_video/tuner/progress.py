@@ -35,9 +35,12 @@ class Progress:
 
     def origin(self, trial):
         """Where the trial's network comes from: a few words."""
-        mutation = trial.hyperparameters.values.get("tuner/mutation")
-        parent = trial.hyperparameters.values.get("tuner/parent")
-        return f"{parent} with {mutation}" if mutation else "a random network"
+        values = trial.hyperparameters.values
+        if "tuner/round" in values:
+            best, number = values.get("tuner/best"), values["tuner/round"] + 1
+            return "the most probable network" if best else f"drawn in round {number}"
+        mutation = values.get("tuner/mutation")
+        return f"{values['tuner/parent']} with {mutation}" if mutation else "a random network"
 
     def on_trial_end(self, trial):
         """Says how a trial ended. Networks that were measured and rejected get no line."""

@@ -15,7 +15,7 @@ from keras_video.tuner.one_shot.masked import (
     pick,
     pick_width,
 )
-from keras_video.tuner.one_shot.super_network import SuperNetwork
+from keras_video.tuner.one_shot.super_network import SuperNetwork, fixed_indices
 from keras_video.tuner.spaces.movinet import STRIDES, extents
 
 
@@ -42,7 +42,7 @@ class MoViNetSuperNetwork(SuperNetwork):
         super().__init__(name=f"{space.name}_super_network", dtype=dtype)
         self.space, self.remat = space, bool(remat)
         self.choices = space.choices
-        self._index = _fixed_indices(space.choices, fixed or {})
+        self._index = fixed_indices(space.choices, fixed or {})
         values = {choice.name: choice.values for choice in space.choices}
         self.fixed = {name: values[name][index] for name, index in self._index.items()}
         variant, options = space.variant, {"dtype": self.dtype_policy}
@@ -172,13 +172,3 @@ class MoViNetSuperNetwork(SuperNetwork):
 
 def _named(layer, arrays):
     return {f"{layer}/{name}": array for name, array in arrays.items()}
-
-
-def _fixed_indices(choices, fixed):
-    """The place of the value of each fixed choice, and of those that have no other value."""
-    known = {choice.name: choice for choice in choices}
-    unknown = sorted(set(fixed) - set(known))
-    if unknown:
-        raise ValueError(f"fixed: expected names of choices, got {unknown}.")
-    indices = {choice.name: 0 for choice in choices if len(choice.values) == 1}
-    return indices | {name: known[name].index(value) for name, value in fixed.items()}

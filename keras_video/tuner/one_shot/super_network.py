@@ -66,3 +66,13 @@ class SuperNetwork(keras.Model):
             Dict of arrays by `"layer/variable"`, all of them but moving statistics.
         """
         raise NotImplementedError
+
+
+def fixed_indices(choices, fixed):
+    """The place of the value of each fixed choice, and of those that have no other value."""
+    known = {choice.name: choice for choice in choices}
+    unknown = sorted(set(fixed) - set(known))
+    if unknown:
+        raise ValueError(f"fixed: expected names of choices, got {unknown}.")
+    indices = {choice.name: 0 for choice in choices if len(choice.values) == 1}
+    return indices | {name: known[name].index(value) for name, value in fixed.items()}

@@ -9,7 +9,7 @@ from keras_video.applications.x3d.config import DEVIATION, MEAN
 from keras_video.layers import TimeStridedSampling
 from keras_video.layers.initializers import HeNormal
 from keras_video.tuner.one_shot.masked import MaskedConv3D, MaskedDepthwise3D, Width, pick_width
-from keras_video.tuner.one_shot.super_network import SuperNetwork
+from keras_video.tuner.one_shot.super_network import SuperNetwork, fixed_indices
 from keras_video.tuner.one_shot.two_stream_blocks import (
     NORM,
     GroupOptions,
@@ -216,13 +216,3 @@ class TwoStreamSuperNetwork(SuperNetwork):
             Dict of arrays by `"layer/variable"`.
         """
         return weights_of(self, values)
-
-
-def fixed_indices(choices, fixed):
-    """The place of the value of each fixed choice, and of those that have no other value."""
-    known = {choice.name: choice for choice in choices}
-    unknown = sorted(set(fixed) - set(known))
-    if unknown:
-        raise ValueError(f"fixed: expected names of choices, got {unknown}.")
-    indices = {choice.name: 0 for choice in choices if len(choice.values) == 1}
-    return indices | {name: known[name].index(value) for name, value in fixed.items()}

@@ -12,9 +12,8 @@ by the same optimizer. In turns, so that a noisy minute hits all alike.
 `super_network.csv` has the times, `super_network_memory.csv` the peaks.
 """
 
-import resource
-
 import harness
+import memory
 import numpy as np
 from absl import app, flags
 from harness import Contender
@@ -93,12 +92,11 @@ def _step(model, batch, frames, size):
 
 def peak(prepare, **case):
     """Peak resident memory of this process, MB, before any step and after three."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    before = memory.resident_mb()
     step = prepare(**case)
     for _ in range(3):
         step()
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"before_mb": round(before), "peak_mb": round(after)}
+    return {"before_mb": round(before), "peak_mb": round(memory.peak_mb())}
 
 
 def forms():

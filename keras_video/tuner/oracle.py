@@ -240,6 +240,7 @@ class SearchOracle(StoredOracle):
         values = network_values(trial.hyperparameters.values)
         item = {"order": self._tick(), "name": name, "number": number, "values": values}
         record.measured.append(item)
+        record.run += 1  # a second report of this network comes too late
         self.candidates.count({name: 1})
         self.screen.learn(values, name, number)
         records.clear_metrics(trial)

@@ -263,7 +263,6 @@ class ParsecOracle(SearchOracle):
 
     def _redraw(self, trial, record):
         trial.status = TrialStatus.RUNNING
-        record.run += 1  # a second report of the same network comes too late
         self._parked.append(trial)
 
     def _take_up(self, found):

@@ -175,6 +175,19 @@ def reject_or_finish(oracle, constraint):
     return count
 
 
+def test_a_rejection_that_is_reported_twice_counts_once(tmp_path):
+    oracle = make(tmp_path, max_trials=1, constraints=[Measured(96)])
+    trial = oracle.create_trial("a")
+    trial.hyperparameters.values.update({"tuner/rejected": "latency_ms", "tuner/measured": 200.0})
+    trial.status = "INVALID"
+    oracle.end_trial(trial)
+    stored = oracle.trials[trial.trial_id]
+    drawn = dict(stored.hyperparameters.values)
+    oracle.end_trial(trial)  # the answer was lost, the worker asked again
+    assert stored.hyperparameters.values == drawn and oracle.rejected["latency_ms"] == 1
+    assert len(oracle.records[trial.trial_id].measured) == 1
+
+
 def test_networks_that_break_a_measured_limit_cost_no_trial(tmp_path):
     limit = Measured(96)
     oracle = make(tmp_path, max_trials=20, constraints=[limit])

@@ -31,14 +31,14 @@ class MoViNetSuperNetwork(SuperNetwork):
         fixed: dict of values that are compiled in.
         remat: bool, computes each layer a second time in the backward pass instead of keeping its
             activations.
-        mode: `"switch"`, `"sum"` or `"auto"`, how to choose between families of kernels.
+        mode: `"switch"` or `"sum"`, how to choose between families of kernels.
         dtype: dtype policy of the layers.
 
     Raises:
         ValueError: if a fixed value is none of the space.
     """
 
-    def __init__(self, space, fixed=None, remat=False, mode="auto", dtype=None):
+    def __init__(self, space, fixed=None, remat=False, mode="switch", dtype=None):
         super().__init__(name=f"{space.name}_super_network", dtype=dtype)
         self.space, self.remat = space, bool(remat)
         self.choices = space.choices

@@ -35,14 +35,14 @@ class TwoStreamSuperNetwork(SuperNetwork):
     Args:
         space: `TwoStreamSpace`.
         fixed: dict of values that are compiled in.
-        mode: `"switch"`, `"sum"` or `"auto"`, how to choose between families of kernels.
+        mode: `"switch"` or `"sum"`, how to choose between families of kernels.
         dtype: dtype policy of the layers.
 
     Raises:
         ValueError: if a fixed value is none of the space.
     """
 
-    def __init__(self, space, fixed=None, mode="auto", dtype=None):
+    def __init__(self, space, fixed=None, mode="switch", dtype=None):
         super().__init__(name=f"{space.name}_super_network", dtype=dtype)
         self.space, self.choices = space, space.choices
         self.index = fixed_indices(space.choices, fixed or {})

@@ -122,7 +122,7 @@ class MaskedMBConv3D(keras.layers.Layer):
     """
 
     def __init__(
-        self, channels, options, stride, squeeze_excite, first, mode="auto", **kwargs
+        self, channels, options, stride, squeeze_excite, first, mode="switch", **kwargs
     ):  # fmt: skip
         super().__init__(**{"autocast": False, **kwargs})
         inner, filters = int(options.inner.max()), max(options.filters)

@@ -245,14 +245,14 @@ class MoViNetSpace(ChoiceSpace):
             include_preprocessing=self.include_preprocessing,
         )
 
-    def super_network(self, fixed=None, remat=False, mode="auto", dtype=None):
+    def super_network(self, fixed=None, remat=False, mode="switch", dtype=None):
         """All networks of the space in one: a `SuperNetwork`.
 
         Args:
             fixed: dict of values that are not searched, or `None`.
             remat: bool, computes each layer a second time in the backward pass instead of keeping
                 its activations.
-            mode: how to choose between families of kernels: `"switch"`, `"sum"` or `"auto"`.
+            mode: how to choose between families of kernels: `"switch"` or `"sum"`.
             dtype: dtype policy of the layers, for example `"mixed_bfloat16"`.
         """
         from keras_video.tuner.one_shot.movinet import MoViNetSuperNetwork

@@ -73,7 +73,7 @@ class MaskedBottleneck(keras.layers.Layer):
     """
 
     def __init__(
-        self, in_channels, options, variant, strides=(1, 1, 1), projected=False, mode="auto",
+        self, in_channels, options, variant, strides=(1, 1, 1), projected=False, mode="switch",
         **kwargs,
     ):  # fmt: skip
         super().__init__(**{"autocast": False, **kwargs})

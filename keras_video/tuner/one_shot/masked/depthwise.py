@@ -10,7 +10,7 @@ from keras_video.layers.initializers import HeNormal
 from keras_video.tuner.one_shot.masked.conv import pad_past_and_future
 from keras_video.tuner.one_shot.masked.families import families
 from keras_video.tuner.one_shot.masked.norm import BatchStatisticsNorm
-from keras_video.tuner.one_shot.masked.switching import choose, one_of
+from keras_video.tuner.one_shot.masked.switching import check_mode, one_of
 
 
 class MaskedDepthwise3D(keras.layers.Layer):
@@ -42,7 +42,7 @@ class MaskedDepthwise3D(keras.layers.Layer):
 
     def __init__(
         self, channels, kernels, strides=1, padding="same", batch_norm=True, activation=None,
-        epsilon=1e-3, mode="auto", **kwargs,
+        epsilon=1e-3, mode="switch", **kwargs,
     ):  # fmt: skip
         super().__init__(**{"autocast": False, **kwargs})
         self.channels, self.padding = channels, padding
@@ -51,7 +51,7 @@ class MaskedDepthwise3D(keras.layers.Layer):
             raise ValueError(f"kernels: expected odd extents, got {self.kernels}.")
         self.strides = triple(strides, "strides")
         self.families = families(self.kernels)
-        choose(mode)
+        check_mode(mode)
         self.mode = mode
         self._activation = lookup(ACTIVATIONS, "activation", activation)
         self.norm = None

@@ -3,17 +3,16 @@
 import keras
 from keras import ops
 
-MODES = ("auto", "switch", "sum")
+MODES = ("switch", "sum")
 
 
-def choose(mode):
-    """What is done in a mode: `"auto"` stands for `"switch"`, on all backends."""
+def check_mode(mode):
+    """Raises `ValueError` for a mode that `one_of` does not know."""
     if mode not in MODES:
         raise ValueError(f"mode: expected one of {MODES}, got {mode!r}.")
-    return "switch" if mode == "auto" else mode
 
 
-def one_of(branches, shares, operands, mode="auto"):
+def one_of(branches, shares, operands, mode="switch"):
     """The sum of branches, of which most often only one is not zero.
 
     Args:
@@ -21,11 +20,12 @@ def one_of(branches, shares, operands, mode="auto"):
         shares: list of float32 scalar tensors that sum to one: how far each is selected.
         operands: the pair of `x` and a list with each branch's own operand.
         mode: `"sum"` computes all branches; `"switch"` the selected one alone, or all where
-            several are selected; `"auto"` is `"switch"`.
+            several are selected, which is faster (`benchmarks/super_network.py`).
 
     Returns:
         A tensor.
     """
+    check_mode(mode)
     x, owns = operands
     if len(branches) == 1:
         return branches[0](x, owns[0])
@@ -33,7 +33,7 @@ def one_of(branches, shares, operands, mode="auto"):
     def everything(x, *owns):
         return sum(branch(x, own) for branch, own in zip(branches, owns, strict=True))
 
-    if choose(mode) == "sum":
+    if mode == "sum":
         return everything(x, *owns)
     if keras.backend.backend() == "torch":
         # What a branch does not use would have no gradient at all, which optimizers warn of.

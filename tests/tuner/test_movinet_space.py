@@ -3,17 +3,20 @@
 import json
 import random
 
+import keras
 import numpy as np
 import pytest
 
 keras_tuner = pytest.importorskip("keras_tuner")
 
+from keras_video.applications.movinet import MoViNet  # noqa: E402
 from keras_video.applications.movinet.config import A0, A2, Bottleneck, MoViNetConfig  # noqa: E402
 from keras_video.tuner.spaces import CostTable, MoViNetSpace  # noqa: E402
 from keras_video.tuner.spaces.choices import active_values, one_hot  # noqa: E402
 from keras_video.tuner.spaces.movinet import published  # noqa: E402
 from keras_video.tuner.spaces.movinet_bases import BASES, MoViNetBase  # noqa: E402
 from keras_video.utils import complexity  # noqa: E402
+from tests.helpers import assert_near, random_video, randomize_weights, to_numpy  # noqa: E402
 
 TINY = {"base": MoViNetBase(8, (8, 16, 16, 24, 32), 32, 2, (4, 40, 32), 5.0), "num_classes": 5}
 
@@ -90,6 +93,32 @@ def test_built_networks_have_the_parameters_and_multiply_adds_that_were_counted(
         if on
     }
     assert "block0_layer0_squeeze_excite" not in attending and attending
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_members_stream_and_are_exported(seed, tmp_path):
+    """Kernels that no published network has, 5x1x1 and 7x1x1, among them."""
+    mobile = pytest.importorskip("keras_video.mobile")
+    pytest.importorskip("ai_edge_litert")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("the converter is TensorFlow's")
+    space = MoViNetSpace(**TINY, causal=True)
+    values = sample(space, seed)
+    assert "5x1x1" in values.values() and (seed == 1 or "7x1x1" in values.values())
+    network = space.build(values)
+    randomize_weights(network)
+    config = space.to_config(values)
+    stream = MoViNet(config, classes=5, streaming=True, input_shape=(None, 40, 32, 3))
+    stream.set_weights(network.get_weights())
+    path = str(tmp_path / "member.tflite")
+    mobile.export_litert(stream, path)
+    frames = 255 * random_video((1, 4, 40, 32, 3))
+    expected = to_numpy(network(frames))
+    for follower in (stream, mobile.LiteRTModel(path)):
+        state = follower.init_state(1)
+        for t in range(frames.shape[1]):
+            answer, state = follower(frames[:, t : t + 1], state)
+        assert_near(to_numpy(answer), expected, 2e-5)
 
 
 def test_declared_as_hyperparameters():

@@ -5,7 +5,6 @@ import pickle
 
 import numpy as np
 import pytest
-from keras import ops
 
 from keras_video.applications import blvnet_tam
 from keras_video.applications.blvnet_tam import BLVNetTAM, BLVNetTAMConfig, weights_record
@@ -14,6 +13,7 @@ from keras_video.applications.blvnet_tam.weights import DATA_SETS, RECORDS
 from keras_video.converters import blvnet_tam as converter
 from keras_video.converters import weight_map
 from tests.blvnet_tam_reference import GOLDEN, read, recipe_state, recipe_video, recipe_weight
+from tests.helpers import run, to_numpy
 
 torch = pytest.importorskip("torch")
 
@@ -48,7 +48,7 @@ def save(state, path, **options):
 
 
 def answers(model):
-    return ops.convert_to_numpy(model(CLIPS))
+    return to_numpy(run(model, CLIPS))
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_golden_logits_through_a_file(form, tmp_path):
     legacy = {"_use_new_zipfile_serialization": form == "bare"}
     path = save(state, tmp_path / "st2stv1-bLVNet-TAM-50-a2-b4-f8x2.pth.tar", **legacy)
     model = blvnet_tam.BLVNetTAM50(weights=path, num_frames=4, **UNIT)
-    outputs = ops.convert_to_numpy(model(recipe_video(CASE, (2, 4, 64, 64, 3))))
+    outputs = to_numpy(run(model, recipe_video(CASE, (2, 4, 64, 64, 3))))
     wanted = np.load(GOLDEN / "golden_50.npz")[f"{CASE}/logits"]
     assert np.abs(outputs - wanted).max() <= 1e-4 * np.abs(wanted).max()
 
@@ -167,7 +167,7 @@ def test_imagenet_for_optical_flow(tmp_path):
     path = save(imagenet_state(), tmp_path / "ImageNet-bLResNet.pth.tar")
     flow = BLVNetTAM(TINY, weights=path, classes=7, input_channels=10, **UNIT)
     colours = BLVNetTAM(TINY, weights=path, classes=7, **UNIT)
-    kernels = [ops.convert_to_numpy(m.get_layer("stem").kernel) for m in (flow, colours)]
+    kernels = [to_numpy(m.get_layer("stem").kernel) for m in (flow, colours)]
     assert kernels[0].shape == (1, 7, 7, 10, 8)
     mean = kernels[1].mean(3, keepdims=True).repeat(10, axis=3)
     np.testing.assert_allclose(kernels[0], mean, atol=1e-6)

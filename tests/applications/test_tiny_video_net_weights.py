@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from keras import ops
 
 from keras_video.applications import tiny_video_net
 from keras_video.applications.pretrained import fetch
 from keras_video.applications.tiny_video_net import CONFIGS, TinyVideoNet, loading, weights_record
 from keras_video.applications.tiny_video_net.weights import RECORDS
 from keras_video.converters import weight_map
+from tests.helpers import run, to_numpy
 from tests.tf_checkpoint_writer import write_checkpoint
 from tests.tiny_video_reference import recipe_clips, recipe_weight
 
@@ -39,7 +39,7 @@ def module(tmp_path_factory):
 
 
 def assert_golden(model):
-    logits, expected = ops.convert_to_numpy(model(CLIPS)), np.asarray(CASE["logits"])
+    logits, expected = to_numpy(run(model, CLIPS)), np.asarray(CASE["logits"])
     assert np.abs(logits - expected).max() <= 1e-3 * expected.std()
 
 
@@ -107,8 +107,8 @@ def test_other_class_count_loads_all_but_the_last_layer(module, capsys):
 def test_features_of_the_last_block(module):
     features = TinyVideoNet(SPEC, weights=module, include_top=False, pooling="avg", **UNIT)
     whole = TinyVideoNet(SPEC, weights=module, **UNIT)
-    logits = ops.convert_to_numpy(whole.get_layer("classifier")(features(CLIPS)))
-    np.testing.assert_allclose(logits, ops.convert_to_numpy(whole(CLIPS)), atol=1e-5)
+    logits = to_numpy(whole.get_layer("classifier")(run(features, CLIPS)))
+    np.testing.assert_allclose(logits, to_numpy(run(whole, CLIPS)), atol=1e-5)
 
 
 @pytest.mark.parametrize("extension", ["npz", "weights.h5", "keras"])

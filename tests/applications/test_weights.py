@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from keras import ops
 
 from keras_video.applications import MoViNetA0, MoViNetA1, movinet
 from keras_video.applications.movinet import loading
 from keras_video.converters import weight_map
 from tests.golden_weights import GOLDEN, official_weights, video
+from tests.helpers import run, to_numpy
 from tests.tf_checkpoint_writer import write_checkpoint
 
 LOGITS = np.load(GOLDEN / "movinet_a0_logits.npz")
@@ -27,7 +27,7 @@ def checkpoints(tmp_path_factory):
 
 
 def assert_golden(model, network, case="sq"):
-    logits = ops.convert_to_numpy(model(video(case)))
+    logits = to_numpy(run(model, video(case)))
     expected = LOGITS[f"{network}/{case}/logits"]
     assert np.abs(logits - expected).max() <= 1e-4 * max(1, np.abs(expected).max())
 
@@ -51,11 +51,12 @@ def test_official_stream_checkpoint_gives_the_official_logits(checkpoints, gate,
 
 def test_streaming_takes_the_same_file(checkpoints):
     model = MoViNetA0(weights=checkpoints["a0_stream"], streaming=True)
-    clip, state = video("sq"), None
+    clip = video("sq")
+    state = model.init_state(len(clip))
     for t in range(clip.shape[1]):
-        logits, state = model(clip[:, t : t + 1], state)
+        logits, state = run(model, clip[:, t : t + 1], state)
     expected = LOGITS["a0_stream_keras2gate/sq/logits"]
-    assert np.abs(ops.convert_to_numpy(logits) - expected).max() < 1e-4 * np.abs(expected).max()
+    assert np.abs(to_numpy(logits) - expected).max() < 1e-4 * np.abs(expected).max()
 
 
 def test_wrong_variant_is_named(checkpoints):
@@ -84,11 +85,11 @@ def test_other_class_count_loads_all_but_the_last_layer(checkpoints, capsys):
 def test_without_top(checkpoints):
     features = MoViNetA0(weights=checkpoints["a0_base"], include_top=False, pooling="avg")
     whole = MoViNetA0(weights=checkpoints["a0_base"])
-    pooled = ops.convert_to_numpy(features(video("one")))
+    pooled = to_numpy(run(features, video("one")))
     assert pooled.shape == (1, 480)
     hidden = whole.get_layer("classifier")(whole.get_layer("classifier_hidden")(pooled))
-    expected = ops.convert_to_numpy(whole(video("one")))
-    assert np.allclose(ops.convert_to_numpy(hidden), expected, atol=1e-4)
+    expected = to_numpy(run(whole, video("one")))
+    assert np.allclose(to_numpy(hidden), expected, atol=1e-4)
 
 
 def test_truncated_file(checkpoints, tmp_path):
@@ -145,9 +146,7 @@ def test_own_files(tmp_path, extension):
         model.save_weights(path)
     clip = video("one")
     again = MoViNetA0(weights=path)
-    assert np.allclose(
-        ops.convert_to_numpy(again(clip)), ops.convert_to_numpy(model(clip)), atol=1e-6
-    )
+    assert np.allclose(to_numpy(run(again, clip)), to_numpy(run(model, clip)), atol=1e-6)
     assert MoViNetA0(weights=path, classes=3).output_shape == (None, 3)
     with pytest.raises(ValueError, match="weights: "):
         MoViNetA0(weights=path, streaming=True)

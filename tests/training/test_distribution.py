@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -21,6 +22,8 @@ from keras_video.data.shards import write_shards
 
 pytest.importorskip("av")
 pytest.importorskip("tensorflow")  # reads the shards
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("each test says on which backend its processes run", allow_module_level=True)
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 240  # seconds, after which a run counts as hanging

@@ -563,7 +563,7 @@ def test_shipped_stream_answers_as_its_clip_network():
     from keras_video.applications import MoViNetA0
     from keras_video.datasets.moving_digits import CLASS_NAMES, MovingDigits
 
-    data = MovingDigits("test", 48, batch_size=20, num_frames=8, size=(48, 48))
+    data = MovingDigits("test", 48, batch_size=16, num_frames=8, size=(48, 48))
     options = {"class_names": CLASS_NAMES, "verbose": False}
     clip_model = MoViNetA0(weights="moving_digits", causal=True, classifier_activation="softmax")
     stream_model = MoViNetA0(weights="moving_digits", streaming=True)

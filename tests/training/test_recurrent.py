@@ -63,7 +63,12 @@ def direct_gradients(network, lengths):
     return found
 
 
-@pytest.mark.parametrize(("clip_frames", "lengths"), [(2, (2, 2, 2)), (4, (4, 2)), (1, (1,) * 6)])
+SUBCLIPS = [(2, (2, 2, 2)), (4, (4, 2)), (1, (1,) * 6)]
+if keras.backend.backend() == "jax":
+    SUBCLIPS = SUBCLIPS[:2]  # it compiles each subclip by itself
+
+
+@pytest.mark.parametrize(("clip_frames", "lengths"), SUBCLIPS)
 def test_gradients_are_the_sum_over_the_subclips(clip_frames, lengths):
     trainer = new_trainer(clip_frames)
     before = [to_numpy(w.value) for w in trainer.trainable_weights]
@@ -161,10 +166,12 @@ def test_prediction_is_that_of_the_whole_video(clip_frames):
 
 def test_videos_of_any_length_after_one_compile():
     trainer = new_trainer(2, optimizer=keras.optimizers.SGD(0.01))
-    for frames in (6, 5, 2, 1):
+    # JAX compiles every length and size of a batch.
+    lengths = (5, 1) if keras.backend.backend() == "jax" else (6, 5, 2, 1)
+    for frames in lengths:
         history = fit(trainer, VIDEOS[:, :frames], batch_size=3)  # the last batch is smaller
         assert np.isfinite(history["loss"][0])
-    assert int(trainer.optimizer.iterations) == 8
+    assert int(trainer.optimizer.iterations) == 2 * len(lengths)
 
 
 def test_bytes_train_too():

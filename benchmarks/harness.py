@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -35,6 +36,7 @@ flags.DEFINE_float("turn_seconds", 3.0, "A turn ends early after so many seconds
 flags.DEFINE_float("limit", 600.0, "Seconds a contender may take to get ready, or for a turn.")
 flags.DEFINE_enum("device", "cpu", ["cpu", "gpu"], "With cpu, GPUs are hidden from the backends.")
 
+STARTING = threading.Lock()  # the environment is that of the whole process
 LONG = 0.3  # seconds; a call that takes longer needs none before it to wake anything
 ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
@@ -175,13 +177,14 @@ class Worker:
             daemon=True,
         )
         # Some libraries read their settings while they are imported, which spawning may do.
-        before = dict(os.environ)
-        os.environ.update(environment(self.contender.backend, *settings))
-        try:
-            self.process.start()
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
+        with STARTING:
+            before = dict(os.environ)
+            os.environ.update(environment(self.contender.backend, *settings))
+            try:
+                self.process.start()
+            finally:
+                os.environ.clear()
+                os.environ.update(before)
         theirs.close()
 
     def ask(self, request, argument):

@@ -19,7 +19,9 @@ import json
 import os
 import random
 import statistics
+import threading
 import time
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import harness
@@ -29,9 +31,10 @@ from absl import app, flags
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("part", "all", ["all", "search", "compare"], "What to do.")
 flags.DEFINE_integer("search_epochs", 20, "Chunks of the search, one epoch each.", lower_bound=1)
-flags.DEFINE_integer("epochs", 12, "Epochs of each network from scratch.", lower_bound=1)
+flags.DEFINE_integer("epochs", 10, "Epochs of each network from scratch.", lower_bound=1)
 flags.DEFINE_integer("networks", 10, "Random networks.", lower_bound=1)
 flags.DEFINE_integer("repeats", 3, "Trainings of what was found and of A0.", lower_bound=1)
+flags.DEFINE_integer("workers", 2, "Trainings side by side, a thread for each.", lower_bound=1)
 flags.DEFINE_float("beta", -0.3, "Weight of the cost in the reward.")
 flags.DEFINE_integer("seed", 1, "Seed of the search.")
 flags.DEFINE_string("work", "search_movinet_work", "Folder for clips, search and trainings.")
@@ -225,24 +228,33 @@ def compare(found):
     machine, rows = harness.describe_machine(), []
     backend = (FLAGS.backends or ["tensorflow"])[0]
     cost = macs(make_space().to_config(found))
-    for name, config, seed in contestants(found):
+    wanted, lock = contestants(found), threading.Lock()
+
+    def run(contestant):
+        name, config, seed = contestant
         key = f"{name}, seed {seed}"
-        if key not in done:
-            case = {
-                "config": config.to_dict(),
-                "seed": seed,
-                "epochs": 1 if FLAGS.quick else FLAGS.epochs,
-                "work": os.path.abspath(FLAGS.work),
-                "clip_counts": counts(),
-            }
-            row = harness.call(harness.Contender(key, backend, train), case)
-            if "error" in row:
-                raise RuntimeError(f"{key}: {row['error']}")
+        if key in done:
+            return
+        case = {
+            "config": config.to_dict(),
+            "seed": seed,
+            "epochs": 1 if FLAGS.quick else FLAGS.epochs,
+            "work": os.path.abspath(FLAGS.work),
+            "clip_counts": counts(),
+        }
+        row = harness.call(harness.Contender(key, backend, train), case)
+        if "error" in row:
+            raise RuntimeError(f"{key}: {row['error']}")
+        with lock:
             done[key] = row
             write_json(path, done)
-        row = done[key]
+            print(f"trained {len(done)} of {len(wanted)}, {row['seconds']:.0f} s", flush=True)
+
+    with ThreadPool(FLAGS.workers) as pool:
+        pool.map(run, wanted, chunksize=1)
+    for name, _, seed in wanted:
+        row = done[f"{name}, seed {seed}"]
         rows.append({"network": name, **row, "cost_ratio": round(row["macs"] / cost, 4)})
-        print(rows[-1], flush=True)
     columns = ("network", "seed", "macs", "cost_ratio", "params", "test_top1", "seconds")
     harness.print_table(rows, columns)
     by = {
@@ -280,6 +292,8 @@ def write_json(path, content):
 
 def main(argv):
     del argv
+    FLAGS.set_default("threads", 1)
+    FLAGS.set_default("limit", 3600.0)
     os.makedirs(FLAGS.work, exist_ok=True)
     if FLAGS.part in ("all", "search"):
         search()

@@ -52,7 +52,7 @@ def test_official_stream_checkpoint_gives_the_official_logits(checkpoints, gate,
 def test_streaming_takes_the_same_file(checkpoints):
     model = MoViNetA0(weights=checkpoints["a0_stream"], streaming=True)
     clip = video("sq")
-    state = model.init_state(len(clip))
+    state = model.init_state(len(clip), *clip.shape[2:4])
     for t in range(clip.shape[1]):
         logits, state = run(model, clip[:, t : t + 1], state)
     expected = LOGITS["a0_stream_keras2gate/sq/logits"]

@@ -6,8 +6,8 @@ stream, then the dense stream and the fusions, then the places of attention, and
 within a target of its own; the other searches everything at once. What either finds is trained from
 scratch alike, with a few seeds, and measured on clips whose digits no search has seen.
 
-    python benchmarks/search_two_stream.py --part=progressive   # 10 minutes on two cores; resumes
-    python benchmarks/search_two_stream.py --part=one_step      # 10 minutes; resumes
+    python benchmarks/search_two_stream.py --part=progressive   # 20 minutes on two cores; resumes
+    python benchmarks/search_two_stream.py --part=one_step      # 25 minutes; resumes
     python benchmarks/search_two_stream.py --part=compare       # 10 minutes; resumes
 
 Without `--part` it does all of them. `search_two_stream.csv` has a row for each stage, and one for
@@ -30,7 +30,7 @@ flags.DEFINE_enum("part", "all", ["all", *PARTS], "What to do.")
 flags.DEFINE_integer("seed", 1, "Seed of both searches.")
 flags.DEFINE_integer("samples", 4, "Networks drawn in each step.")
 flags.DEFINE_list("chunks", ["8", "6", "2"], "Parts of the training of each stage.")
-flags.DEFINE_integer("steps", 60, "Training steps of each part.")
+flags.DEFINE_integer("steps", 120, "Training steps of each part.")
 flags.DEFINE_list("targets", ["0.9", "2.2", "2.6"], "Million multiply-adds after each stage.")
 flags.DEFINE_integer("epochs", 20, "Epochs of the training from scratch.")
 flags.DEFINE_integer("seeds", 3, "Trainings from scratch of each network.")

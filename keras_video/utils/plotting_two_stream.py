@@ -157,7 +157,8 @@ def _color(group):
 
 def _counts(spec, classes):
     total = macs(spec, classes=classes)
-    text = f"{_number(total)} multiply-adds, {_number(params(spec, classes, True))} parameters"
+    trainable = _number(params(spec, classes, True))
+    text = f"{_number(total)} multiply-adds, {trainable} trainable parameters"
     if not spec.dense:
         return text
     share = macs(spec.sparse_alone(), classes=classes) / total

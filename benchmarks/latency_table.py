@@ -64,14 +64,14 @@ def summary(rows):
 def main(argv):
     del argv
     os.environ.update(harness.environment("tensorflow", FLAGS.threads, FLAGS.device))
-    from keras_video.tuner import LatencyMeter, LatencyTable
+    from keras_video.tuner import LatencyTable
     from keras_video.tuner.latency_table import drawn
 
     folder = tempfile.mkdtemp() if FLAGS.quick else FLAGS.work
     os.makedirs(folder, exist_ok=True)
     fitted, held_out = (2, 3) if FLAGS.quick else (FLAGS.fitted, FLAGS.held_out)
     space = make_space()
-    table = LatencyTable(os.path.join(folder, "latency.json"), LatencyMeter())
+    table = LatencyTable(os.path.join(folder, "latency.json"))
     table.measure(space, progress=lambda done, of: print(f"\r{done} of {of} layers", end=""))
     table.fit(space, networks=fitted, seed=0)
     macs = space.cost_table("macs")

@@ -42,7 +42,6 @@ def part_model(part, variant):
     from keras_video.blocks.conv import depthwise
     from keras_video.layers import ReZero, SpatialAvgPool
     from keras_video.layers import SqueezeExcite as Attention
-    from keras_video.layers.activations import ACTIVATIONS
 
     graph = StreamGraph()
     inputs = x = keras.Input(part.shape)
@@ -59,7 +58,7 @@ def part_model(part, variant):
                           variant.gate, name=row.name)(x)  # fmt: skip
         elif isinstance(row, Dense):
             hidden = row.name == "classifier_hidden"
-            activation = ACTIVATIONS[variant.head_activation] if hidden else None
+            activation = variant.head_activation if hidden else None
             x = keras.layers.Dense(row.filters, activation=activation, name=row.name)(x)
         elif isinstance(row, Depthwise):
             x = depthwise(graph, x, row, **options)

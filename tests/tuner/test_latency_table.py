@@ -2,6 +2,7 @@
 
 import json
 
+import keras
 import pytest
 
 pytest.importorskip("keras_tuner")
@@ -66,6 +67,16 @@ def test_each_layer_is_measured_once_and_networks_are_their_sum(tmp_path):
     assert again.measure(space).fit(space, networks=2).cost_table(space).of(values) == cost.of(
         values
     )
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_parts_reach_the_process_that_measures_them(causal):
+    """It is told of networks by their description."""
+    space = make_space(causal=causal)
+    for part in LatencyTable("none", Meter()).missing(space).values():
+        model = part_model(part, space.variant)
+        again = keras.models.model_from_json(model.to_json())
+        assert again.count_params() == model.count_params()
 
 
 def test_a_measurement_that_was_stopped_goes_on(tmp_path):

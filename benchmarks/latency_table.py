@@ -5,7 +5,7 @@ to a few whole networks. Here other, uniformly drawn networks are measured as a 
 table says is set beside it; so is what their multiply-adds say, with a factor fitted to the same
 few networks.
 
-    python benchmarks/latency_table.py                # half an hour; goes on where it was stopped
+    python benchmarks/latency_table.py                # 584 layers; goes on where it was stopped
     python benchmarks/latency_table.py --quick        # a miniature: does it run?
 
 `latency_table.csv` has a row for each held-out network.

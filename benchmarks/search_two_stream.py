@@ -6,9 +6,9 @@ stream, then the dense stream and the fusions, then the places of attention, and
 within a target of its own; the other searches everything at once. What either finds is trained from
 scratch alike, with a few seeds, and measured on clips whose digits no search has seen.
 
-    python benchmarks/search_two_stream.py --part=progressive   # 20 minutes on two cores; resumes
-    python benchmarks/search_two_stream.py --part=one_step      # 25 minutes; resumes
-    python benchmarks/search_two_stream.py --part=compare       # 10 minutes; resumes
+    python benchmarks/search_two_stream.py --part=progressive   # 27 minutes on two busy cores; resumes
+    python benchmarks/search_two_stream.py --part=one_step      # 43 minutes; resumes
+    python benchmarks/search_two_stream.py --part=compare       # 26 minutes
 
 Without `--part` it does all of them. `search_two_stream.csv` has a row for each stage, and one for
 each network that was found.

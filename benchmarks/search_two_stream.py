@@ -6,7 +6,7 @@ stream, then the dense stream and the fusions, then the places of attention, and
 within a target of its own; the other searches everything at once. What either finds is trained from
 scratch alike, with a few seeds, and measured on clips whose digits no search has seen.
 
-    python benchmarks/search_two_stream.py --part=progressive   # 27 minutes on two busy cores; resumes
+    python benchmarks/search_two_stream.py --part=progressive   # 27 minutes (busy cores); resumes
     python benchmarks/search_two_stream.py --part=one_step      # 43 minutes; resumes
     python benchmarks/search_two_stream.py --part=compare       # 26 minutes
 

@@ -55,12 +55,14 @@ class Contender(NamedTuple):
             arguments that computes once and returns the outputs; it runs in the worker process,
             and only there may backends be imported.
         options: dict of further arguments of `prepare`.
+        place: int; those that run at the same time have different ones, and cores of their own.
     """
 
     name: str
     backend: str
     prepare: object
     options: dict = {}
+    place: int = 0
 
 
 def compare(name, contenders, cases, reference):
@@ -242,10 +244,11 @@ def environment(backend, threads, device="cpu"):
     return variables
 
 
-def limit_threads(backend, threads):
+def limit_threads(backend, threads, place=0):
     """Holds this process, before it loads a backend, to so many threads on as many cores."""
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, [cores[(place * threads + i) % len(cores)] for i in range(threads)])
     if backend == "tensorflow":
         import tensorflow as tf
 
@@ -261,7 +264,7 @@ def _serve(connection, contender, threads, device, chatter):
     """The worker: `prepare` a case, then `measure` it as often as asked; or `call` once."""
     os.dup2(os.open(chatter, os.O_WRONLY), 2)  # warnings of backends, some of them from C++
     os.environ.update(environment(contender.backend, threads, device))
-    limit_threads(contender.backend, threads)
+    limit_threads(contender.backend, threads, contender.place)
     run = None
     while True:
         try:

@@ -17,6 +17,7 @@ validation clips; the table is about test clips, whose digits no network has see
 import dataclasses
 import json
 import os
+import queue
 import random
 import statistics
 import threading
@@ -228,7 +229,9 @@ def compare(found):
     machine, rows = harness.describe_machine(), []
     backend = (FLAGS.backends or ["tensorflow"])[0]
     cost = macs(make_space().to_config(found))
-    wanted, lock = contestants(found), threading.Lock()
+    wanted, lock, places = contestants(found), threading.Lock(), queue.SimpleQueue()
+    for place in range(FLAGS.workers):
+        places.put(place)
 
     def run(contestant):
         name, config, seed = contestant
@@ -242,7 +245,9 @@ def compare(found):
             "work": os.path.abspath(FLAGS.work),
             "clip_counts": counts(),
         }
-        row = harness.call(harness.Contender(key, backend, train), case)
+        place = places.get()
+        row = harness.call(harness.Contender(key, backend, train, place=place), case)
+        places.put(place)
         if "error" in row:
             raise RuntimeError(f"{key}: {row['error']}")
         with lock:

@@ -10,7 +10,7 @@ from math import prod
 import keras
 from keras import ops
 
-from keras_video.layers.frames import fold_frames, slice_frames, unfold_frames
+from keras_video.layers.frames import fold_frames, one_unknown, slice_frames, unfold_frames
 from keras_video.specs import conv_output_size
 
 IMPLEMENTATIONS = ("auto", "taps", "shifted", "grouped")
@@ -80,10 +80,10 @@ def _torch_symmetric(x, kernel, strides):
 def over_frames(x, kernel, stride):
     """A dense kernel over frames alone: a 2D convolution of the frames with all their pixels."""
     batch, frames, height, width, channels = ops.shape(x)
-    x = ops.reshape(x, (*_one_unknown((batch, frames, height * width)), channels))
+    x = ops.reshape(x, (*one_unknown((batch, frames, height * width)), channels))
     kernel = ops.squeeze(kernel, 2)
     y = ops.conv(x, kernel, (stride, 1), "valid", "channels_last")
-    return ops.reshape(y, (*_one_unknown((-1, height, width)), kernel.shape[-1]))
+    return ops.reshape(y, (*one_unknown((-1, height, width)), kernel.shape[-1]))
 
 
 def add_bias(x, bias):
@@ -105,7 +105,7 @@ def pointwise(x, kernel, bias):
         return ops.conv(x, kernel[None, None], 1, "same", "channels_last"), bias
     extents = ops.shape(x)[:-1]
     y = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), kernel)
-    return ops.reshape(y, (*_one_unknown(extents), kernel.shape[-1])), bias
+    return ops.reshape(y, (*one_unknown(extents), kernel.shape[-1])), bias
 
 
 def depthwise(x, kernel, bias, strides, frames, implementation="auto", space="same"):
@@ -172,7 +172,11 @@ def sum_over_taps(x, kernel, frames, convolve_tap, stride=1):
         if stride > 1:
             piece = fold_frames(x[:, i : i + (frames - 1) * stride + 1 : stride])
         else:
-            piece = folded[i : i + frames] if single else fold_frames(slice_frames(x, i, frames))
+            piece = (
+                slice_frames(folded, i, frames, axis=0)
+                if single
+                else fold_frames(slice_frames(x, i, frames))
+            )
         part = convolve_tap(piece, taps[i])
         y = part if y is None else y + part
     return y
@@ -185,7 +189,18 @@ def _temporal(x, kernel, frames):
         # One frame of a stream: a weighted sum over all remembered frames, two operations. XLA
         # makes slow loops of that sum on the CPU: five times the time of a whole step on JAX.
         return ops.sum(x * ops.reshape(kernel, (kernel.shape[0], 1, 1, -1)), axis=1)
+    if keras.backend.backend() == "tensorflow" and not inside_xla():
+        return _temporal_image(x, kernel)
     return sum_over_taps(x, kernel, frames, lambda piece, tap: piece * ops.reshape(tap, (-1,)))
+
+
+def _temporal_image(x, kernel):
+    """The same as a 2D convolution of frames by pixels: a third of the time in TensorFlow."""
+    batch, frames, height, width, channels = ops.shape(x)
+    x = ops.reshape(x, (*one_unknown((batch, frames, height * width)), channels))
+    kernel = ops.reshape(kernel, (-1, 1, channels, 1))
+    y = ops.depthwise_conv(x, kernel, 1, "valid", "channels_last")
+    return ops.reshape(y, (*one_unknown((-1, height, width)), channels))
 
 
 def _shifted(x, kernel, strides, frames, space):
@@ -290,12 +305,6 @@ def pad_space(x, kernel_shape, strides, space="same"):
     if pads == ((0, 0), (0, 0)):
         return x
     return ops.pad(x, ((0, 0), (0, 0), *pads, (0, 0)))
-
-
-def _one_unknown(extents):
-    """Extents with the first axis as -1 where all others are static."""
-    static = all(isinstance(n, int) for n in extents[1:])
-    return (-1, *extents[1:]) if static else extents
 
 
 def inside_xla():

@@ -26,15 +26,22 @@ def unfold_frames(x, like, stride=1):
     return ops.reshape(x, (*leading, *ops.shape(x)[1:]))
 
 
-def slice_frames(x, start, frames):
-    """`x[:, start : start + frames]`."""
+def slice_frames(x, start, frames, axis=1):
+    """`x[:, start : start + frames]`; with `axis=0` the same of frames that lead."""
     if keras.backend.backend() != "tensorflow":
-        return x[:, start : start + frames]
+        return x[(slice(None),) * axis + (slice(start, start + frames),)]
     import tensorflow as tf
 
     # The gradient of TensorFlow's strided slice takes longer than the rest of a training step.
-    rest = len(x.shape) - 2
-    return tf.slice(x, [0, start] + [0] * rest, tf.stack([-1, frames] + [-1] * rest))
+    before, rest = [0] * axis, len(x.shape) - 1 - axis
+    sizes = tf.stack([-1] * axis + [frames] + [-1] * rest)
+    return tf.slice(x, before + [start] + [0] * rest, sizes)
+
+
+def one_unknown(extents):
+    """Extents with the first axis as -1 where all others are static, which a reshape prefers."""
+    static = all(isinstance(n, int) for n in extents[1:])
+    return (-1, *extents[1:]) if static else extents
 
 
 def pad_frames(x, before, after):

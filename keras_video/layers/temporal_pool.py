@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from keras_video.layers.convolution import same_pads
-from keras_video.layers.frames import check_video
+from keras_video.layers.convolution import inside_xla, same_pads
+from keras_video.layers.frames import check_video, one_unknown
 from keras_video.specs import conv_output_size
 
 MODES = ("max", "avg")
@@ -51,8 +51,9 @@ class TemporalPool(keras.layers.Layer):
         return (input_shape[0], frames, *input_shape[2:])
 
     def call(self, inputs):
-        if inputs.shape[1] is None:
-            return self._pool_unknown(inputs)
+        fast = keras.backend.backend() == "tensorflow" and not inside_xla()
+        if fast or inputs.shape[1] is None:
+            return self._pool_image(inputs)
         outputs = [self._pool(inputs[:, a:b]) for a, b in self._windows(inputs.shape[1])]
         return outputs[0] if len(outputs) == 1 else ops.concatenate(outputs, axis=1)
 
@@ -68,13 +69,14 @@ class TemporalPool(keras.layers.Layer):
         pool = ops.max if self.mode == "max" else ops.mean
         return pool(frames, axis=1, keepdims=True)
 
-    def _pool_unknown(self, x):
-        """In a TensorFlow graph for any number of frames: 2D pooling of frames and pixels."""
-        _, frames, height, width, channels = ops.shape(x)
-        y = ops.reshape(x, (-1, frames, height * width, channels))
+    def _pool_image(self, x):
+        """In TensorFlow 2D pooling of frames by pixels: its gradient takes a tenth of the time."""
+        batch, frames, height, width, channels = ops.shape(x)
+        y = ops.reshape(x, (*one_unknown((batch, frames, height * width)), channels))
         pool = ops.max_pool if self.mode == "max" else ops.average_pool
         y = pool(y, (self.pool_size, 1), (self.strides, 1), "same", "channels_last")
-        return ops.reshape(y, (-1, ops.shape(y)[1], height, width, channels))
+        frames = conv_output_size(frames, self.strides)
+        return ops.reshape(y, (*one_unknown((batch, frames, height, width)), channels))
 
     def get_config(self):
         return {

@@ -61,9 +61,11 @@ def _search_movinet(folder, output, settings):
         movinet_search.plot(output, best)
     model, metrics = movinet_search.retrain(output, best)
     _save(model, output, names, settings)
-    frames = settings["frames"]
-    print(f"\nfound:   {rows[0]['macs'] / frames:,.0f} multiply-adds a frame", end="; ")
+    macs, wanted = rows[0]["macs"] / settings["frames"], settings["macs_per_frame"]
+    print(f"\nfound:   {macs:,.0f} multiply-adds a frame ({wanted:,.0f} wanted)", end="; ")
     print(f"top-1 {100 * metrics['val_top1']:.1f} % on the videos kept aside")
+    if abs(macs / wanted - 1) > 0.1:
+        print("         the search was short: with more --trials it comes nearer to what is wanted")
     print(f"network: {os.path.abspath(os.path.join(output, 'model.keras'))}")
     print(f"next:    keras-video evaluate {folder} --weights={os.path.join(output, 'model.keras')}")
 

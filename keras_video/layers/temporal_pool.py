@@ -1,5 +1,7 @@
 """`TemporalPool`: maximum or mean of neighbouring frames."""
 
+from functools import reduce
+
 import keras
 from keras import ops
 
@@ -64,10 +66,14 @@ class TemporalPool(keras.layers.Layer):
         return [(max(start, 0), min(start + self.pool_size, frames)) for start in starts]
 
     def _pool(self, frames):
-        if frames.shape[1] == 1:
-            return frames
-        pool = ops.max if self.mode == "max" else ops.mean
-        return pool(frames, axis=1, keepdims=True)
+        if keras.backend.backend() == "torch":
+            pool = ops.max if self.mode == "max" else ops.mean
+            return pool(frames, axis=1, keepdims=True)
+        # XLA is slow at reducing few elements, and fast at the same written out.
+        count = frames.shape[1]
+        join = ops.maximum if self.mode == "max" else ops.add
+        total = reduce(join, (frames[:, i : i + 1] for i in range(count)))
+        return total if self.mode == "max" else total / count
 
     def _pool_image(self, x):
         """In TensorFlow 2D pooling of frames by pixels: its gradient takes a tenth of the time."""

@@ -19,7 +19,7 @@ run() {
 
 run tensorflow tests
 # shellcheck disable=SC2086
-run jax $shared
+run jax $shared tests/tuner/one_shot/test_kills.py
 # Searches compile whole super-networks, which takes JAX minutes.
 # shellcheck disable=SC2086
 run torch $shared $search

@@ -10,6 +10,7 @@ from keras_video.layers.convolution import add_bias, pointwise
 from keras_video.layers.frames import check_video, fold_frames
 from keras_video.layers.squeeze_excite import SqueezeExcite
 from keras_video.layers.video_conv3d import VideoConv3D
+from keras_video.specs import check_int
 
 GATED = ("outputs", "inputs")
 
@@ -66,8 +67,7 @@ class GatedConv3D(keras.layers.Layer):
     ):
         kwargs.setdefault("autocast", False)
         super().__init__(**kwargs)
-        if isinstance(hidden, bool) or not isinstance(hidden, int) or hidden < 0:
-            raise ValueError(f"hidden: expected an int of at least 0, got {hidden!r}.")
+        check_int("hidden", hidden, 0)
         if gated not in GATED:
             raise ValueError(f"gated: expected one of {GATED}, got {gated!r}.")
         policy = self.dtype_policy

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_video.specs import check_int
+
 
 @keras.saving.register_keras_serializable("keras_video")
 class FanInNormal(keras.initializers.Initializer):
@@ -107,8 +109,7 @@ class TemporalShift(keras.initializers.Initializer):
     """
 
     def __init__(self, divisor=8):
-        if isinstance(divisor, bool) or not isinstance(divisor, int) or divisor < 2:
-            raise ValueError(f"divisor: expected an int of at least 2, got {divisor!r}.")
+        check_int("divisor", divisor, 2)
         self.divisor = divisor
 
     def __call__(self, shape, dtype=None, **kwargs):

@@ -6,6 +6,7 @@ from keras import ops
 from keras_video.layers.frames import check_video
 from keras_video.layers.initializers import get_initializer
 from keras_video.layers.video_conv3d import VideoConv3D
+from keras_video.specs import check_int
 
 PROJECTIONS = ("theta", "phi", "g")
 
@@ -49,8 +50,7 @@ class NonLocal(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if isinstance(filters, bool) or not isinstance(filters, int) or filters < 1:
-            raise ValueError(f"filters: expected an int of at least 1, got {filters!r}.")
+        check_int("filters", filters)
         self.filters = filters
         self.use_bias = use_bias
         self.batch_norm = batch_norm

@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_video.layers.convolution import same_pads
 from keras_video.layers.frames import check_video, fold_frames, unfold_frames
-from keras_video.specs import conv_output_size
+from keras_video.specs import check_int, conv_output_size
 
 PADDINGS = ("same", "symmetric")
 
@@ -38,8 +38,7 @@ class SpatialAvgPool(keras.layers.Layer):
     def __init__(self, pool_size, strides=1, padding="same", **kwargs):
         super().__init__(**kwargs)
         for argument, value in (("pool_size", pool_size), ("strides", strides)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{argument}: expected an int of at least 1, got {value!r}.")
+            check_int(argument, value)
         if padding not in PADDINGS:
             raise ValueError(f"padding: expected one of {PADDINGS}, got {padding!r}.")
         if padding == "symmetric" and pool_size % 2 == 0:

@@ -9,6 +9,7 @@ from keras_video.layers.frames import check_video
 from keras_video.layers.initializers import get_initializer
 from keras_video.layers.positional_encoding import sinusoids
 from keras_video.layers.streaming import StreamingLayer
+from keras_video.specs import check_int
 
 SQUEEZES = ("3d", "2d", "2plus3d")
 
@@ -60,8 +61,7 @@ class SqueezeExcite(StreamingLayer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if isinstance(hidden, bool) or not isinstance(hidden, int) or hidden < 1:
-            raise ValueError(f"hidden: expected an int of at least 1, got {hidden!r}.")
+        check_int("hidden", hidden)
         if squeeze not in SQUEEZES:
             raise ValueError(f"squeeze: expected one of {SQUEEZES}, got {squeeze!r}.")
         if positional_encoding and not causal:

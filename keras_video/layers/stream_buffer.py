@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_video.layers.frames import pad_frames
 from keras_video.layers.streaming import StreamingLayer
+from keras_video.specs import check_int
 
 
 @keras.saving.register_keras_serializable("keras_video")
@@ -34,8 +35,7 @@ class StreamBuffer(StreamingLayer):
 
     def __init__(self, buffer_size, **kwargs):
         super().__init__(**kwargs)
-        if isinstance(buffer_size, bool) or not isinstance(buffer_size, int) or buffer_size < 0:
-            raise ValueError(f"buffer_size: expected an int of at least 0, got {buffer_size!r}.")
+        check_int("buffer_size", buffer_size, 0)
         self.buffer_size = buffer_size
 
     def state_spec(self, input_shape):

@@ -8,6 +8,7 @@ from keras_video.layers.activations import ACTIVATIONS, lookup
 from keras_video.layers.frames import check_video, fold_frames, join_pairs, split_pairs
 from keras_video.layers.initializers import TemporalShift, get_initializer
 from keras_video.layers.streaming import StreamingLayer
+from keras_video.specs import check_int
 
 OF_PAIR = ("first", "second", "both")
 
@@ -69,8 +70,7 @@ class TemporalAggregation(StreamingLayer):
     ):
         super().__init__(**kwargs)
         for argument, value in (("kernel_size", kernel_size), ("num_frames", num_frames or 1)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{argument}: expected an int of at least 1, got {value!r}.")
+            check_int(argument, value)
         if blend not in temporal_blend.BLENDS:
             raise ValueError(f"blend: expected one of {temporal_blend.BLENDS}, got {blend!r}.")
         if causal and (equal_pairs or num_frames is not None):

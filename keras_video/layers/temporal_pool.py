@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_video.layers.convolution import inside_xla, same_pads
 from keras_video.layers.frames import check_video, one_unknown
-from keras_video.specs import conv_output_size
+from keras_video.specs import check_int, conv_output_size
 
 MODES = ("max", "avg")
 
@@ -36,8 +36,7 @@ class TemporalPool(keras.layers.Layer):
     def __init__(self, pool_size, strides=1, mode="max", **kwargs):
         super().__init__(**kwargs)
         for argument, value in (("pool_size", pool_size), ("strides", strides)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{argument}: expected an int of at least 1, got {value!r}.")
+            check_int(argument, value)
         if mode not in MODES:
             raise ValueError(f"mode: expected one of {MODES}, got {mode!r}.")
         self.pool_size = pool_size

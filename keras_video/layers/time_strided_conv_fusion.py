@@ -4,6 +4,7 @@ import keras
 
 from keras_video.layers.frames import check_frame_stride
 from keras_video.layers.video_conv3d import VideoConv3D
+from keras_video.specs import check_int
 
 
 @keras.saving.register_keras_serializable("keras_video")
@@ -40,8 +41,7 @@ class TimeStridedConvFusion(VideoConv3D):
         self, stride, kernel_size=5, ratio=2, batch_norm=True, activation="relu", **kwargs
     ):
         for argument, value in (("stride", stride), ("kernel_size", kernel_size), ("ratio", ratio)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{argument}: expected an int of at least 1, got {value!r}.")
+            check_int(argument, value)
         super().__init__(
             ratio,  # `build` knows the filters
             (kernel_size, 1, 1),

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_video.layers.frames import check_frame_stride, slice_frames
+from keras_video.specs import check_int
 
 POSITIONS = ("stride", "spread")
 
@@ -36,8 +37,7 @@ class TimeStridedSampling(keras.layers.Layer):
 
     def __init__(self, stride, positions="stride", **kwargs):
         super().__init__(**kwargs)
-        if isinstance(stride, bool) or not isinstance(stride, int) or stride < 1:
-            raise ValueError(f"stride: expected an int of at least 1, got {stride!r}.")
+        check_int("stride", stride)
         if positions not in POSITIONS:
             raise ValueError(f"positions: expected one of {POSITIONS}, got {positions!r}.")
         self.stride = stride

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_video.layers.frames import check_frame_stride
+from keras_video.specs import check_int
 
 
 @keras.saving.register_keras_serializable("keras_video")
@@ -30,8 +31,7 @@ class TimeToChannelFusion(keras.layers.Layer):
 
     def __init__(self, stride, **kwargs):
         super().__init__(**kwargs)
-        if isinstance(stride, bool) or not isinstance(stride, int) or stride < 1:
-            raise ValueError(f"stride: expected an int of at least 1, got {stride!r}.")
+        check_int("stride", stride)
         self.stride = stride
 
     def build(self, input_shape):

@@ -9,7 +9,7 @@ from keras_video.layers.batch_norm import normalize_batch
 from keras_video.layers.frames import check_video, pad_frames, triple, unfold_frames
 from keras_video.layers.initializers import get_initializer
 from keras_video.layers.streaming import StreamingLayer
-from keras_video.specs import conv_output_size
+from keras_video.specs import check_int, conv_output_size
 
 PADDINGS = ("same", "causal", "symmetric")
 
@@ -78,8 +78,7 @@ class VideoConv3D(StreamingLayer):
     ):
         super().__init__(**kwargs)
         for argument, value in (("filters", filters), ("groups", groups)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{argument}: expected an int of at least 1, got {value!r}.")
+            check_int(argument, value)
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum: expected a number in [0, 1), got {momentum!r}.")
         if not epsilon > 0:

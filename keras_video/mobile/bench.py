@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_video.mobile.inspection import inspect
 from keras_video.mobile.runner import LiteRTModel
+from keras_video.specs import check_int
 
 WARM_UP = 10
 
@@ -71,8 +72,7 @@ def bench(path, threads=1, calls=100):
     Returns:
         `Bench`.
     """
-    if isinstance(calls, bool) or not isinstance(calls, int) or calls < 1:
-        raise ValueError(f"calls: expected an int of at least 1, got {calls!r}.")
+    check_int("calls", calls)
     found = inspect(path)
     before = _peak()
     model = LiteRTModel(path, threads)

@@ -15,6 +15,7 @@ import keras
 from keras import tree
 
 from keras_video.mobile.primitives import HARD_SWISH, Refold
+from keras_video.specs import check_int
 
 
 class Features(NamedTuple):
@@ -210,9 +211,8 @@ def check_shape(model, stream, frames):
             f"model: expected known height and width, got {tuple(inputs[0].shape)}. Build "
             f"{model.name} with input_shape=(frames, height, width, 3)."
         )
-    whole = isinstance(frames, int) and not isinstance(frames, bool)
-    if frames is not None and not (whole and frames >= 1):
-        raise ValueError(f"frames: expected an int of at least 1, got {frames!r}.")
+    if frames is not None:
+        check_int("frames", frames)
     if stream:
         return (frames or 1, *size)
     if made_for is not None and frames not in (None, made_for):

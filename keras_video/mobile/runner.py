@@ -6,6 +6,7 @@ import os
 import numpy as np
 
 from keras_video.mobile import metadata
+from keras_video.specs import check_int
 from keras_video.utils.command_line import silence
 
 SEEN = "frames_seen"
@@ -39,8 +40,7 @@ class LiteRTModel:
     """
 
     def __init__(self, path, threads=1):
-        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-            raise ValueError(f"threads: expected an int of at least 1, got {threads!r}.")
+        check_int("threads", threads)
         path = os.fspath(path)
         self.info, self.labels = metadata.read(path)
         self.interpreter = _interpreter(path, threads)

@@ -4,6 +4,7 @@ import keras
 from keras import ops, tree
 
 from keras_video.models.folding import fold_batch_norm
+from keras_video.specs import check_int
 
 
 class Stream:
@@ -34,8 +35,7 @@ class Stream:
                 f"model: expected a streaming model, got {getattr(model, 'name', model)!r}. "
                 "Build it with streaming=True."
             )
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"batch_size: expected an int of at least 1, got {batch_size!r}.")
+        check_int("batch_size", batch_size)
         self.model = fold_batch_norm(model)
         self.batch_size = batch_size
         self.state = None

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops, tree
 
 from keras_video.models.graph_run import run_graph
+from keras_video.specs import check_int
 
 
 @keras.saving.register_keras_serializable("keras_video")
@@ -135,8 +136,7 @@ class VideoClassifier(keras.Model):
         ]
         values = {"batch_size": batch_size, "height": sizes[0], "width": sizes[1]}
         for argument, value in values.items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{argument}: expected an int of at least 1, got {value!r}.")
+            check_int(argument, value)
         spec = self.state_spec(batch_size, *sizes)
         return tree.map_structure(lambda s: ops.zeros(s.shape, s.dtype), spec)
 

@@ -1,6 +1,7 @@
 """Pure Python descriptions of networks: what each row computes, weighs and costs. No Keras here."""
 
 from keras_video.specs.attention import ContextGate, GloRe, NonLocal
+from keras_video.specs.checks import check_int, check_number
 from keras_video.specs.fusion import FUSIONS, TimeStridedConv, TimeStridedSampling, TimeToChannel
 from keras_video.specs.mbconv3d import MBConv3D, mbconv3d
 from keras_video.specs.primitives import (
@@ -33,6 +34,8 @@ __all__ = [
     "TimeStridedConv",
     "TimeStridedSampling",
     "TimeToChannel",
+    "check_int",
+    "check_number",
     "conv_output_size",
     "mbconv3d",
     "round_channels",

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_video.specs import check_int
+
 
 def resumable_fit(model, data, epochs, backup, every=100, callbacks=(), **kwargs):
     """`model.fit` that continues, after it was killed, at the batch of its last backup.
@@ -37,8 +39,7 @@ def resumable_fit(model, data, epochs, backup, every=100, callbacks=(), **kwargs
             another model, optimizer or data set.
     """
     for name, value in (("epochs", epochs), ("every", every)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}: expected an int of at least 1, got {value!r}.")
+        check_int(name, value)
     if not isinstance(data, keras.utils.PyDataset):
         raise ValueError(f"data: expected a PyDataset, got {type(data).__name__}.")
     # Batches would otherwise be drawn in an order that nobody can repeat.

@@ -4,6 +4,7 @@ import os
 
 import keras
 
+from keras_video.specs import check_int
 from keras_video.training.backup import resumable_fit
 from keras_video.training.losses import check_labels, choose_loss
 
@@ -103,8 +104,7 @@ def _first_labels(train):
 
 
 def _check(epochs, learning_rate, warmup, label_smoothing):
-    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
-        raise ValueError(f"epochs: expected an int of at least 1, got {epochs!r}.")
+    check_int("epochs", epochs)
     if not learning_rate > 0:
         raise ValueError(f"learning_rate: expected a positive number, got {learning_rate!r}.")
     for name, value in (("warmup", warmup), ("label_smoothing", label_smoothing)):

@@ -4,6 +4,7 @@ import keras
 from keras import ops, tree
 
 from keras_video.models import VideoClassifier
+from keras_video.specs import check_int
 from keras_video.training.subclips import count_subclips, over_subclips
 
 REDUCTIONS = ("sum", "mean")
@@ -54,8 +55,7 @@ class ClipRecurrent(keras.Model):
                 f"network: expected a network built with streaming=True, "
                 f"got {getattr(network, 'name', network)!r}."
             )
-        if isinstance(clip_frames, bool) or not isinstance(clip_frames, int) or clip_frames < 1:
-            raise ValueError(f"clip_frames: expected an int of at least 1, got {clip_frames!r}.")
+        check_int("clip_frames", clip_frames)
         if reduction not in REDUCTIONS:
             raise ValueError(f"reduction: expected one of {REDUCTIONS}, got {reduction!r}.")
         super().__init__(name=name or f"{network.name}_trainer", **kwargs)

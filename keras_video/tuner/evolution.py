@@ -3,9 +3,10 @@
 import bisect
 import collections
 
+from keras_video.specs import check_int
 from keras_video.tuner.base import SearchTuner
 from keras_video.tuner.mutation import Mutator
-from keras_video.tuner.oracle import SearchOracle, check_int
+from keras_video.tuner.oracle import SearchOracle
 
 SURVIVORS = ("all", "aging", "best")
 

@@ -5,6 +5,7 @@ import platform
 import time
 from typing import NamedTuple
 
+from keras_video.specs import check_int
 from keras_video.tuner import latency_runtimes
 from keras_video.tuner.latency_process import MeasurementError, MeasuringProcess
 from keras_video.tuner.machine_lock import MachineLock
@@ -72,8 +73,7 @@ class LatencyMeter:
             raise ValueError(f"runtime: expected 'auto', 'litert' or 'keras', got {runtime!r}.")
         if runtime == "litert" and device == "gpu":
             raise ValueError("runtime: expected 'keras' on a GPU, got 'litert'.")
-        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-            raise ValueError(f"threads: expected an int of at least 1, got {threads!r}.")
+        check_int("threads", threads)
         for name, value in (("seconds", seconds), ("spread", spread), ("timeout", timeout)):
             if not value > 0:
                 raise ValueError(f"{name}: expected a number above 0, got {value!r}.")

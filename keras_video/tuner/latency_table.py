@@ -4,6 +4,7 @@ import os
 import random
 import statistics
 
+from keras_video.specs import check_int
 from keras_video.tuner import files
 from keras_video.tuner.latency import LatencyMeter, cpu_name
 from keras_video.tuner.latency_parts import key, part_model
@@ -104,8 +105,7 @@ class LatencyTable:
         Returns:
             The table itself.
         """
-        if isinstance(networks, bool) or not isinstance(networks, int) or networks < 1:
-            raise ValueError(f"networks: expected an int of at least 1, got {networks!r}.")
+        check_int("networks", networks)
         table = self._sums(space)
         pairs = [(self.time(space, v), table.of(v)) for v in drawn(space, networks, seed)]
         self._content["factor"] = statistics.median(whole / total for whole, total in pairs)

@@ -5,6 +5,7 @@ import traceback
 
 from keras_tuner.engine.trial import Trial, TrialStatus
 
+from keras_video.specs import check_int
 from keras_video.tuner import records
 from keras_video.tuner.declared import SearchHyperParameters, network_values
 from keras_video.tuner.stored_oracle import StoredOracle
@@ -322,12 +323,6 @@ class SearchOracle(StoredOracle):
         trial.message = f"The processes that ran it died, {record.lost[what]} of them."
         self._close(trial, record)
         self._project.save(trial, record)
-
-
-def check_int(name, value, least):
-    """Raises unless the value is an int of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name}: expected an int of at least {least}, got {value!r}.")
 
 
 def _id(number):

@@ -5,8 +5,9 @@ import traceback
 
 from keras_tuner.engine.trial import TrialStatus
 
+from keras_video.specs import check_int
 from keras_video.tuner.declared import fingerprint, network_values
-from keras_video.tuner.oracle import SearchOracle, check_int
+from keras_video.tuner.oracle import SearchOracle
 from keras_video.tuner.parsec_rounds import UNKNOWN, Rounds
 from keras_video.tuner.policy import CategoricalPolicy
 

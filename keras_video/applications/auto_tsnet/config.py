@@ -8,7 +8,7 @@ is filled from X3D (the block, the squeeze-excite, the head) and SlowFast (the f
 from dataclasses import asdict, dataclass, fields, replace
 
 from keras_video.applications.auto_tsnet.plan import resolve
-from keras_video.specs import FUSIONS
+from keras_video.specs import FUSIONS, check_int
 
 # Of the eleven groups of either stream: blocks, and the stage they belong to.
 REPEATS = (1, 2, 1, 4, 1, 3, 3, 4, 1, 3, 3)
@@ -32,7 +32,7 @@ class Group:
 
     def __post_init__(self):
         for name in ("filters", "temporal_kernel", "spatial_kernel"):
-            _check_int(name, getattr(self, name))
+            check_int(name, getattr(self, name))
         for name in ("temporal_kernel", "spatial_kernel"):
             if getattr(self, name) % 2 == 0:
                 raise ValueError(f"{name}: expected an odd int, got {getattr(self, name)}.")
@@ -89,7 +89,7 @@ class TwoStreamSpec:
             "sparse_stem", "dense_stem", "depth", "frames", "stride", "size", "frame_stride",
             "resize_side", "hidden",
         ):  # fmt: skip
-            _check_int(name, getattr(self, name))
+            check_int(name, getattr(self, name))
         if self.frames % self.stride:
             raise ValueError(
                 f"frames: expected a multiple of the stride, {self.stride}, got {self.frames}."
@@ -111,7 +111,7 @@ class TwoStreamSpec:
         if len(self.repeats) != count:
             raise ValueError(f"repeats: expected {count} ints, got {self.repeats!r}.")
         for repeats in self.repeats:
-            _check_int("repeats", repeats)
+            check_int("repeats", repeats)
         for name in ("sparse", "dense"):
             groups = getattr(self, name)
             wanted = (count,) if name == "sparse" else (0, count)
@@ -186,8 +186,3 @@ class TwoStreamSpec:
         if unknown:
             raise ValueError(f"spec: expected the fields of TwoStreamSpec, got {unknown}.")
         return cls(**values)
-
-
-def _check_int(name, value):
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name}: expected an int of at least 1, got {value!r}.")

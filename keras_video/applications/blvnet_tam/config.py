@@ -8,6 +8,7 @@ Temporal Aggregation", NeurIPS) in where the frames are aggregated and halved.
 from dataclasses import asdict, dataclass, fields, replace
 
 from keras_video.applications.blvnet_tam.plan import resolve
+from keras_video.specs import check_int
 
 TEMPORAL = ("tam", "shift", "none")
 
@@ -52,7 +53,7 @@ class BLVNetTAMConfig:
     def __post_init__(self):
         names = ("num_frames", "size", "alpha", "beta", "blending_frames", "input_channels")
         for name in (*names, "width"):
-            _check_int(name, getattr(self, name))
+            check_int(name, getattr(self, name))
         if self.num_frames % 2:
             raise ValueError(f"num_frames: expected an even number, got {self.num_frames}.")
         if self.width % self.alpha:
@@ -72,7 +73,7 @@ class BLVNetTAMConfig:
         if not isinstance(self.blocks, (list, tuple)) or len(self.blocks) != 4:
             raise ValueError(f"blocks: expected the depths of four stages, got {self.blocks!r}.")
         for depth, least in zip(self.blocks, (2, 2, 2, 1), strict=True):
-            _check_int("blocks", depth, least)
+            check_int("blocks", depth, least)
         object.__setattr__(self, "blocks", tuple(self.blocks))
 
     @property
@@ -116,11 +117,6 @@ class BLVNetTAMConfig:
         if wrong:
             raise ValueError(f"config: expected the fields {sorted(known)}, got {sorted(values)}.")
         return cls(**values)
-
-
-def _check_int(name, value, least=1):
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name}: expected an int of at least {least}, got {value!r}.")
 
 
 R50 = BLVNetTAMConfig("blvnet_tam_50", (3, 4, 6, 3))

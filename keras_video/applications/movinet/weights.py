@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_video.applications.movinet.config import CONFIGS
 from keras_video.applications.pretrained import WeightsRecord
+from keras_video.specs import check_int
 
 _FOLDER = Path(__file__).parent / "files"
 _URL = "https://storage.googleapis.com/tf_model_garden/vision/movinet/"
@@ -150,8 +151,7 @@ def decode_predictions(preds, top=5, labels="kinetics600"):
     names = globals()["labels"](labels) if isinstance(labels, str) else list(labels)
     if preds.ndim != 2 or preds.shape[1] != len(names):
         raise ValueError(f"preds: expected shape (batch, {len(names)}), got {preds.shape}.")
-    if isinstance(top, bool) or not isinstance(top, int) or top < 1:
-        raise ValueError(f"top: expected an int of at least 1, got {top!r}.")
+    check_int("top", top)
     if (preds < 0).any() or not np.allclose(preds.sum(axis=1), 1, atol=1e-2):
         preds = np.exp(preds - preds.max(axis=1, keepdims=True))
         preds /= preds.sum(axis=1, keepdims=True)

@@ -8,6 +8,7 @@ give the parameters and FLOPs that the paper's tables print: see the model card.
 from dataclasses import asdict, dataclass, fields, replace
 
 from keras_video.applications.tiny_video_net.plan import resolve
+from keras_video.specs import check_int
 
 SPATIAL = ("std", "depth", "maxpool", "avgpool", "1std")
 TEMPORAL = ("1d", "maxpool", "avgpool")
@@ -76,9 +77,9 @@ class TinyVideoBlock:
                 raise ValueError(f"{name}: expected one of {known}, got {getattr(self, name)!r}.")
         sizes = ("spatial_kernel", "spatial_stride", "temporal_kernel", "temporal_stride")
         for name in (*sizes, "filters", "repeats"):
-            _check_int(name, getattr(self, name), 1)
+            check_int(name, getattr(self, name), 1)
         for name in ("expand", "non_local"):
-            _check_int(name, getattr(self, name), 0)
+            check_int(name, getattr(self, name), 0)
         if isinstance(self.squeeze, bool) or not isinstance(self.squeeze, (int, float)):
             raise ValueError(f"squeeze: expected a number in [0, 1], got {self.squeeze!r}.")
         if not 0 <= self.squeeze <= 1:
@@ -118,7 +119,7 @@ class TinyVideoNetConfig:
 
     def __post_init__(self):
         for name in ("frames", "size", "frame_stride"):
-            _check_int(name, getattr(self, name), 1)
+            check_int(name, getattr(self, name), 1)
         if self.head not in HEADS:
             raise ValueError(f"head: expected one of {HEADS}, got {self.head!r}.")
         if isinstance(self.dropout, bool) or not 0 <= self.dropout < 1:
@@ -215,11 +216,6 @@ def _check_names(argument, cls, values):
         raise ValueError(
             f"{argument}: expected the fields {known}, got unknown {unknown}, missing {missing}."
         )
-
-
-def _check_int(name, value, least):
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name}: expected an int of at least {least}, got {value!r}.")
 
 
 def block(spatial, temporal, filters, expand, repeats, skip=0, squeeze=0.0, gate=0, **more):

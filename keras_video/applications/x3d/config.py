@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from math import ceil
 
 from keras_video.applications.x3d.plan import resolve
-from keras_video.specs import round_channels
+from keras_video.specs import check_int, round_channels
 
 BASE_WIDTH = 12  # of the stem and of the first stage; every further stage doubles it
 BASE_DEPTHS = (1, 2, 5, 3)
@@ -49,8 +49,7 @@ class X3DConfig:
     def __post_init__(self):
         for name in ("frames", "size", "frame_stride", "resize_side", "hidden"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name}: expected an int of at least 1, got {value!r}.")
+            check_int(name, value)
         for name in ("width", "depth", "expansion"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from keras import ops
 
+from keras_video.specs import check_int, check_number
 from keras_video.tuner.one_shot import formulas
 
 REWARDS = {
@@ -157,8 +158,7 @@ class ImportanceSampling(Algorithm):
     filter_warm_up: float = 0.0
 
     def __post_init__(self):
-        if type(self.samples) is not int or self.samples < 1:
-            raise ValueError(f"samples: expected an int of at least 1, got {self.samples!r}.")
+        check_int("samples", self.samples)
         check_number("samples_per_nat", self.samples_per_nat, 1e-6, none=True)
         check_number("temperature", self.temperature, 1e-9)
         check_number("penalty", self.penalty, 0.0)
@@ -207,15 +207,3 @@ class Uniform(Algorithm):
 
     def learn(self, policy, state, draws, rewards, step, steps):
         return ops.ones_like(rewards)
-
-
-def check_number(name, value, least=-math.inf, most=math.inf, none=False):
-    """Raises unless the value is a number within the bounds, or `None` where that is allowed."""
-    if none and value is None:
-        return
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not least <= value <= most:
-        raise ValueError(
-            f"{name}: expected a number from {least:g} to {most:g}{' or None' if none else ''}, "
-            f"got {value!r}."
-        )

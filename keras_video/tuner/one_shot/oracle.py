@@ -3,6 +3,7 @@
 import keras_tuner
 from keras_tuner.engine.trial import TrialStatus
 
+from keras_video.specs import check_int
 from keras_video.tuner import records
 from keras_video.tuner.candidates import Candidates
 from keras_video.tuner.constraints import Constraint
@@ -10,7 +11,7 @@ from keras_video.tuner.declared import network_values
 from keras_video.tuner.one_shot import decisions
 from keras_video.tuner.one_shot.plan import SearchPlan
 from keras_video.tuner.one_shot.progress import OneShotProgress
-from keras_video.tuner.oracle import LOST_AT_MOST, SearchOracle, check_int
+from keras_video.tuner.oracle import LOST_AT_MOST, SearchOracle
 
 RUNNING, COMPLETED = TrialStatus.RUNNING, TrialStatus.COMPLETED
 SOFTER = 1.01  # by what the temperature of the policy grows with each draw in vain

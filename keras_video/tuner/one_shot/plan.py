@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from keras_video.tuner.one_shot.algorithms import check_number
+from keras_video.specs import check_number
 from keras_video.tuner.one_shot.cost import Cost, cost_name
 from keras_video.tuner.one_shot.stages import Stage
 from keras_video.tuner.spaces.choices import ChoiceSpace

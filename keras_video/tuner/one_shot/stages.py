@@ -3,7 +3,7 @@
 import fnmatch
 from dataclasses import dataclass, field
 
-from keras_video.tuner.one_shot.algorithms import check_number
+from keras_video.specs import check_int, check_number
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,7 @@ class Stage:
             raise ValueError(f"name: expected a name of the stage, got {self.name!r}.")
         patterns = (self.search,) if isinstance(self.search, str) else tuple(self.search)
         object.__setattr__(self, "search", patterns)
-        if type(self.epochs) is not int or self.epochs < 1:
-            raise ValueError(f"epochs: expected an int of at least 1, got {self.epochs!r}.")
+        check_int("epochs", self.epochs)
         check_number("target", self.target, 1e-12, none=True)
         if not isinstance(self.fixed, dict):
             raise ValueError(f"fixed: expected a dict of values by name, got {self.fixed!r}.")

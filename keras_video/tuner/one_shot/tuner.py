@@ -6,6 +6,7 @@ import keras
 from keras_tuner.engine.trial import TrialStatus
 from keras_tuner.errors import FatalError, FatalRuntimeError, FatalValueError
 
+from keras_video.specs import check_int
 from keras_video.tuner import environment, fitness
 from keras_video.tuner.base import SearchTuner
 from keras_video.tuner.declared import network_values
@@ -14,7 +15,6 @@ from keras_video.tuner.one_shot.batches import SearchData
 from keras_video.tuner.one_shot.oracle import is_chunk
 from keras_video.tuner.one_shot.runner import Runner
 from keras_video.tuner.one_shot.searcher import QUALITIES
-from keras_video.tuner.oracle import check_int
 
 
 class OneShotTuner(SearchTuner):

@@ -10,6 +10,7 @@ from keras_video.applications.movinet.config import (
     MoViNetConfig,
     Variant,
 )
+from keras_video.specs import check_int
 from keras_video.tuner.spaces import movinet_costs
 from keras_video.tuner.spaces.base import Slots, values_of
 from keras_video.tuner.spaces.choices import Choice, ChoiceSpace
@@ -79,16 +80,16 @@ class MoViNetSpace(ChoiceSpace):
                 raise ValueError(f"base: expected one of {tuple(BASES)}, got {base!r}.")
             base = BASES[base]
         self.base = base
-        self.num_classes = _int("num_classes", num_classes)
+        self.num_classes = check_int("num_classes", num_classes)
         self.frames, self.height, self.width = _clip(base.clip if clip is None else clip)
-        self.frame_stride = _int("frame_stride", frame_stride)
+        self.frame_stride = check_int("frame_stride", frame_stride)
         self.include_preprocessing = bool(include_preprocessing)
         self.kernels = _kernels(kernels)
         self.layers = _layers(base.layers if layers is None else layers)
         self.squeeze = _some("squeeze", squeeze, (True, False))
         multipliers = _positive("multipliers", multipliers)
         expansions = _positive("expansions", expansions)
-        self.hidden = _int("hidden", hidden)
+        self.hidden = check_int("hidden", hidden)
         self._stem, *self._filters, self._head = (
             _widths(width, multipliers) for width in (base.stem, *base.blocks, base.head)
         )
@@ -283,12 +284,6 @@ def _widths(base, multipliers):
     return tuple(dict.fromkeys(round_to_8(base * m) for m in multipliers))
 
 
-def _int(name, value, least=1):
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name}: expected an int of at least {least}, got {value!r}.")
-    return value
-
-
 def _clip(clip):
     sizes = tuple(clip) if isinstance(clip, (list, tuple)) else ()
     whole = all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in sizes)
@@ -304,7 +299,7 @@ def _layers(layers):
     counts = (layers,) * 5 if isinstance(layers, int) else tuple(layers)
     if len(counts) != 5:
         raise ValueError(f"layers: expected an int or 5 ints, one per block, got {layers!r}.")
-    return tuple(_int("layers", count) for count in counts)
+    return tuple(check_int("layers", count) for count in counts)
 
 
 def _kernels(kernels):

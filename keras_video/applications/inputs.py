@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_video.specs import check_int
+
 
 def frames_input(input_shape, input_tensor, default, check):
     """The Keras tensor of the frames, from whichever argument the user gave.
@@ -51,6 +53,5 @@ def check_head(pooling, classes):
     """Raises unless `pooling` and `classes` are what builders take."""
     if pooling not in (None, "avg", "max"):
         raise ValueError(f"pooling: expected None, 'avg' or 'max', got {pooling!r}.")
-    whole = isinstance(classes, int) and not isinstance(classes, bool)
-    if classes is not None and not (whole and classes >= 1):
-        raise ValueError(f"classes: expected an int of at least 1, got {classes!r}.")
+    if classes is not None:
+        check_int("classes", classes)

@@ -6,6 +6,7 @@ A search that was killed goes on with the batches it would have seen.
 import keras
 import numpy as np
 
+from keras_video.specs import check_int
 from keras_video.tuner.spaces.clips import adapt
 
 
@@ -34,8 +35,8 @@ class SearchData:
             ("batch_size", batch_size),
             ("validation_batch_size", validation_batch_size),
         ]:
-            if size is not None and (type(size) is not int or size < 1):
-                raise ValueError(f"{name}: expected an int of at least 1, got {size!r}.")
+            if size is not None:
+                check_int(name, size)
         if validation_data is None:
             raise ValueError(
                 "validation_data: expected a pair (clips, labels) or a PyDataset of videos that "

@@ -248,7 +248,7 @@ examples:
   keras-video classify digits.mp4 --model=A0 --weights=moving_digits
   keras-video classify mine.mp4 --weights=tuned.weights.h5 --labels=classes.txt
   keras-video classify home.mp4 --model=TVN1 --weights=charades --labels=classes.txt
-  keras-video classify home.mp4 --model=X3DS --weights=kinetics400 --labels=classes.txt""",
+  keras-video classify home.mp4 --model=X3DS --weights=kinetics400""",
         (
             Option("model", "A2", "T0, A0 (fastest) to A5 (most accurate), TVN1 to TVN4, ..."),
             *MODEL_OPTIONS,

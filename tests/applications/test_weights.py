@@ -5,6 +5,7 @@ import pytest
 
 from keras_video.applications import MoViNetA0, MoViNetA1, movinet
 from keras_video.applications.movinet import loading
+from keras_video.applications.movinet.weights import RECORDS
 from keras_video.converters import weight_map
 from tests.golden_weights import GOLDEN, official_weights, video
 from tests.helpers import run, to_numpy
@@ -181,3 +182,8 @@ def test_decode_predictions():
     assert len(names) == 600 and (names[0], names[464], names[599]) == (
         "abseiling", "ski jumping", "zumba",
     )  # fmt: skip
+    best = movinet.decode_predictions(np.eye(400)[[358]], top=1, labels="kinetics400")
+    assert best[0][0][0] == "throwing discus"
+    for records in RECORDS.values():
+        for record in records.values():
+            assert len(movinet.labels(record)) == record.classes

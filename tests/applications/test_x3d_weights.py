@@ -158,7 +158,13 @@ def test_records():
         assert (record.frames, record.frame_stride) == (config.frames, config.frame_stride)
         assert record.size == (record.resize_side,) * 2 == (config.resize_side,) * 2
         assert (record.mean, record.std, record.classes) == ((0.45,) * 3, (0.225,) * 3, 400)
-    assert weights_record("x3d_s", "kinetics400").top1 == 73.33
+    record = weights_record("x3d_s", "kinetics400")
+    assert record.top1 == 73.33
+    names = x3d.labels(record)
+    assert len(set(names)) == 400 and names == sorted(names, key=str.lower)
+    # Numbers that others wrote down for networks trained on these labels.
+    numbers = {"archery": 5, "blowing out candles": 27, "hammer throw": 148, "tai chi": 346}
+    assert {name: names.index(name) for name in numbers} == numbers
 
 
 @pytest.mark.parametrize("extension", ["npz", "weights.h5", "keras"])

@@ -34,6 +34,7 @@ def _published(config):
         url=_URL.format(size.upper()),
         cached_as=f"x3d_{size}_kinetics400.pyth",
         classes=400,
+        labels="applications/movinet/files/kinetics400_labels.txt",
         frames=config.frames,
         size=(config.resize_side, config.resize_side),
         frame_stride=config.frame_stride,
@@ -75,13 +76,7 @@ def weights_record(name, weights):
 
 
 def labels(record):
-    """Class names of a `WeightsRecord`, in the order of the outputs.
-
-    Raises:
-        ValueError: where none came with the weights, as for Kinetics-400.
-    """
-    if record.labels is None:
-        raise ValueError(f"labels: expected weights with class names, got {record.name!r}.")
+    """Class names of a `WeightsRecord`, in the order of the outputs."""
     return (Path(__file__).parents[2] / record.labels).read_text("utf-8").splitlines()
 
 

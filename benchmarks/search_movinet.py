@@ -6,7 +6,7 @@ was found (within 5 %), are trained from scratch alike, each in a process of its
 order of random networks are fixed before anything is trained. The search sees training and
 validation clips; the table is about test clips, whose digits no network has seen.
 
-    python benchmarks/search_movinet.py                   # over an hour on two cores; resumes
+    python benchmarks/search_movinet.py                   # some hours on two cores; resumes
     python benchmarks/search_movinet.py --part=search     # the search alone
     python benchmarks/search_movinet.py --part=compare    # the trainings alone; resumes
     python benchmarks/search_movinet.py --quick           # a miniature: does it run?
@@ -32,9 +32,9 @@ from absl import app, flags
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("part", "all", ["all", "search", "compare"], "What to do.")
 flags.DEFINE_integer("search_epochs", 20, "Chunks of the search, one epoch each.", lower_bound=1)
-flags.DEFINE_integer("epochs", 6, "Epochs of each network from scratch.", lower_bound=1)
+flags.DEFINE_integer("epochs", 12, "Epochs of each network from scratch.", lower_bound=1)
 flags.DEFINE_integer("networks", 10, "Random networks.", lower_bound=1)
-flags.DEFINE_integer("repeats", 3, "Trainings of what was found and of A0.", lower_bound=1)
+flags.DEFINE_integer("repeats", 5, "Trainings of what was found and of A0.", lower_bound=1)
 flags.DEFINE_integer("workers", 2, "Trainings side by side, a thread for each.", lower_bound=1)
 flags.DEFINE_float("beta", -0.3, "Weight of the cost in the reward.")
 flags.DEFINE_integer("seed", 1, "Seed of the search.")

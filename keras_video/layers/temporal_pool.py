@@ -55,6 +55,10 @@ class TemporalPool(keras.layers.Layer):
         fast = keras.backend.backend() == "tensorflow" and not inside_xla()
         if fast or inputs.shape[1] is None:
             return self._pool_image(inputs)
+        return self._pool_windows(inputs)
+
+    def _pool_windows(self, inputs):
+        """One window after the other."""
         outputs = [self._pool(inputs[:, a:b]) for a, b in self._windows(inputs.shape[1])]
         return outputs[0] if len(outputs) == 1 else ops.concatenate(outputs, axis=1)
 
@@ -65,7 +69,7 @@ class TemporalPool(keras.layers.Layer):
         return [(max(start, 0), min(start + self.pool_size, frames)) for start in starts]
 
     def _pool(self, frames):
-        if keras.backend.backend() == "torch":
+        if keras.backend.backend() != "jax":
             pool = ops.max if self.mode == "max" else ops.mean
             return pool(frames, axis=1, keepdims=True)
         # XLA is slow at reducing few elements, and fast at the same written out.

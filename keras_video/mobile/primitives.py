@@ -258,6 +258,9 @@ class FramesPool(TemporalPool):
     def build(self, input_shape):
         pass
 
+    def call(self, inputs):
+        return self._pool_windows(inputs)
+
 
 @keras.saving.register_keras_serializable("keras_video")
 class Attention(keras.layers.Layer):

@@ -5,6 +5,7 @@ rests on this table.
 
     python benchmarks/depthwise.py
     python benchmarks/depthwise.py --kernels=3x3x3 --strides=1
+    python benchmarks/depthwise.py --kernels=5x1x1 --strides=1    # over frames alone
 """
 
 import harness

@@ -6,7 +6,9 @@ set -u
 export OMP_NUM_THREADS=1  # torch's threads would wait for each other
 python=$1
 status=0
-shared="tests/layers tests/models tests/applications tests/training tests/mobile"
+shared="tests/layers tests/models tests/applications tests/training"
+mobile_jax="tests/mobile/test_quantization.py tests/mobile/test_fake_quantization.py"
+mobile_jax="$mobile_jax tests/mobile/test_export_process.py"
 search="tests/tuner/one_shot tests/tuner/test_masked_layers.py tests/tuner/test_movinet_super_network.py"
 search="$search tests/tuner/test_two_stream_super_network.py"
 
@@ -19,8 +21,8 @@ run() {
 
 run tensorflow tests
 # shellcheck disable=SC2086
-run jax $shared tests/tuner/one_shot/test_kills.py
-# Searches compile whole super-networks, which takes JAX minutes.
+run jax $shared $mobile_jax tests/tuner/one_shot/test_kills.py
+# Searches compile whole super-networks, rewriting whole networks, which takes JAX minutes.
 # shellcheck disable=SC2086
-run torch $shared $search
+run torch $shared tests/mobile $search
 exit $status

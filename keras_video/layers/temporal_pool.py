@@ -69,6 +69,8 @@ class TemporalPool(keras.layers.Layer):
         return [(max(start, 0), min(start + self.pool_size, frames)) for start in starts]
 
     def _pool(self, frames):
+        if frames.shape[1] == 1:
+            return frames
         if keras.backend.backend() != "jax":
             pool = ops.max if self.mode == "max" else ops.mean
             return pool(frames, axis=1, keepdims=True)

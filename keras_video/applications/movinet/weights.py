@@ -1,8 +1,9 @@
 """MoViNet weights: where they are, what they want to see, how their answers are called.
 
 Published accuracies are those of the README of `official/projects/movinet` in the TensorFlow Model
-Garden: one clip from the middle of the video, smaller side resized, centre crop. This module needs
-no Keras.
+Garden: one clip from the middle of the video, smaller side resized, centre crop. Class names are in
+alphabetical order; that the Kinetics-400 checkpoints keep it, as those of Kinetics-600 do, could
+not be seen on a checkpoint. This module needs no Keras.
 """
 
 from pathlib import Path

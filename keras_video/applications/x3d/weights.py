@@ -2,7 +2,8 @@
 
 The files are those of the pytorchvideo model zoo. Its accuracies are those of 10 clips of 3 crops
 each, probabilities averaged; `keras_video.evaluate` averages logits. None of the files could be
-downloaded when these records were written: names and shapes decide whether a file fits.
+downloaded when these records were written: names and shapes decide whether a file fits, and that
+classes are in alphabetical order is known from others who used such networks.
 """
 
 from pathlib import Path

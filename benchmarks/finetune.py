@@ -88,7 +88,7 @@ def curve(folder, weights, epochs):
 
 def main(argv):
     del argv
-    from keras_video.datasets.moving_digits_folder import write_folder
+    from keras_video.datasets.moving_digits import write_folder
 
     context = harness.describe_machine()
     videos = 64 if FLAGS.quick else FLAGS.videos

@@ -65,7 +65,7 @@ def main(argv):
     del argv
     os.environ.update(harness.environment("tensorflow", FLAGS.threads, FLAGS.device))
     from keras_video.tuner import LatencyTable
-    from keras_video.tuner.latency_table import drawn
+    from keras_video.tuner.latency.table import drawn
 
     folder = tempfile.mkdtemp() if FLAGS.quick else FLAGS.work
     os.makedirs(folder, exist_ok=True)

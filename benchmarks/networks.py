@@ -44,7 +44,7 @@ def random_weights(config, classes=CLASSES, seed=0):
 def keras_model(name, streaming=False, input_shape=None, **options):
     """Our network with the random weights; it takes pixels in [0, 1]."""
     from keras_video.applications.families import family_of
-    from keras_video.converters import weight_map
+    from keras_video.checkpoints import weight_map
 
     chosen, family = config(name, streaming), family_of(name)
     build = getattr(family.package, family.builder)

@@ -164,7 +164,7 @@ class PlainBLVNetTAM(nn.Module):
 
 def load_named(model, config, named):
     """Copies weights `{"layer/variable": array}` in our layouts; all must be used."""
-    from keras_video.converters.blvnet_tam import published_names
+    from keras_video.applications.blvnet_tam.checkpoints import published_names
 
     state, used = {}, set()
     for theirs, (ours, row) in published_names(config).items():

@@ -3,7 +3,7 @@
 Of the same layers as bLVNet-TAM, so that a comparison shows the networks and not their authors.
 """
 
-from keras_video.applications.blvnet_tam.plan import Residual
+from keras_video.applications.blvnet_tam.config import Residual
 from keras_video.specs import Conv, Dense, Pool
 
 K33, S2 = (1, 3, 3), (1, 2, 2)

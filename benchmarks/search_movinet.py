@@ -137,14 +137,14 @@ def search():
 
 def extremes(space):
     """The smallest and the largest cost."""
-    from keras_video.tuner.one_shot.cost import Cost
+    from keras_video.tuner.spaces.costs import Cost
 
     return Cost(space, "macs").extremes()
 
 
 def plot(tuner):
     """How the search went, where matplotlib is there."""
-    from keras_video.tuner.one_shot.history import plot_search
+    from keras_video.tuner.one_shot.oracle import plot_search
 
     try:
         plot_search(tuner, str(Path(FLAGS.work, "history.png")))
@@ -161,7 +161,7 @@ def train(config, seed, epochs, work, clip_counts):
 
     from keras_video.applications.movinet import MoViNet
     from keras_video.applications.movinet.config import MoViNetConfig
-    from keras_video.tuner.array_search import compile_network
+    from keras_video.cli.search_tvn import compile_network
     from keras_video.utils import complexity
 
     config = MoViNetConfig.from_dict(config)
@@ -277,7 +277,7 @@ def compare(found):
 
 def picture(found):
     """What was found beside A0, where matplotlib is there."""
-    from keras_video.utils.plotting_movinet import plot_movinets
+    from keras_video.plotting.architectures import plot_movinets
 
     folder = Path(FLAGS.output) if FLAGS.output else Path(__file__).parent / "results"
     folder = Path(FLAGS.work) if FLAGS.quick else folder

@@ -80,9 +80,9 @@ def train(config):
     import keras
 
     from keras_video.applications.tiny_video_net.model import TinyVideoNet
-    from keras_video.tuner.array_search import compile_network
-    from keras_video.tuner.give_way import GiveWay
-    from keras_video.tuner.spaces.clips import cut
+    from keras_video.cli.search_tvn import compile_network
+    from keras_video.tuner.latency.lock import GiveWay
+    from keras_video.tuner.spaces.base import cut
 
     start = time.perf_counter()
     keras.utils.clear_session()  # of the other name: nothing replaces it here
@@ -109,7 +109,7 @@ class Measured:
     """Times and trains networks; what was measured before is read from the work folder."""
 
     def __init__(self, space):
-        from keras_video.tuner.latency import LatencyMeter
+        from keras_video.tuner.latency.meter import LatencyMeter
 
         self.space, self.meter = space, LatencyMeter()
 
@@ -299,7 +299,7 @@ def replay_all():
 
 def draw(curves):
     """The best so far by the number of trials, of each search and on average."""
-    from keras_video.utils.plotting import COLORS, import_figure, save_figure
+    from keras_video.plotting.stream import COLORS, import_figure, save_figure
 
     figure = import_figure()(figsize=(7, 4), dpi=120, layout="constrained")
     axes = figure.subplots()
@@ -324,7 +324,7 @@ def draw(curves):
 
 def time_network(meter, model, attempts=10):
     """The `Measurement` of a network, waited for where others use the machine."""
-    from keras_video.tuner.latency_process import MeasurementError
+    from keras_video.tuner.latency.meter import MeasurementError
 
     for attempt in range(attempts):
         try:
@@ -353,7 +353,7 @@ def by_hand(size, filters, temporal):
 def compare_by_hand():
     """The widest TVN-1-like networks that keep the limit, trained as those of the searches."""
     from keras_video.applications.tiny_video_net.model import TinyVideoNet
-    from keras_video.tuner.latency import LatencyMeter
+    from keras_video.tuner.latency.meter import LatencyMeter
 
     meter, rows = LatencyMeter(), []
     for temporal, title in (("maxpool 2/2", "as TVN-1"), ("1d 2/2", "convolution over time")):
@@ -379,7 +379,7 @@ def compare_by_hand():
 
 def remeasure():
     """Times what the searches found once more: it must keep the limit within 10 %."""
-    from keras_video.tuner.latency import LatencyMeter
+    from keras_video.tuner.latency.meter import LatencyMeter
 
     with open(results_folder() / "search_tvn.csv", newline="") as file:
         found = list(csv.DictReader(file))

@@ -106,8 +106,8 @@ def make_tuner(method):
 
 def search(method):
     """Searches, or goes on with a search."""
-    from keras_video.tuner.give_way import GiveWay
-    from keras_video.tuner.one_shot.history import stage_table
+    from keras_video.tuner.latency.lock import GiveWay
+    from keras_video.tuner.one_shot.oracle import stage_table
 
     print(f"\n{method}", flush=True)
     tuner, data, start = make_tuner(method), clips(), time.perf_counter()
@@ -144,7 +144,7 @@ def noted(method, name):
 
 def compare():
     """Trains both networks from scratch and writes the table."""
-    from keras_video.tuner.one_shot.history import stage_table
+    from keras_video.tuner.one_shot.oracle import stage_table
 
     rows = []
     for method in ("progressive", "one_step"):
@@ -208,8 +208,8 @@ def train(space, values, seed):
     """Trains a network from scratch; top-1 on the test clips."""
     import keras
 
-    from keras_video.tuner.give_way import GiveWay
-    from keras_video.tuner.spaces.clips import cut
+    from keras_video.tuner.latency.lock import GiveWay
+    from keras_video.tuner.spaces.base import cut
 
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed + 1)

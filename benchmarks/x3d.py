@@ -20,7 +20,7 @@ def plain(model, batch, frames, size, channels_last=False):
     import plain_x3d
     import torch
 
-    from keras_video.converters.x3d import published_names
+    from keras_video.applications.x3d.checkpoints import published_names
 
     config = networks.config(model)
     network = plain_x3d.PlainX3D(config.width, config.depth).eval()

@@ -16,7 +16,7 @@ from absl import app, flags
 
 import keras_video
 from keras_video.data import video_dataset_from_directory
-from keras_video.datasets.moving_digits_folder import write_folder
+from keras_video.datasets.moving_digits import write_folder
 from keras_video.training import finetune
 
 FLAGS = flags.FLAGS

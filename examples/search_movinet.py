@@ -18,9 +18,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras  # noqa: E402
 from absl import app, flags  # noqa: E402
 
+from keras_video.cli import search_movinet, search_tvn  # noqa: E402
 from keras_video.datasets import moving_digits  # noqa: E402
-from keras_video.tuner import array_search, movinet_search  # noqa: E402
-from keras_video.tuner.files import write_json  # noqa: E402
+from keras_video.tuner.search.trials import write_json  # noqa: E402
 
 FLAGS = flags.FLAGS
 flags.DEFINE_float("macs_per_frame", 2e6, "Wanted multiply-adds for a frame.")
@@ -48,16 +48,16 @@ def main(argv):
     }  # fmt: skip
     write_json(os.path.join(FLAGS.output, "settings.json"), settings)
     (x, y), unseen = moving_digits.load_data(train + validation, test, FRAMES, (SIZE, SIZE))
-    array_search.write_clips(
+    search_tvn.write_clips(
         FLAGS.output, train=(x[:train], y[:train]), validation=(x[train:], y[train:])
     )
-    tuner = movinet_search.search(FLAGS.output)
-    rows = movinet_search.candidates(tuner)
-    print(f"\ncandidates, with shared weights:\n{movinet_search.show(rows)}\n")
+    tuner = search_movinet.search(FLAGS.output)
+    rows = search_movinet.candidates(tuner)
+    print(f"\ncandidates, with shared weights:\n{search_movinet.show(rows)}\n")
     best = rows[0]["values"]
-    movinet_search.plot(FLAGS.output, best)
+    search_movinet.plot(FLAGS.output, best)
     keras.utils.set_random_seed(FLAGS.seed)
-    model, _ = movinet_search.retrain(FLAGS.output, best)
+    model, _ = search_movinet.retrain(FLAGS.output, best)
     found = model.evaluate(*unseen, batch_size=BATCH, return_dict=True, verbose=0)
     path = os.path.join(FLAGS.output, "model.keras")
     model.save(path)

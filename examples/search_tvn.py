@@ -29,11 +29,11 @@ from absl import app, flags  # noqa: E402
 
 from keras_video import tuner as kv_tuner  # noqa: E402
 from keras_video.datasets import moving_digits  # noqa: E402
-from keras_video.tuner.local_team import run_team  # noqa: E402
-from keras_video.tuner.results import family_tree, pareto_front, results_table  # noqa: E402
-from keras_video.tuner.spaces.clips import cut  # noqa: E402
-from keras_video.utils.plotting_architecture import plot_architecture  # noqa: E402
-from keras_video.utils.plotting_search import plot_family, plot_pareto  # noqa: E402
+from keras_video.plotting.architectures import plot_architecture  # noqa: E402
+from keras_video.plotting.search import plot_family, plot_pareto  # noqa: E402
+from keras_video.tuner.search.results import family_tree, pareto_front, results_table  # noqa: E402
+from keras_video.tuner.search.workers import run_team  # noqa: E402
+from keras_video.tuner.spaces.base import cut  # noqa: E402
 
 FLAGS = flags.FLAGS
 flags.DEFINE_float("max_latency_ms", 0.5, "Limit for one clip on one CPU core.")

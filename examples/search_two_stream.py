@@ -27,8 +27,8 @@ from absl import app, flags  # noqa: E402
 
 from keras_video import tuner as kv_tuner  # noqa: E402
 from keras_video.datasets import moving_digits  # noqa: E402
-from keras_video.tuner.one_shot.history import plot_search, stage_table  # noqa: E402
-from keras_video.utils.plotting_two_stream import plot_two_streams  # noqa: E402
+from keras_video.plotting.architectures import plot_two_streams  # noqa: E402
+from keras_video.tuner.one_shot.oracle import plot_search, stage_table  # noqa: E402
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("targets", ["0.9", "2.2", "2.6"], "Million multiply-adds after each stage.")

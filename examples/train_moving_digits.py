@@ -26,7 +26,7 @@ from absl import app, flags
 
 import keras_video
 from keras_video.applications import tiny_video_net
-from keras_video.converters import weight_map
+from keras_video.checkpoints import weight_map
 from keras_video.datasets import moving_digits
 
 FLAGS = flags.FLAGS
@@ -84,7 +84,7 @@ class Sampled(keras.utils.PyDataset):
         return len(self.whole)
 
     def __getitem__(self, index):
-        from keras_video.tuner.spaces.clips import cut  # needs the extra "tuner"
+        from keras_video.tuner.spaces.base import cut  # needs the extra "tuner"
 
         clips, labels = self.whole[index]
         config = tiny_video_net.CONFIGS[FOUND]

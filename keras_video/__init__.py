@@ -8,12 +8,13 @@ __version__ = "0.1.0"
 
 _MODULES = (
     "applications",
-    "converters",
+    "checkpoints",
     "data",
     "datasets",
     "layers",
     "mobile",
     "models",
+    "plotting",
     "specs",
     "training",
     "tuner",

@@ -1,25 +1,24 @@
 """Registers the library's classes with Keras once Keras is imported, without importing it.
 
-`keras.models.load_model` finds registered classes only. Whoever writes `import keras_video` expects
-that to be enough, in whatever order, yet importing Keras here would cost seconds.
+`keras.models.load_model` finds registered classes only. `import keras_video` must be enough for
+that, before or after `import keras`, yet importing Keras here would cost seconds.
 """
 
+import importlib
 import importlib.abc
-import importlib.util
 import sys
 
 
 def register():
-    """Imports the modules that register classes, unless their own import is under way."""
-    if "keras_video.layers" not in sys.modules:
-        importlib.import_module("keras_video.models")
-        importlib.import_module("keras_video.training")
-        importlib.import_module("keras_video.mobile.primitives")
-        importlib.import_module("keras_video.mobile.quantization_aware")
+    """Imports the modules that register classes."""
+    importlib.import_module("keras_video.models")
+    importlib.import_module("keras_video.training")
+    importlib.import_module("keras_video.mobile.primitives")
+    importlib.import_module("keras_video.mobile.quantization.aware")
 
 
 def register_with_keras():
-    """Registers now if Keras is imported, else right after it will be."""
+    """Registers now if Keras is imported, otherwise right after its import."""
     if "keras" in sys.modules:
         register()
     elif not any(isinstance(finder, _AfterKeras) for finder in sys.meta_path):
@@ -27,20 +26,34 @@ def register_with_keras():
 
 
 class _AfterKeras(importlib.abc.MetaPathFinder):
-    """Lets the usual finders find Keras, and registers when it has been executed."""
+    """Lets the other finders find Keras, and registers when it has been executed.
+
+    If one of our own modules is what imports Keras, registering waits until that module is
+    complete: other modules could not import names from it before.
+    """
+
+    def __init__(self):
+        self.depth = 0  # of our modules that are being executed
 
     def find_spec(self, name, path=None, target=None):
-        if name != "keras":
+        if name != "keras" and not name.startswith("keras_video."):
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
+        specs = (f.find_spec(name, path, target) for f in sys.meta_path if f is not self)
+        spec = next((spec for spec in specs if spec is not None), None)
         if spec is None or spec.loader is None:
             return spec
         execute = spec.loader.exec_module
 
         def execute_and_register(module):
-            execute(module)
-            register()
+            ours = name != "keras"
+            self.depth += ours
+            try:
+                execute(module)
+            finally:
+                self.depth -= ours
+            if not self.depth and "keras" in sys.modules and self in sys.meta_path:
+                sys.meta_path.remove(self)
+                register()
 
         spec.loader.exec_module = execute_and_register
         return spec

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_video.converters.movinet_official import official_key, to_ours
+from keras_video.applications.movinet.checkpoints import official_key, to_ours
 
 GOLDEN = Path(__file__).parent / "golden"
 ATTRIBUTE = "/.ATTRIBUTES/VARIABLE_VALUE"

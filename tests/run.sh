@@ -7,10 +7,10 @@ export OMP_NUM_THREADS=1  # torch's threads would wait for each other
 python=$1
 status=0
 shared="tests/layers tests/models tests/applications tests/training"
-mobile_jax="tests/mobile/test_quantization.py tests/mobile/test_fake_quantization.py"
+mobile_jax="tests/mobile/quantization/test_quantization.py tests/mobile/quantization/test_fake_quantization.py"
 mobile_jax="$mobile_jax tests/mobile/test_export_process.py"
-search="tests/tuner/one_shot tests/tuner/test_masked_layers.py tests/tuner/test_movinet_super_network.py"
-search="$search tests/tuner/test_two_stream_super_network.py"
+search="tests/tuner/one_shot tests/tuner/one_shot/test_masked.py tests/tuner/one_shot/test_movinet.py"
+search="$search tests/tuner/one_shot/test_two_stream.py"
 
 run() {
     backend=$1

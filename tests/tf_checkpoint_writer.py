@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_video.converters.crc32c import masked_crc32c
+from keras_video.checkpoints.tensorflow import masked_crc32c
 
 MAGIC = bytes.fromhex("57fb808b247547db")
 ATTRIBUTE = "/.ATTRIBUTES/VARIABLE_VALUE"

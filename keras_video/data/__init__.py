@@ -2,20 +2,19 @@
 
 import importlib
 
-from keras_video.data.camera import Camera
-from keras_video.data.container import VideoError as VideoError
-from keras_video.data.reader import VideoReader
+from keras_video.data.decoding import VideoError as VideoError
+from keras_video.data.reader import Camera, VideoReader
 
 # What needs Keras, or another package that not everybody has, is imported when it is used.
 _LAZY = {
-    "OpenCVReader": "opencv_reader",
+    "OpenCVReader": "reader",
     "VideoDataset": "dataset",
     "augmentation": None,
     "measure": "bench",
     "read_shards": "shards",
     "sampling": None,
-    "video_dataset_from_directory": "dataset_factories",
-    "video_dataset_from_file_list": "dataset_factories",
+    "video_dataset_from_directory": "folders",
+    "video_dataset_from_file_list": "folders",
     "write_shards": "shards",
 }
 

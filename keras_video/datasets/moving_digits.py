@@ -9,11 +9,16 @@ time, or a bag of frames, therefore says nothing about which member of the pair 
 Clips are made on the fly, of any length and size, and depend only on
 `(label, index, num_frames, size, split, seed)`. Do not augment them by flips or time reversal:
 that changes the label.
+
+`MovingDigits`: batches of moving digits for `model.fit` (needs Keras).
+
+`write_folder`: moving digits as a folder of video files, to try out fine-tuning on.
 """
 
 import operator
 import os
 
+import keras
 import numpy as np
 
 from keras_video.datasets.moving_digits_scene import Scene, draw_poses
@@ -42,8 +47,6 @@ GLIDE = 1 / 6  # part of a segment of `make_video` in which digits glide to thei
 
 def __getattr__(name):
     if name == "MovingDigits":  # imported on demand, since it needs Keras
-        from keras_video.datasets.moving_digits_dataset import MovingDigits
-
         return MovingDigits
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
@@ -305,3 +308,170 @@ def check_split(split):
     if split not in SPLITS:
         raise ValueError(f"`split` must be one of {SPLITS}. Received: split={split!r}")
     return split
+
+
+class MovingDigits(keras.utils.PyDataset):
+    """Batches of moving digits, made on the fly.
+
+    A clip depends on its position in the data set, the seed and, in the train split, the epoch:
+    never on the batch or the worker that makes it. The train split shows new clips in every
+    epoch, the test split always the same ones. Labels are balanced, and with an even `num_clips`
+    every clip has its time reversal, which bears the partner's label, in the same epoch.
+
+    Args:
+        split: `"train"` or `"test"`; they share no digit image.
+        num_clips: int, at least 1, clips per epoch. A multiple of 16 holds all classes equally
+            often.
+        batch_size: int, at least 1. The last batch of an epoch may be smaller.
+        num_frames: int, at least 2.
+        size: `(height, width)`, each at least 16.
+        seed: int, at least 0.
+        shuffle: bool, draws a new order for each epoch. `None` shuffles the train split only;
+            unshuffled labels run 0, 1, .. 15, 0, 1, ..
+        dtype: `"float32"` or `"uint8"`, dtype of the clips. Their values lie in 0..255 in both.
+        **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
+            `keras.utils.PyDataset`.
+
+    Attributes:
+        epoch: int, how often `on_epoch_end` was called. It may be set, to resume a training run.
+            `fit` calls it once before it starts, on every backend: its n-th epoch, from 1, shows
+            the clips of `epoch + n`.
+
+    Returns:
+        Indexed by a batch number, the pair `(clips, labels)`: array
+        `(batch, num_frames, height, width, 3)` and int32 array `(batch,)`.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+
+    Example:
+    >>> train = MovingDigits("train", num_clips=1600, batch_size=16, num_frames=12)
+    >>> clips, labels = train[0]
+    >>> len(train), clips.shape, labels.shape
+    (100, (16, 12, 64, 64, 3), (16,))
+    """
+
+    def __init__(
+        self,
+        split="train",
+        num_clips=1600,
+        batch_size=16,
+        num_frames=16,
+        size=(64, 64),
+        seed=0,
+        shuffle=None,
+        dtype="float32",
+        **kwargs,
+    ):
+        if dtype not in ("float32", "uint8"):
+            raise ValueError(f"`dtype` must be 'float32' or 'uint8'. Received: dtype={dtype!r}")
+        if shuffle not in (None, True, False):
+            raise ValueError(f"`shuffle` must be a bool or None. Received: shuffle={shuffle!r}")
+        self.split = check_split(split)
+        self.num_clips = check_integer("num_clips", num_clips, 1)
+        self.batch_size = check_integer("batch_size", batch_size, 1)
+        self.num_frames = check_integer("num_frames", num_frames, 2)
+        self.size = check_size(size)
+        self.seed = check_integer("seed", seed, 0)
+        self.shuffle = split == "train" if shuffle is None else bool(shuffle)
+        self.dtype = dtype
+        self.epoch = 0
+        super().__init__(**kwargs)
+
+    def __len__(self):
+        return -(-self.num_clips // self.batch_size)
+
+    def __getitem__(self, index):
+        if not 0 <= index < len(self):
+            raise IndexError(f"batch {index} of {len(self)}")
+        order = np.arange(self.num_clips)
+        if self.shuffle:
+            np.random.default_rng((self.seed, self.epoch)).shuffle(order)
+        # Epochs of the train split follow each other in one endless sequence of clips.
+        positions = order[index * self.batch_size : (index + 1) * self.batch_size]
+        if self.split == "train":
+            positions = positions + self.epoch * (self.num_clips + self.num_clips % 2)
+        clips = np.empty((len(positions), self.num_frames, *self.size, 3), self.dtype)
+        labels = np.empty(len(positions), "int32")
+        for i, position in enumerate(positions):
+            clips[i], labels[i] = clip_at(
+                position,
+                num_frames=self.num_frames,
+                size=self.size,
+                split=self.split,
+                seed=self.seed,
+            )
+        return clips, labels
+
+    def on_epoch_end(self):
+        """Moves on to the next epoch; Keras calls it."""
+        self.epoch += 1
+
+
+# What a digit does first, and then. None is one of the sixteen classes, and they come in pairs
+# that consist of the same motions.
+SEQUENCES = tuple(
+    tuple(CLASS_NAMES.index(name) for name in names)
+    for names in (
+        ("move_left", "move_up"),
+        ("move_up", "move_left"),
+        ("move_right", "zoom_in"),
+        ("zoom_in", "move_right"),
+        ("rotate_clockwise", "move_down"),
+        ("move_down", "rotate_clockwise"),
+        ("zoom_out", "rotate_anticlockwise"),
+        ("rotate_anticlockwise", "zoom_out"),
+    )
+)
+
+
+def write_folder(
+    folder,
+    sequences=SEQUENCES,
+    num_videos=480,
+    frames_per_motion=8,
+    size=(64, 64),
+    frame_rate=12,
+    split="test",
+    seed=0,
+):
+    """Writes H.264 files into a folder per class, each video a sequence of motions.
+
+    Files that are there already are left as they are, so that a second call costs nothing.
+
+    Args:
+        folder: path, created if it is missing.
+        sequences: tuples of labels in `[0, 16)`, a class each; its name joins those of the motions,
+            such as `"move_left_then_move_up"`.
+        num_videos: int, at least one for each class; the classes get equally many or one less.
+        frames_per_motion: int, at least 2.
+        size: `(height, width)`, each at least 16.
+        frame_rate: int, frames per second.
+        split: `"train"` or `"test"`, where the digits come from.
+        seed: int, at least 0.
+
+    Returns:
+        The class names, in the order of `sequences`.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+        ImportError: if PyAV or scikit-learn is missing.
+    """
+    sequences = [tuple(check_label(label, "sequences") for label in s) for s in sequences]
+    if not sequences or len(set(sequences)) < len(sequences):
+        raise ValueError(f"`sequences` must be different and not empty. Received: {sequences}")
+    num_videos = check_integer("num_videos", num_videos, len(sequences))
+    size, seed = check_size(size), check_integer("seed", seed, 0)
+    names = ["_then_".join(CLASS_NAMES[label] for label in s) for s in sequences]
+    for i in range(num_videos):
+        which, number = i % len(sequences), i // len(sequences)
+        path = os.path.join(os.fspath(folder), names[which], f"{number:04d}.mp4")
+        if os.path.exists(path):
+            continue
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        # Classes share nothing: every video has its own digits, background and noise.
+        video = make_video(
+            sequences[which], frames_per_motion, size, split, seed=1_000_000 * (seed + 1) + i
+        )
+        write_video(path, video, frame_rate)
+    return names

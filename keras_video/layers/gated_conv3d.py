@@ -5,10 +5,9 @@ from keras import ops
 
 from keras_video.layers.activations import ACTIVATIONS, lookup
 from keras_video.layers.batch_norm import normalize_batch
-from keras_video.layers.context_gate import ContextGate
 from keras_video.layers.convolution import add_bias, pointwise
 from keras_video.layers.frames import check_video, fold_frames
-from keras_video.layers.squeeze_excite import SqueezeExcite
+from keras_video.layers.squeeze_excite import ContextGate, SqueezeExcite
 from keras_video.layers.video_conv3d import VideoConv3D
 from keras_video.specs import check_int
 

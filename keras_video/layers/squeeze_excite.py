@@ -1,15 +1,86 @@
-"""`SqueezeExcite`: channel attention on clips and streams."""
+"""`SqueezeExcite`: channel attention on clips and streams.
+
+`ContextGate`: channel gates from the mean over the clip, without a hidden layer.
+
+`PositionalEncoding`: where in the stream a frame stands.
+"""
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_video.layers.activations import ACTIVATIONS, GATES, lookup
 from keras_video.layers.cumulative_avg_pool import frame_means, running_mean
 from keras_video.layers.frames import check_video
 from keras_video.layers.initializers import get_initializer
-from keras_video.layers.positional_encoding import sinusoids
 from keras_video.layers.streaming import StreamingLayer
 from keras_video.specs import check_int
+
+
+@keras.saving.register_keras_serializable("keras_video")
+class PositionalEncoding(StreamingLayer):
+    """Adds sines and cosines of the frame number, times one trainable scalar that starts at zero.
+
+    With `D` channels and frame number `p`, counted from 0 over the whole stream, channel `i` has
+    the angle `p / 10000 ** (2 * floor(i / 2) / D)`. The encoding is all sines of even `i`, then all
+    cosines of odd `i`: two halves, not interleaved (Kondratyuk et al. 2021, section 3.2, after
+    Vaswani et al. 2017).
+
+    Call arguments:
+        inputs: tensor `(batch, frames, channels)`.
+        state: `None`, or the number of frames seen `(batch,)` in int32.
+
+    Returns:
+        A tensor of the shape of the inputs; with a state, the pair `(outputs, new_state)`.
+
+    Example:
+    >>> keras_video.layers.PositionalEncoding()(keras.random.normal((2, 6, 8))).shape
+    (2, 6, 8)
+    """
+
+    def build(self, input_shape):
+        if len(input_shape) != 3 or input_shape[-1] is None:
+            raise ValueError(
+                f"{self.name}: expected inputs of shape (batch, frames, channels) with known "
+                f"channels, got {tuple(input_shape)}."
+            )
+        self.scale = self.add_weight(shape=(), initializer="zeros", name="scale")
+
+    def state_spec(self, input_shape):
+        return keras.KerasTensor((input_shape[0],), "int32")
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def call(self, inputs, state=None):
+        if state is not None:
+            self.check_state(state, inputs.shape)
+        frames = ops.shape(inputs)[1]
+        encoding = ops.cast(self.scale, "float32") * sinusoids(inputs, state)
+        outputs = ops.cast(inputs, self.compute_dtype) + ops.cast(encoding, self.compute_dtype)
+        return outputs if state is None else (outputs, state + frames)
+
+
+def sinusoids(frames, seen=None):
+    """Encoding of the positions of `frames`, `(batch or 1, frames, channels)` in float32.
+
+    Args:
+        frames: tensor `(batch, frames, channels)`; only its shape counts.
+        seen: `None`, or int32 `(batch,)`, the number of frames before these.
+    """
+    positions = ops.arange(ops.shape(frames)[1], dtype="int32")[None, :]
+    if seen is not None:
+        positions = positions + seen[:, None]
+    return encode(ops.cast(positions, "float32")[:, :, None], frames.shape[-1])
+
+
+def encode(positions, channels):
+    """Encoding `(..., channels)` of frame numbers `(..., 1)` in float32."""
+    index = np.arange(channels)
+    rates = (10000.0 ** (-2.0 * (index // 2) / channels)).astype("float32")
+    sines, cosines = ops.sin(positions * rates[0::2]), ops.cos(positions * rates[1::2])
+    return ops.concatenate([sines, cosines], axis=-1)
+
 
 SQUEEZES = ("3d", "2d", "2plus3d")
 
@@ -159,3 +230,54 @@ class SqueezeExcite(StreamingLayer):
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "output_activation": self.output_activation,
         }
+
+
+@keras.saving.register_keras_serializable("keras_video")
+class ContextGate(keras.layers.Layer):
+    """Multiplies a video by `sigmoid(W m + b)`, `m` its mean over frames, height and width.
+
+    The context gating of Xie et al. 2018 ("Rethinking spatiotemporal feature learning", S3D-G), as
+    Tiny Video Networks use it (Piergiovanni et al. 2019).
+
+    Args:
+        kernel_initializer: initializer of `W`.
+
+    Call arguments:
+        inputs: tensor `(batch, frames, height, width, channels)`.
+
+    Returns:
+        A tensor of the shape of the inputs.
+
+    Example:
+    >>> gate = keras_video.layers.ContextGate()
+    >>> gate(keras.random.normal((2, 6, 4, 4, 16))).shape
+    (2, 6, 4, 4, 16)
+    """
+
+    def __init__(self, kernel_initializer="he_normal", **kwargs):
+        super().__init__(**kwargs)
+        self.kernel_initializer = get_initializer(kernel_initializer)
+
+    def build(self, input_shape):
+        check_video(self, input_shape)
+        channels = input_shape[-1]
+        shape = (channels, channels)
+        self.gate_kernel = self.add_weight(shape, self.kernel_initializer, name="gate_kernel")
+        self.gate_bias = self.add_weight((channels,), "zeros", name="gate_bias")
+
+    def compute_output_shape(self, input_shape):
+        check_video(self, input_shape)
+        return input_shape
+
+    def call(self, inputs):
+        means = ops.mean(ops.cast(inputs, "float32"), axis=(1, 2, 3))
+        return inputs * self.gates(ops.cast(means, inputs.dtype))[:, None, None, None]
+
+    def gates(self, means):
+        """Factors from mean features, both `(..., channels)`."""
+        kernel, bias = (ops.cast(w, means.dtype) for w in (self.gate_kernel, self.gate_bias))
+        return ops.sigmoid(ops.matmul(means, kernel) + bias)
+
+    def get_config(self):
+        initializer = keras.initializers.serialize(self.kernel_initializer)
+        return {**super().get_config(), "kernel_initializer": initializer}

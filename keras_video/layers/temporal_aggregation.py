@@ -1,14 +1,94 @@
-"""`TemporalAggregation`: every channel blended with itself in the frames around it."""
+"""`TemporalAggregation`: every channel blended with itself in the frames around it.
+
+How weighted frames are blended: one definition, the fast form per backend.
+"""
 
 import keras
 from keras import ops
 
-from keras_video.layers import temporal_blend
 from keras_video.layers.activations import ACTIVATIONS, lookup
-from keras_video.layers.frames import check_video, fold_frames, join_pairs, split_pairs
+from keras_video.layers.convolution import inside_xla
+from keras_video.layers.frames import (
+    check_video,
+    fold_frames,
+    join_pairs,
+    pad_frames,
+    slice_frames,
+    split_pairs,
+)
 from keras_video.layers.initializers import TemporalShift, get_initializer
 from keras_video.layers.streaming import StreamingLayer
 from keras_video.specs import check_int
+
+BLENDS = ("sum", "max")
+
+
+def blend(maps, taps, mode, activation, frames=None):
+    """Blends frames of videos, each weighted by channel; zeros lie around the videos.
+
+    Args:
+        maps: list of videos `(batch, frames, height, width, channels)`.
+        taps: `{(number of a video, distance): list of weights (channels,)}`: output frame `t` is
+            made from frame `t + distance` of it.
+        mode: `"sum"`, or `"max"` for the largest of the weighted frames.
+        activation: function, or `None`.
+        frames: number of output frames, of a video that holds all that are needed: no zeros.
+            Default: those of the videos.
+
+    Returns:
+        A tensor `(batch, frames, height, width, channels)`.
+    """
+    pads = [_pads(taps, place) if frames is None else (0, 0) for place in range(len(maps))]
+    frames = ops.shape(maps[0])[1] if frames is None else frames
+    if is_one_operation(mode):
+        kernel = ops.stack([sum(taps[0, later]) for later in sorted(later for _, later in taps)])
+        return _convolve(maps[0], kernel, pads[0], frames, activation)
+    padded = [pad_frames(x, *pad) for x, pad in zip(maps, pads, strict=True)]
+    y = None
+    for (place, later), weights in taps.items():
+        piece = slice_frames(padded[place], pads[place][0] + later, frames)
+        # Weights of the same values are added up, unless the largest term counts.
+        for weight in [sum(weights)] if mode == "sum" else weights:
+            y = _add(y, piece, ops.cast(weight, piece.dtype), mode)
+    return y if activation is None else activation(y)
+
+
+def is_one_operation(mode):
+    """Whether frames of one video are blended by a single operation, here and now."""
+    return keras.backend.backend() == "tensorflow" and mode == "sum" and not inside_xla()
+
+
+def _pads(taps, place):
+    """How many frames of zeros are needed in front of and behind a video."""
+    distances = [later for number, later in taps if number == place]
+    return max(0, -min(distances, default=0)), max(0, max(distances, default=0))
+
+
+def _convolve(x, kernel, pads, frames, activation):
+    """A depthwise convolution of frames by pixels: on TensorFlow one pass instead of six."""
+    import tensorflow as tf
+
+    batch, there, height, width, channels = ops.shape(x)
+    y = tf.nn.depthwise_conv2d(
+        ops.reshape(x, (batch, there, height * width, channels)),
+        ops.cast(kernel, x.dtype)[:, None, :, None],
+        strides=[1, 1, 1, 1],
+        padding=[[0, 0], pads, [0, 0], [0, 0]],
+    )
+    y = y if activation is None else activation(y)  # before the reshape: TensorFlow fuses it then
+    leading = (-1, frames) if isinstance(frames, int) else (batch, -1)
+    return ops.reshape(y, (*leading, height, width, channels))
+
+
+def _add(y, piece, weight, mode):
+    if y is None:
+        return piece * weight
+    if mode == "max":
+        return ops.maximum(y, piece * weight)
+    if keras.backend.backend() == "torch":
+        return y.addcmul_(piece, weight)  # in place: nobody else has seen this sum
+    return y + piece * weight
+
 
 OF_PAIR = ("first", "second", "both")
 
@@ -71,8 +151,8 @@ class TemporalAggregation(StreamingLayer):
         super().__init__(**kwargs)
         for argument, value in (("kernel_size", kernel_size), ("num_frames", num_frames or 1)):
             check_int(argument, value)
-        if blend not in temporal_blend.BLENDS:
-            raise ValueError(f"blend: expected one of {temporal_blend.BLENDS}, got {blend!r}.")
+        if blend not in BLENDS:
+            raise ValueError(f"blend: expected one of {BLENDS}, got {blend!r}.")
         if causal and (equal_pairs or num_frames is not None):
             raise ValueError("causal: expected neither equal_pairs nor num_frames beside it.")
         self.kernel_size = kernel_size
@@ -158,7 +238,7 @@ class TemporalAggregation(StreamingLayer):
         """The outputs at the first, at the second, or at both frames of the pairs."""
         if self.equal_pairs:
             return tuple(self._blend([x], OF_PAIR.index(frame), 2) for frame in wanted)
-        if temporal_blend.is_one_operation(self.blend):
+        if is_one_operation(self.blend):
             outputs = split_pairs(self._blend([x], 0, 1))
             return tuple(outputs[OF_PAIR.index(frame)] for frame in wanted)
         maps = split_pairs(x)
@@ -169,7 +249,7 @@ class TemporalAggregation(StreamingLayer):
         for i, distance in enumerate(self.distances):
             later, place = divmod(frame + distance, group)
             taps.setdefault((place if len(maps) > 1 else 0, later), []).append(self.kernel[i])
-        return temporal_blend.blend(maps, taps, self.blend, self._activation)
+        return blend(maps, taps, self.blend, self._activation)
 
     def _continue(self, x, state, of_pair):
         if of_pair is not None:
@@ -178,7 +258,7 @@ class TemporalAggregation(StreamingLayer):
         frames = ops.shape(x)[1]
         video = ops.concatenate([ops.cast(state, x.dtype), x], axis=1)
         taps = {(0, i): [self.kernel[i]] for i in range(self.kernel_size)}
-        y = temporal_blend.blend([video], taps, self.blend, self._activation, frames)
+        y = blend([video], taps, self.blend, self._activation, frames)
         return y, ops.cast(video[:, frames:], state.dtype)
 
     def _check_of_pair(self, of_pair, frames):

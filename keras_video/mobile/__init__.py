@@ -7,11 +7,11 @@ import importlib
 
 _ATTRIBUTES = {
     "LiteRTModel": "runner",
-    "deployed_int8": "quantize",
+    "deployed_int8": "quantization.after_training",
     "export_litert": "export",
-    "inspect": "inspection",
+    "inspect": "file",
     "mobile_form": "rewriting",
-    "quantize_aware": "quantization_aware",
+    "quantize_aware": "quantization.aware",
 }
 
 __all__ = sorted(_ATTRIBUTES)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_video.mobile.inspection import inspect
+from keras_video.mobile.file import inspect
 from keras_video.mobile.runner import LiteRTModel
 from keras_video.specs import check_int
 

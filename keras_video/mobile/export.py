@@ -6,13 +6,13 @@ import tempfile
 
 import keras
 
-from keras_video.mobile import metadata
+from keras_video.mobile import file as metadata
 from keras_video.mobile.comparison import compare
 from keras_video.mobile.conversion import QUANTIZATIONS, convert
-from keras_video.mobile.inspection import inspect
-from keras_video.mobile.quantization_aware import deploy, is_quantize_aware
-from keras_video.mobile.quantize import deployed_int8
-from keras_video.mobile.representative import clips_of, pixel_range, stream_inputs
+from keras_video.mobile.file import inspect
+from keras_video.mobile.quantization.after_training import deployed_int8
+from keras_video.mobile.quantization.aware import deploy, is_quantize_aware
+from keras_video.mobile.quantization.representative import clips_of, pixel_range, stream_inputs
 from keras_video.mobile.rewriting import check_shape, mobile_form, state_of
 from keras_video.mobile.runner import LiteRTModel
 
@@ -36,7 +36,7 @@ def export_litert(
     The network is rewritten (`mobile_form`), converted, written under a temporary name, inspected,
     run and compared with the Keras model, and only then gets its name. The file has one signature
     with named inputs and outputs, builtin operations only, no tensor of rank above 4, and describes
-    itself (`keras_video.mobile.metadata`).
+    itself (`keras_video.mobile.file`).
 
     Args:
         model: `VideoClassifier` of known height and width, for clips or streaming, or what
@@ -56,7 +56,7 @@ def export_litert(
             Default: whether the model does, or that which `quantize_aware` took.
 
     Returns:
-        The `keras_video.mobile.comparison.Comparison` with the Keras model, which is also printed.
+        The `keras_video.mobile.file.Comparison` with the Keras model, which is also printed.
 
     Raises:
         ValueError: for arguments that do not fit, before any work is done.

@@ -11,7 +11,7 @@ from keras import ops
 from keras_video.layers import SpatialAvgPool, SpatialMaxPool, TemporalPool
 from keras_video.layers.big_little_merge import upsample_nearest
 from keras_video.layers.non_local import attend
-from keras_video.layers.positional_encoding import encode
+from keras_video.layers.squeeze_excite import encode
 from keras_video.specs import conv_output_size
 
 HARD_SWISH = ("fused", "divided", "folded")

@@ -9,34 +9,13 @@ factors and residual gates are part of the kernels.
 
 from collections import Counter
 from inspect import signature
-from typing import NamedTuple
 
 import keras
 from keras import tree
 
 from keras_video.mobile.primitives import HARD_SWISH, Refold
+from keras_video.mobile.rules import Features, rule_for
 from keras_video.specs import check_int
-
-
-class Features(NamedTuple):
-    """A tensor on its way through the network.
-
-    Args:
-        tensor: Keras tensor `(batch * frames, height, width, channels)`.
-        frames: int, the frames folded into the batch; 1 where they are averaged.
-        factor: float above 0 that still is to be multiplied; the next kernel takes it.
-        conv: the layer whose plain output this is, if nobody else uses it: its weights can still
-            be scaled.
-    """
-
-    tensor: object
-    frames: int
-    factor: float = 1.0
-    conv: object = None
-
-    @property
-    def shape(self):
-        return tuple(self.tensor.shape)
 
 
 def mobile_form(model, stream=False, frames=None, flat=False, hard_swish="fused"):
@@ -89,7 +68,7 @@ def mobile_form(model, stream=False, frames=None, flat=False, hard_swish="fused"
 
 
 class Rewriter:
-    """What the rules share: states, names, factors. Rules are in `keras_video.mobile.rules`.
+    """What the rules share: states, names, factors. Rules are in `keras_video.mobile.rules.basic`.
 
     Attributes:
         stream: bool.
@@ -105,8 +84,6 @@ class Rewriter:
 
     def inline(self, model, features):
         """Rewrites a Functional model on `features`, layer by layer."""
-        from keras_video.mobile.rules import rule_for
-
         values = {id(model.inputs[0]): features}
         nodes = [node for _, nodes in sorted(model._nodes_by_depth.items())[::-1] for node in nodes]
         uses = Counter(id(tensor) for node in nodes for tensor in node.input_tensors)

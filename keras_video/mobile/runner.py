@@ -5,9 +5,9 @@ import os
 
 import numpy as np
 
-from keras_video.mobile import metadata
+from keras_video.mobile import file
+from keras_video.progress import silence
 from keras_video.specs import check_int
-from keras_video.utils.command_line import silence
 
 SEEN = "frames_seen"
 
@@ -22,7 +22,7 @@ class LiteRTModel:
         threads: int, CPU threads.
 
     Attributes:
-        info: dict, the description in the file (`keras_video.mobile.metadata`).
+        info: dict, the description in the file (`keras_video.mobile.file`).
         labels: list of class names, or `None`.
         streaming: bool, whether it takes frames with a state.
         frames_seen: int, frames stepped since the last reset.
@@ -42,7 +42,7 @@ class LiteRTModel:
     def __init__(self, path, threads=1):
         check_int("threads", threads)
         path = os.fspath(path)
-        self.info, self.labels = metadata.read(path)
+        self.info, self.labels = file.read(path)
         self.interpreter = _interpreter(path, threads)
         runner = self.interpreter.get_signature_runner()
         self._inputs = {k: _Tensor(self.interpreter, d) for k, d in _sorted(runner, "input")}

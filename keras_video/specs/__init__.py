@@ -1,9 +1,15 @@
 """Pure Python descriptions of networks: what each row computes, weighs and costs. No Keras here."""
 
+from keras_video.checks import check_int, check_number
 from keras_video.specs.attention import ContextGate, GloRe, NonLocal
-from keras_video.specs.checks import check_int, check_number
-from keras_video.specs.fusion import FUSIONS, TimeStridedConv, TimeStridedSampling, TimeToChannel
-from keras_video.specs.mbconv3d import MBConv3D, mbconv3d
+from keras_video.specs.mbconv3d import (
+    FUSIONS,
+    MBConv3D,
+    TimeStridedConv,
+    TimeStridedSampling,
+    TimeToChannel,
+    mbconv3d,
+)
 from keras_video.specs.primitives import (
     Conv,
     Dense,
@@ -11,11 +17,12 @@ from keras_video.specs.primitives import (
     Pool,
     Scale,
     SqueezeExcite,
+    Step,
+    TemporalBlend,
     conv_output_size,
     round_channels,
+    run_rows,
 )
-from keras_video.specs.steps import Step, run_rows
-from keras_video.specs.temporal import TemporalBlend
 
 __all__ = [
     "ContextGate",

@@ -3,10 +3,15 @@
 Shapes are `(frames, height, width, channels)` tuples of ints without the batch axis. `macs` counts
 one multiply with its addition as one operation, which is what the video papers print as "FLOPs";
 only convolutions and dense layers are counted.
+
+Rows at work, one after the other: what each costs, and what is alive meanwhile.
+
+The row of temporal aggregation: weights per channel and frame distance.
 """
 
 from dataclasses import dataclass
 from math import prod
+from typing import NamedTuple
 
 BATCH_NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 
@@ -166,3 +171,64 @@ class SqueezeExcite(Row):
     def macs(self, shape):
         vectors = shape[0] if self.per_frame else 1
         return vectors * self.hidden * (self.in_channels + self.channels)
+
+
+class Step(NamedTuple):
+    """One row at work: its multiply-adds, and the values alive while it runs."""
+
+    name: str
+    macs: int
+    alive: int
+
+
+def run_rows(steps, rows, shape, kept=0):
+    """Appends a `Step` for every row, each on the output of the one before it.
+
+    Args:
+        steps: list.
+        rows: rows.
+        shape: of the input, `(frames, height, width, channels)` or `(channels,)`.
+        kept: int, values that stay alive all the while, such as a shortcut.
+
+    Returns:
+        The shape that comes out.
+    """
+    for row in rows:
+        output = row.output_shape(shape)
+        alive = kept + prod(shape) + row.workspace(shape) + prod(output)
+        steps.append(Step(row.name, row.macs(shape), alive))
+        shape = output
+    return shape
+
+
+@dataclass(frozen=True)
+class TemporalBlend(Row):
+    """A weighted sum of neighbouring frames, each channel on its own.
+
+    Args:
+        name: string.
+        channels: int.
+        frames: int, how many are blended.
+        copies: int, equal frames that each frame of the shape stands for. All of them are counted,
+            as the paper does, also where the sum is computed from one of them.
+        fixed: bool, whether the weights are not trained.
+    """
+
+    name: str
+    channels: int
+    frames: int = 3
+    copies: int = 1
+    fixed: bool = False
+
+    def weight_shapes(self):
+        return {f"{self.name}/kernel": (self.frames, self.channels)}
+
+    @property
+    def trainable_params(self):
+        return 0 if self.fixed else self.params
+
+    def output_shape(self, shape):
+        return shape
+
+    def macs(self, shape):
+        return self.copies * self.frames * prod(shape)

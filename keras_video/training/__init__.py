@@ -2,8 +2,7 @@
 
 from keras_video.training.backup import resumable_fit
 from keras_video.training.evaluation import evaluate
-from keras_video.training.finetune import finetune
-from keras_video.training.losses import SmoothedCrossentropy
+from keras_video.training.finetune import SmoothedCrossentropy, finetune
 from keras_video.training.recipes import RECIPES, TrainingRecipe, WarmupCosine, regularize
 from keras_video.training.recurrent import ClipRecurrent
 

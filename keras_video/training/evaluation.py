@@ -8,12 +8,11 @@ import numpy as np
 from keras import ops
 
 from keras_video.models import EnsembleStream, Stream, TemporalEnsemble
+from keras_video.plotting.stream import import_figure
+from keras_video.progress import progress
 from keras_video.training import metrics
-from keras_video.training.batches import open_batches
-from keras_video.training.class_names import match_classes
+from keras_video.training.batches import match_classes, open_batches
 from keras_video.training.report import summarize
-from keras_video.utils.command_line import progress
-from keras_video.utils.plotting import import_figure
 
 PROTOCOLS = ("single_clip", "multi_clip", "streaming")
 

@@ -83,7 +83,7 @@ class TrainingRecipe:
 
     def loss(self):
         """Cross entropy of int labels and logits, with the recipe's label smoothing."""
-        from keras_video.training.losses import SmoothedCrossentropy
+        from keras_video.training.finetune import SmoothedCrossentropy
 
         return SmoothedCrossentropy(self.label_smoothing)
 

@@ -122,7 +122,7 @@ class Evaluation:
         Returns:
             List of the paths.
         """
-        from keras_video.utils import plotting_evaluation as plotting
+        from keras_video.plotting import evaluation as plotting
 
         paths = []
         if self.confusion is not None:

@@ -9,8 +9,8 @@ import pytest
 
 from keras_video import applications
 from keras_video.applications.auto_tsnet import CONFIGS, AutoTSNet, Group, TwoStreamSpec
-from keras_video.applications.auto_tsnet.presets import PAPER_TOP1, fused_after
-from keras_video.converters import weight_map
+from keras_video.applications.auto_tsnet.config import PAPER_TOP1, fused_after
+from keras_video.checkpoints import weight_map
 from keras_video.models import TwoStreamClassifier, fold_batch_norm
 from keras_video.utils import macs, params, peak_activation_memory
 from tests.helpers import assert_differs, assert_near, few_steps, randomize_weights, run, to_numpy

@@ -10,10 +10,10 @@ import pytest
 from keras import ops
 
 from keras_video.applications.blvnet_tam import CONFIGS, BLVNetTAM, BLVNetTAMConfig
-from keras_video.applications.blvnet_tam.plan import _residual, _stage
+from keras_video.applications.blvnet_tam import checkpoints as converter
+from keras_video.applications.blvnet_tam.config import _residual, _stage
 from keras_video.blocks import big_little, residual
-from keras_video.converters import blvnet_tam as converter
-from keras_video.converters import weight_map
+from keras_video.checkpoints import weight_map
 from keras_video.specs import TemporalBlend
 from keras_video.utils import macs, params
 from tests.blvnet_tam_reference import GOLDEN, read, recipe_state, recipe_video, recipe_weight

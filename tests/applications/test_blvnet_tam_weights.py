@@ -8,10 +8,10 @@ import pytest
 
 from keras_video.applications import blvnet_tam
 from keras_video.applications.blvnet_tam import BLVNetTAM, BLVNetTAMConfig, weights_record
-from keras_video.applications.blvnet_tam import loading as front_door
+from keras_video.applications.blvnet_tam import checkpoints as converter
+from keras_video.applications.blvnet_tam import weights as front_door
 from keras_video.applications.blvnet_tam.weights import DATA_SETS, RECORDS
-from keras_video.converters import blvnet_tam as converter
-from keras_video.converters import weight_map
+from keras_video.checkpoints import weight_map
 from tests.blvnet_tam_reference import GOLDEN, read, recipe_state, recipe_video, recipe_weight
 from tests.helpers import run, to_numpy
 

@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_video.applications import movinet
 from keras_video.applications.movinet import CONFIGS, MoViNet
-from keras_video.converters import weight_map
+from keras_video.checkpoints import weight_map
 from keras_video.utils import macs, params
 from tests.golden_weights import (
     ATTRIBUTE,

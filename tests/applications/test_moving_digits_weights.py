@@ -27,7 +27,7 @@ def movinet_case(streaming):
 def tvn_case():
     """The network that the library's own search found, on the clips that it was found on."""
     pytest.importorskip("keras_tuner")
-    from keras_video.tuner.spaces.clips import cut
+    from keras_video.tuner.spaces.base import cut
 
     config = tiny_video_net.CONFIGS["tiny_video_net_moving_digits"]
     record = tiny_video_net.weights_record(config.name, "moving_digits")

@@ -7,9 +7,9 @@ import tarfile
 import numpy as np
 import pytest
 
-from keras_video.applications import archive, pretrained
+from keras_video.applications import pretrained
 from keras_video.applications.pretrained import WeightsRecord, fetch, resolve_checkpoint
-from keras_video.converters.tf_bundle import Checkpoint
+from keras_video.checkpoints.tensorflow import Checkpoint
 from tests.tf_checkpoint_writer import ATTRIBUTE, write_checkpoint
 
 NAME = "movinet_a0_base"
@@ -44,7 +44,7 @@ def test_records_are_values_and_the_module_imports_no_keras():
         record.url = "other"
     with pytest.raises(ValueError, match="a url or a file"):
         WeightsRecord("kinetics600", "base")
-    for module in (pretrained, archive):
+    for module in (pretrained, pretrained):
         assert "keras" not in vars(module)
 
 
@@ -56,7 +56,7 @@ def test_fetch_unpacks_once(home, online, monkeypatch):
     np.testing.assert_array_equal(Checkpoint(prefix).read(KEY), np.arange(5000))
     assert not left_behind(home)
     path.unlink()
-    monkeypatch.setattr(archive, "_unpack", None)  # would be an error if it was called
+    monkeypatch.setattr(pretrained, "_unpack", None)  # would be an error if it was called
     assert fetch(record) == folder
 
 
@@ -103,7 +103,7 @@ def test_damaged_archives(tmp_path, online, change):
     data[len(data) // 2] ^= change == "middle"
     (tmp_path / "a.tar.gz").write_bytes(data)
     with pytest.raises(ValueError, match="may be cut off or damaged"):
-        archive.unpack_once(tmp_path / "a.tar.gz", tmp_path / "out")
+        pretrained.unpack_once(tmp_path / "a.tar.gz", tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -163,13 +163,13 @@ def make_archive(path, *members):
 def test_malicious_members_leave_nothing(tmp_path, info):
     make_archive(tmp_path / "a.tar.gz", member("good"), info)
     with pytest.raises(ValueError, match=r"weights: .*a\.tar\.gz (is refused|cannot be unpacked)"):
-        archive.unpack_once(tmp_path / "a.tar.gz", tmp_path / "out")
+        pretrained.unpack_once(tmp_path / "a.tar.gz", tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
     assert not (tmp_path / "evil").exists() and not (tmp_path.parent / "evil").exists()
 
 
 def test_bombs_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(archive, "LIMIT", 100_000)
+    monkeypatch.setattr(pretrained, "LIMIT", 100_000)
     make_archive(tmp_path / "big.tar.gz", member("a", data=bytes(200_000)))
     make_archive(tmp_path / "sum.tar.gz", *[member(f"{i}", data=bytes(30_000)) for i in range(5)])
     huge, _ = member("claims", data=b"")
@@ -178,11 +178,11 @@ def test_bombs_are_refused(tmp_path, monkeypatch):
     header, _ = member("x", tarfile.XHDTYPE, b"")
     header.size = 1 << 40
     (tmp_path / "header.tar.gz").write_bytes(gzip.compress(header.tobuf(tarfile.GNU_FORMAT)))
-    monkeypatch.setattr(archive, "MEMBERS", 6)
+    monkeypatch.setattr(pretrained, "MEMBERS", 6)
     make_archive(tmp_path / "many.tar.gz", *[member(f"{i}") for i in range(7)])
     for name in ("big", "sum", "claims", "header", "many"):
         with pytest.raises(ValueError, match=f"weights: .*{name}.tar.gz is refused"):
-            archive.unpack_once(tmp_path / f"{name}.tar.gz", tmp_path / "out")
+            pretrained.unpack_once(tmp_path / f"{name}.tar.gz", tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from keras_video.applications import tiny_video_net
 from keras_video.applications.tiny_video_net import CONFIGS, TinyVideoNet, TinyVideoNetConfig
-from keras_video.converters import weight_map
-from keras_video.converters.tiny_video_net import published_names, to_ours
+from keras_video.applications.tiny_video_net.checkpoints import published_names, to_ours
+from keras_video.checkpoints import weight_map
 from keras_video.utils import macs, params
 from tests.helpers import assert_differs, run, to_numpy
 from tests.tiny_video_reference import Reference, recipe_clips, recipe_weight

@@ -9,9 +9,10 @@ import pytest
 
 from keras_video.applications import tiny_video_net
 from keras_video.applications.pretrained import fetch
-from keras_video.applications.tiny_video_net import CONFIGS, TinyVideoNet, loading, weights_record
+from keras_video.applications.tiny_video_net import CONFIGS, TinyVideoNet, weights_record
+from keras_video.applications.tiny_video_net import weights as loading
 from keras_video.applications.tiny_video_net.weights import RECORDS
-from keras_video.converters import weight_map
+from keras_video.checkpoints import weight_map
 from tests.helpers import run, to_numpy
 from tests.tf_checkpoint_writer import write_checkpoint
 from tests.tiny_video_reference import recipe_clips, recipe_weight

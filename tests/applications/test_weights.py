@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from keras_video.applications import MoViNetA0, MoViNetA1, movinet
-from keras_video.applications.movinet import loading
+from keras_video.applications.movinet import weights as loading
 from keras_video.applications.movinet.weights import RECORDS
-from keras_video.converters import weight_map
+from keras_video.checkpoints import weight_map
 from tests.golden_weights import GOLDEN, official_weights, video
 from tests.helpers import run, to_numpy
 from tests.tf_checkpoint_writer import write_checkpoint

@@ -10,8 +10,8 @@ import pytest
 
 from keras_video.applications import x3d
 from keras_video.applications.x3d import CONFIGS, X3D
-from keras_video.converters import weight_map
-from keras_video.converters.x3d import from_torch, published_names
+from keras_video.applications.x3d.checkpoints import from_torch, published_names
+from keras_video.checkpoints import weight_map
 from keras_video.models import fold_batch_norm
 from keras_video.utils import macs, params
 from tests import torch_recipe

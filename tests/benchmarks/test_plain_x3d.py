@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import networks  # noqa: E402
 import plain_x3d  # noqa: E402
 
-from keras_video.converters.x3d import published_names  # noqa: E402
+from keras_video.applications.x3d.checkpoints import published_names  # noqa: E402
 
 
 def test_plain_x3d_gives_our_logits():

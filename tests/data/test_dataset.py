@@ -375,14 +375,14 @@ class Promising:
 
 
 def test_frames_that_packets_promised_in_vain(monkeypatch):
-    monkeypatch.setattr("keras_video.data.dataset_clips.VideoReader", Promising)
+    monkeypatch.setattr("keras_video.data.clips.VideoReader", Promising)
     dataset = make(["a"], shuffle=False)
     for _ in range(2):  # and what the reader has learned does not change the clip
         assert dataset[0][0][0, :, 0, 0, 0].tolist() == [4, 5, 6, 7]
 
 
 def test_files_are_opened_once(monkeypatch):
-    monkeypatch.setattr("keras_video.data.dataset_clips.VideoReader", Promising)
+    monkeypatch.setattr("keras_video.data.clips.VideoReader", Promising)
     Promising.opened.clear()
     dataset = make(["a", "broken", "c"], errors="skip", shuffle=False, sampling="whole", workers=0)
     for _ in range(3):

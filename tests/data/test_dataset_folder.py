@@ -6,8 +6,7 @@ import warnings
 import numpy as np
 import pytest
 
-from keras_video.data.dataset_factories import video_dataset_from_directory
-from keras_video.data.listing import list_folder, list_videos
+from keras_video.data.folders import list_folder, list_videos, video_dataset_from_directory
 from tests.data.videos import numbers, write_numbered
 
 pytest.importorskip("av")

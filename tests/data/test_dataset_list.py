@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from keras_video.data import VideoError
-from keras_video.data.dataset_factories import video_dataset_from_file_list
-from keras_video.data.listing import read_file_list
+from keras_video.data.folders import read_file_list, video_dataset_from_file_list
 from tests.data.videos import write_numbered
 
 pytest.importorskip("av")

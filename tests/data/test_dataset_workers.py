@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from keras_video.data import dataset_workers
-from keras_video.data.dataset_workers import Prefetcher
+from keras_video.data import prefetch
+from keras_video.data.prefetch import Prefetcher
 
 LIMIT = 100  # seconds until a test counts as hung
 
@@ -185,7 +185,7 @@ def test_workers_end_with_a_killed_parent(tmp_path):
 
 def test_worker_processes_do_not_load_keras():
     code = (
-        "import sys, keras_video.data.dataset_clips, keras_video.data.dataset_workers\n"
+        "import sys, keras_video.data.clips, keras_video.data.prefetch\n"
         "print([m for m in ('keras', 'tensorflow', 'jax', 'torch') if m in sys.modules])"
     )
     result = subprocess.run(
@@ -195,4 +195,4 @@ def test_worker_processes_do_not_load_keras():
 
 
 def test_the_limit_is_finite():
-    assert 0 < dataset_workers.TIMEOUT < float("inf")
+    assert 0 < prefetch.TIMEOUT < float("inf")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_video.data import VideoError, VideoReader
-from keras_video.data.opencv_reader import OpenCVReader
+from keras_video.data.reader import OpenCVReader
 from tests.data.numbered_videos import cut, noise, numbers, scenes, write_video
 
 av = pytest.importorskip("av")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from keras_video.data import Camera, VideoError, VideoReader, open_video
-from keras_video.data.geometry import resized
+from keras_video.data.frames import resized
 from tests.data.numbered_videos import cut, noise, numbers, shade, write_video
 
 av = pytest.importorskip("av")
@@ -89,9 +89,9 @@ def test_clip_far_into_a_long_video_is_found_by_seeking(tmp_path, monkeypatch):
     expected = [(180 + 5 * k) % 36 for k in range(8)]
     assert numbers(video.clip(8, frame_rate=2)) == expected
     opened = []
-    decode = sys.modules["keras_video.data.container"].OpenVideo.decode
+    decode = sys.modules["keras_video.data.decoding"].OpenVideo.decode
     monkeypatch.setattr(
-        "keras_video.data.container.OpenVideo.decode",
+        "keras_video.data.decoding.OpenVideo.decode",
         lambda self: (opened.append(time) or (time, frame) for time, frame in decode(self)),
     )
     assert numbers(video.clip(8, frame_rate=2)) == expected

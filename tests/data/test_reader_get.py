@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from keras_video.data import VideoError, VideoReader
-from keras_video.data.container import OpenVideo
+from keras_video.data.decoding import OpenVideo
 from tests.data.numbered_videos import (
     FRAMES,
     MATRIX,
@@ -69,7 +69,7 @@ def test_frames_are_those_of_plain_decoding(video):
 
 @pytest.mark.parametrize("read_on", [-1, 10**9])
 def test_seeking_or_reading_on_gives_the_same(video, monkeypatch, read_on):
-    monkeypatch.setattr("keras_video.data.seeking.READ_ON", read_on)
+    monkeypatch.setattr("keras_video.data.decoding.READ_ON", read_on)
     path, expected = video
     reader = VideoReader(path)
     for asked in requests(len(expected)):
@@ -81,7 +81,7 @@ def test_seeks_that_go_wrong_cost_time_only(video, monkeypatch):
     seek = OpenVideo.seek
     reader = VideoReader(path)
     late = max(reader._index.times if reader._index else [0])
-    monkeypatch.setattr("keras_video.data.seeking.READ_ON", -1)
+    monkeypatch.setattr("keras_video.data.decoding.READ_ON", -1)
     monkeypatch.setattr(OpenVideo, "seek", lambda self, ticks: seek(self, round(late / self.tick)))
     for asked in itertools.islice(requests(len(expected)), 5):
         np.testing.assert_array_equal(VideoReader(path).get(asked), expected[list(asked)])
@@ -151,7 +151,7 @@ def fewest(path, asked):
 @pytest.mark.parametrize("gop", [1, 5, 30, 300])
 @pytest.mark.parametrize("read_on", [-1, 100])
 def test_no_frame_is_decoded_in_vain(tmp_path, monkeypatch, gop, read_on):
-    monkeypatch.setattr("keras_video.data.seeking.READ_ON", read_on)
+    monkeypatch.setattr("keras_video.data.decoding.READ_ON", read_on)
     path = write_video(tmp_path / "a.mp4", scenes(120), g=str(gop), bf="2", sc_threshold="0")
     reader = VideoReader(path)
     rng = np.random.default_rng(gop)
@@ -180,7 +180,7 @@ def test_other_codecs_decode_from_the_last_key_frame(tmp_path):
 )
 def test_other_containers_do_too(tmp_path, monkeypatch, name, read_on):
     """What shows before the key frame that it follows needs the group of the key frame before."""
-    monkeypatch.setattr("keras_video.data.seeking.READ_ON", read_on)
+    monkeypatch.setattr("keras_video.data.decoding.READ_ON", read_on)
     options = MATRIX[name]
     if options.get("codec", "libx264") not in av.codecs_available:
         pytest.skip(f"PyAV comes without {options['codec']}")

@@ -10,8 +10,7 @@ import pytest
 
 from keras_video.data import VideoError
 from keras_video.data.augmentation import RandomFlip
-from keras_video.data.shards import find_files, read_shards, write_shards
-from keras_video.data.tfrecord import find_records
+from keras_video.data.shards import find_files, find_records, read_shards, write_shards
 
 pytest.importorskip("av")
 tf = pytest.importorskip("tensorflow")

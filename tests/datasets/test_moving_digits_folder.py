@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from keras_video.data import VideoReader
-from keras_video.datasets.moving_digits import make_video
-from keras_video.datasets.moving_digits_folder import SEQUENCES, write_folder
+from keras_video.datasets.moving_digits import SEQUENCES, make_video, write_folder
 
 
 def test_files_hold_the_videos(tmp_path):

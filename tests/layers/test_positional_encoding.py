@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from keras_video.layers import PositionalEncoding
-from keras_video.layers.positional_encoding import sinusoids
+from keras_video.layers.squeeze_excite import sinusoids
 from tests.helpers import (
     assert_near,
     random_array,

@@ -9,7 +9,7 @@ from keras_video import layers
 from keras_video.applications.tiny_video_net import TinyVideoNet
 from keras_video.mobile import mobile_form
 from keras_video.mobile.rewriting import state_of
-from keras_video.mobile.rules import RULES, load_rules, rule
+from keras_video.mobile.rules.registry import RULES, rule
 from tests.helpers import (
     STREAM,
     assert_differs,
@@ -315,7 +315,7 @@ def test_every_public_layer_has_a_rule():
     for name in set(layers.__all__) - without:
         value = getattr(layers, name)
         if isinstance(value, type):
-            assert any(base in load_rules() for base in value.__mro__), name
+            assert any(base in RULES for base in value.__mro__), name
 
 
 class Unknown(keras.layers.Layer):

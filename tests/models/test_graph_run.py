@@ -5,7 +5,7 @@ import weakref
 import keras
 import pytest
 
-from keras_video.models.graph_run import run_graph
+from keras_video.models.video_classifier import run_graph
 from tests.helpers import assert_near, random_array, run, tiny_model, to_numpy
 
 

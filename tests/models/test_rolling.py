@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_video.models.rolling import RollingStream
+from keras_video.models.stream import RollingStream
 
 
 class Memory:

@@ -9,7 +9,7 @@ import pytest
 
 from keras_video.models import TemporalEnsemble, copy_weights
 from keras_video.training import evaluation
-from keras_video.training.class_names import match_classes
+from keras_video.training.batches import match_classes
 from keras_video.training.evaluation import evaluate, final_activation
 from tests.helpers import STREAM, random_video, tiny_model
 

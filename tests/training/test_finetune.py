@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from keras_video.training import SmoothedCrossentropy, finetune
-from keras_video.training.losses import check_labels, choose_loss
+from keras_video.training.finetune import check_labels, choose_loss
 from tests.helpers import STREAM, random_video, tiny_model, to_numpy
 
 VIDEOS = random_video((10, 4, 40, 32, 3), seed=5)

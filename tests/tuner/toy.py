@@ -6,7 +6,8 @@ import time
 
 import keras_tuner
 
-from keras_video.tuner import Evolution, MaxParams, Slots, Space, chief
+from keras_video.tuner import Evolution, MaxParams, Slots, Space
+from keras_video.tuner.search import workers
 
 KINDS = ("conv", "pool")
 
@@ -113,7 +114,7 @@ def fail(values):
 
 def run(blocks=4, limits=None, lease=120.0, answer="fitness", **options):
     """A whole search, for processes: what can be said in JSON."""
-    chief.LATECOMERS = 1.2  # the others are on the same machine
+    workers.LATECOMERS = 1.2  # the others are on the same machine
     answers = {"fitness": fitness, "raise": fail, "wrong": lambda values: {"accuracy": 1.0}}
     options["answer"] = answers[answer]
     constraints = [MaxParams(limits)] if limits else []

@@ -1,4 +1,10 @@
-"""Weights of two-stream networks: none were published. This module needs no Keras."""
+"""Weights of two-stream networks: none were published. This module needs no Keras.
+
+From what a user passes as `weights` to a two-stream network's weights by our names.
+"""
+
+from keras_video.applications import building
+from keras_video.checkpoints import weight_map
 
 RECORDS = {}  # by network, for those who look weights up
 
@@ -22,3 +28,32 @@ def weights_record(name, weights):
 def labels(record):
     """Class names of a `WeightsRecord`: there is none to have any."""
     raise ValueError(f"labels: expected weights with class names, got {record!r}.")
+
+
+fill = building.fill
+
+
+def read(spec, weights):
+    """Reads weights from a file, as `AutoTSNetS` describes them.
+
+    Args:
+        spec: `TwoStreamSpec` of the network to fill.
+        weights: path.
+
+    Returns:
+        `applications.loading.Source`.
+    """
+
+    def locate(name):
+        weights_record(spec.name, name)
+
+    def check(named, path):
+        return weight_map.check_network(named, spec, path)
+
+    def load(path):
+        raise ValueError(
+            f"weights: expected a .weights.h5, .keras or .npz file of this library, got {path}. "
+            "There are no others for two-stream networks."
+        )
+
+    return building.read(weights, (), locate, check, load)

@@ -4,9 +4,9 @@ import importlib
 
 _OWNERS = {
     "BLVNetTAM": "model",
-    "BLVNetTAM101": "builders",
-    "BLVNetTAM152": "builders",
-    "BLVNetTAM50": "builders",
+    "BLVNetTAM101": "model",
+    "BLVNetTAM152": "model",
+    "BLVNetTAM50": "model",
     "BLVNetTAMConfig": "config",
     "CONFIGS": "config",
     "DATA_SETS": "weights",

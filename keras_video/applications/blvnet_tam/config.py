@@ -3,12 +3,216 @@
 The rows are those of the published code (IBM/bLVNet-TAM), which differs from the paper (Fan et al.
 2019, "More Is Less: Learning Efficient Video Representations by Big-Little Network and Depthwise
 Temporal Aggregation", NeurIPS) in where the frames are aggregated and halved.
+
+A bLVNet-TAM resolved into named rows: what the builder, the counters and the converter read.
+
+From the first stage on both frames of a pair hold the same features, so that one map for each pair
+is computed. Multiply-adds are those that the paper counts: of temporal aggregations at both frames,
+and of the classifier at every pair. The network needs fewer.
 """
 
 from dataclasses import asdict, dataclass, fields, replace
+from math import prod
+from typing import NamedTuple
 
-from keras_video.applications.blvnet_tam.plan import resolve
-from keras_video.specs import check_int
+from keras_video.specs import Conv, Dense, Pool, TemporalBlend, check_int, run_rows
+
+K33, S2 = (1, 3, 3), (1, 2, 2)
+
+
+class Residual(NamedTuple):
+    """A bottleneck block. Rows that it does not have are None.
+
+    Args:
+        name: string.
+        temporal: `TemporalBlend` on the block's input.
+        reduce, spatial, expand: its three convolutions.
+        pool, shortcut: what becomes of the input that is added at the end.
+        relu: bool, whether the sum goes through a ReLU.
+    """
+
+    name: str
+    temporal: TemporalBlend | None
+    reduce: Conv
+    spatial: Conv
+    expand: Conv
+    pool: Pool | None
+    shortcut: Conv | None
+    relu: bool
+
+    @property
+    def skip_rows(self):
+        return [row for row in (self.pool, self.shortcut) if row is not None]
+
+    def rows(self):
+        temporal = [self.temporal] if self.temporal else []
+        return [*temporal, *self.skip_rows, self.reduce, self.spatial, self.expand]
+
+
+class Stem(NamedTuple):
+    """All frames to features, then the two branches for the first time."""
+
+    conv: Conv
+    temporal: TemporalBlend | None
+    big: Conv
+    little: tuple
+    merge: Conv
+    fusion: Conv
+
+    def rows(self):
+        temporal = [self.temporal] if self.temporal else []
+        return [self.conv, *temporal, self.big, *self.little, self.merge, self.fusion]
+
+
+class BigLittle(NamedTuple):
+    """A stage of two branches; `merge` projects the little one."""
+
+    temporal: TemporalBlend | None
+    big: tuple
+    little: tuple
+    merge: Conv
+    fusion: Residual
+
+    def rows(self):
+        temporal = [self.temporal] if self.temporal else []
+        branches = [row for block in (*self.big, *self.little) for row in block.rows()]
+        return [*temporal, *branches, self.merge, *self.fusion.rows()]
+
+
+class Plan(NamedTuple):
+    """A whole network as named rows."""
+
+    stem: Stem
+    stages: tuple
+    last: tuple
+    classifier: Dense
+
+    def rows(self):
+        """All rows in the order of computation."""
+        parts = (self.stem, *self.stages, *self.last)
+        return [*(row for part in parts for row in part.rows()), self.classifier]
+
+    def trace(self, clip):
+        """A `Step` for every row of an inference on `clip`, `(frames, height, width, channels)`."""
+        steps = []
+        shape = _trace_stem(self.stem, tuple(clip), steps)
+        for stage in self.stages:
+            shape = _trace_stage(stage, shape, steps)
+        for block in self.last:
+            shape = _trace_residual(block, shape, 0, steps)
+        run_rows(steps, [self.classifier], (shape[0], shape[-1]))
+        return steps
+
+
+def _trace_residual(block, shape, kept, steps):
+    if block.temporal:
+        # An input that is added as it is outlives the aggregation.
+        before = 0 if block.skip_rows else prod(shape)
+        shape = run_rows(steps, [block.temporal], shape, kept)
+        kept += before
+    skip = run_rows(steps, block.skip_rows, shape, kept)
+    kept += prod(skip) if block.skip_rows or not block.temporal else 0
+    return run_rows(steps, [block.reduce, block.spatial, block.expand], shape, kept)
+
+
+def _trace_stem(stem, shape, steps):
+    shape = run_rows(steps, [stem.conv], shape)
+    if stem.temporal:
+        run_rows(steps, [stem.temporal], shape)
+    half = (shape[0] // 2, *shape[1:])
+    big = prod(run_rows(steps, [stem.big], half, prod(half)))
+    shape = run_rows(steps, stem.little, half, big)
+    shape = run_rows(steps, [stem.merge], shape, big)
+    return run_rows(steps, [stem.fusion], shape)
+
+
+def _trace_stage(stage, shape, steps):
+    other = prod(shape)  # the input of the little branch
+    if stage.temporal:
+        run_rows(steps, [stage.temporal], shape, other)
+    big = shape
+    for block in stage.big:
+        big = _trace_residual(block, big, other, steps)
+    for block in stage.little:
+        shape = _trace_residual(block, shape, prod(big), steps)
+    shape = run_rows(steps, [stage.merge], shape, prod(big))
+    return _trace_residual(stage.fusion, shape, 0, steps)
+
+
+def resolve(config, classes):
+    """The `Plan` of a `BLVNetTAMConfig` for a number of classes."""
+    width, stages = config.width, []
+    for k, (depth, filters) in enumerate(zip(config.blocks, (4, 8, 16), strict=False), 1):
+        stages.append(_stage(f"stage{k}", config, width, filters * config.width, depth, k < 3))
+        width = filters * config.width
+    last = []
+    for i in range(config.blocks[3]):
+        temporal = _temporal(f"stage4_block{i}_temporal", config, width)
+        block = _residual(
+            f"stage4_block{i}", width, 32 * config.width, strided=i == 0, temporal=temporal
+        )
+        last.append(block)
+        width = 32 * config.width
+    classifier = Dense("classifier", width, classes)
+    return Plan(_stem(config), tuple(stages), tuple(last), classifier)
+
+
+def _temporal(name, config, channels, copies=1):
+    if config.temporal == "none":
+        return None
+    fixed = config.temporal == "shift"
+    return TemporalBlend(name, channels, config.blending_frames, copies, fixed)
+
+
+def _stem(config):
+    width, little = config.width, config.width // config.alpha
+    return Stem(
+        conv=Conv("stem", config.input_channels, width, (1, 7, 7), S2),
+        temporal=_temporal("stem_temporal", config, width),
+        big=Conv("stem_big", width, width, K33, S2),
+        little=(
+            Conv("stem_little0", width, little, K33),
+            Conv("stem_little1", little, little, K33, S2),
+        ),
+        merge=Conv("stem_merge", little, width),
+        fusion=Conv("stem_fusion", width, width),
+    )
+
+
+def _stage(name, config, channels, filters, depth, strided):
+    big, little, inputs = [], [], channels
+    for i in range(depth - 1):
+        relu = i == 0 or i < depth - 2  # the last one of several leaves it to the sum
+        big.append(_residual(f"{name}_big{i}", inputs, filters, strided=i == 0, relu=relu))
+        inputs = filters
+    narrow, inputs = filters // config.alpha, channels
+    for i in range(max(1, depth // config.beta - 1)):
+        little.append(_residual(f"{name}_little{i}", inputs, narrow))
+        inputs = narrow
+    return BigLittle(
+        temporal=_temporal(f"{name}_temporal", config, channels, copies=2),
+        big=tuple(big),
+        little=tuple(little),
+        merge=Conv(f"{name}_merge", narrow, filters),
+        fusion=_residual(f"{name}_fusion", filters, filters, strided=strided),
+    )
+
+
+def _residual(name, channels, filters, strided=False, temporal=None, relu=True):
+    inner = filters // 4
+    strides = S2 if strided else (1, 1, 1)
+    projected = channels != filters
+    return Residual(
+        name=name,
+        temporal=temporal,
+        reduce=Conv(f"{name}_reduce", channels, inner),
+        spatial=Conv(f"{name}_spatial", inner, inner, K33, strides),
+        expand=Conv(f"{name}_expand", inner, filters),
+        pool=Pool(f"{name}_pool", K33, S2) if strided else None,
+        shortcut=Conv(f"{name}_shortcut", channels, filters) if projected else None,
+        relu=relu,
+    )
+
 
 TEMPORAL = ("tam", "shift", "none")
 

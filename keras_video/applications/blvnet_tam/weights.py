@@ -3,12 +3,16 @@
 The official files lie behind web pages of a file-sharing service, from which no program can fetch
 them: whoever wants them puts them into the cache by hand. None could be opened when these records
 were written: names and shapes of their arrays decide whether they fit. This module needs no Keras.
+
+From what a user passes as `weights` to a bLVNet-TAM's weights by our names.
 """
 
 import numpy as np
 
+from keras_video.applications import building
+from keras_video.applications.blvnet_tam import checkpoints
 from keras_video.applications.blvnet_tam.config import CONFIGS
-from keras_video.applications.pretrained import WeightsRecord
+from keras_video.applications.pretrained import WeightsRecord, fetch
 
 COLOURS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation of pixels in [0, 1]
 FLOW = (0.5, 0.226)
@@ -142,3 +146,35 @@ def preprocess_input(x):
     x = np.asarray(x, dtype="float32")
     mean, std = (np.array(values, "float32") for values in moments_of(x.shape[-1]))
     return (x / 255.0 - mean) / std
+
+
+fill = building.fill
+
+
+def read(config, weights):
+    """Reads weights by name or from a file, as `BLVNetTAM50` describes them.
+
+    Args:
+        config: `BLVNetTAMConfig` of the network to fill.
+        weights: string or path.
+
+    Returns:
+        `applications.loading.Source`.
+    """
+
+    def locate(name):
+        record = weights_record(config.name, name)
+        return building.convert_once(record, lambda: load(fetch(record))[0])
+
+    def check(named, path):
+        return checkpoints.check_contents(named, config, path)
+
+    def load(path):
+        return checkpoints.load(path, config)
+
+    names = {name for name, _ in RECORDS.get(config.name, ())}
+    source = building.read(weights, names, locate, check, load)
+    if checkpoints.is_image_network(source.named, config):
+        lacking = ((checkpoints.TEMPORAL, "temporal aggregation"),)
+        source = source._replace(lacking=lacking)
+    return source

@@ -4,14 +4,18 @@ Published accuracies are those of the README of `official/projects/movinet` in t
 Garden: one clip from the middle of the video, smaller side resized, centre crop. Class names are in
 alphabetical order; that the Kinetics-400 checkpoints keep it, as those of Kinetics-600 do, could
 not be seen on a checkpoint. This module needs no Keras.
+
+From what a user passes as `weights` to a MoViNet's weights by our names.
 """
 
 from pathlib import Path
 
 import numpy as np
 
+from keras_video.applications import building
+from keras_video.applications.movinet import checkpoints
 from keras_video.applications.movinet.config import CONFIGS
-from keras_video.applications.pretrained import WeightsRecord
+from keras_video.applications.pretrained import WeightsRecord, fetch, resolve_checkpoint
 from keras_video.specs import check_int
 
 _FOLDER = Path(__file__).parent / "files"
@@ -157,3 +161,34 @@ def decode_predictions(preds, top=5, labels="kinetics600"):
         preds = np.exp(preds - preds.max(axis=1, keepdims=True))
         preds /= preds.sum(axis=1, keepdims=True)
     return [[(names[k], float(row[k])) for k in np.argsort(-row)[:top]] for row in preds]
+
+
+fill = building.fill
+
+
+def read(config, weights):
+    """Reads weights by name or from a file, as `MoViNetA0` describes them.
+
+    Args:
+        config: `MoViNetConfig` of the network to fill.
+        weights: string or path.
+
+    Returns:
+        `applications.loading.Source`.
+    """
+
+    def locate(name):
+        record = weights_record(config.name, name, config.variant.causal)
+        if record.file is not None:
+            return fetch(record)
+        return building.convert_once(record, lambda: load(resolve_checkpoint(fetch(record)))[0])
+
+    def check(named, path):
+        return checkpoints.check_contents(named, config, path).classes
+
+    def load(path):
+        named, contents = checkpoints.load(path, config)
+        return named, contents.classes
+
+    names = {name for records in RECORDS.values() for name, _ in records}
+    return building.read(weights, names, locate, check, load)

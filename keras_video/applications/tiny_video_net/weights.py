@@ -3,11 +3,15 @@
 The modules are those of TensorFlow Hub, trained on Charades. None could be downloaded when these
 records were written: names, shapes and checksums of their variables decide whether they fit. The
 weights for moving digits are our own, and shipped. This module needs no Keras.
+
+From what a user passes as `weights` to a Tiny Video Network's weights by our names.
 """
 
 from pathlib import Path
 
-from keras_video.applications.pretrained import WeightsRecord
+from keras_video.applications import building
+from keras_video.applications.pretrained import WeightsRecord, fetch, resolve_checkpoint
+from keras_video.applications.tiny_video_net import checkpoints
 from keras_video.applications.tiny_video_net.config import CHARADES, CONFIGS, DIGITS
 
 _URL = "https://tfhub.dev/google/tiny_video_net/{}/1?tf-hub-format=compressed"
@@ -82,3 +86,34 @@ def labels(record):
     if record.labels is None:
         raise ValueError(f"labels: expected weights with class names, got {record.name!r}.")
     return (Path(__file__).parents[2] / record.labels).read_text("utf-8").splitlines()
+
+
+fill = building.fill
+
+
+def read(config, weights, frames):
+    """Reads weights by name or from a file, as `TinyVideoNet1` describes them.
+
+    Args:
+        config: `TinyVideoNetConfig` of the network to fill.
+        weights: string or path.
+        frames: int, frames that it is built for.
+
+    Returns:
+        `applications.loading.Source`.
+    """
+
+    def locate(name):
+        record = weights_record(config.name, name)
+        if record.file is not None:
+            return fetch(record)
+        return building.convert_once(record, lambda: load(resolve_checkpoint(fetch(record)))[0])
+
+    def check(named, path):
+        return checkpoints.check_contents(named, config, path, frames)
+
+    def load(path):
+        return checkpoints.load(path, config, frames)
+
+    names = {name for records in RECORDS.values() for name, _ in records}
+    return building.read(weights, names, locate, check, load)

@@ -4,14 +4,19 @@ The files are those of the pytorchvideo model zoo. Its accuracies are those of 1
 each, probabilities averaged; `keras_video.evaluate` averages logits. None of the files could be
 downloaded when these records were written: names and shapes decide whether a file fits, and that
 classes are in alphabetical order is known from others who used such networks.
+
+From what a user passes as `weights` to an X3D's weights by our names.
 """
 
 from pathlib import Path
 
 import numpy as np
 
-from keras_video.applications.pretrained import WeightsRecord
+from keras_video.applications import building
+from keras_video.applications.pretrained import WeightsRecord, fetch
+from keras_video.applications.x3d import checkpoints
 from keras_video.applications.x3d.config import CONFIGS, DEVIATION, MEAN
+from keras_video.checkpoints import weight_map
 
 _URL = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/X3D_{}.pyth"
 _SOURCE = "pytorchvideo model zoo (10 clips of 3 crops; not measured again)"
@@ -93,3 +98,31 @@ def preprocess_input(x):
         A float32 array of the same shape.
     """
     return (np.asarray(x, dtype="float32") / 255.0 - MEAN) / DEVIATION
+
+
+fill = building.fill
+
+
+def read(config, weights):
+    """Reads weights by name or from a file, as `X3DS` describes them.
+
+    Args:
+        config: `X3DConfig` of the network to fill.
+        weights: string or path.
+
+    Returns:
+        `applications.loading.Source`.
+    """
+
+    def locate(name):
+        record = weights_record(config.name, name)
+        return building.convert_once(record, lambda: load(fetch(record))[0])
+
+    def check(named, path):
+        return weight_map.check_network(named, config, path)
+
+    def load(path):
+        return checkpoints.load(path, config)
+
+    names = {name for records in RECORDS.values() for name, _ in records}
+    return building.read(weights, names, locate, check, load)

@@ -1,4 +1,11 @@
-"""How a policy learns: `Reinforce` (TuNAS), `ImportanceSampling` (PARSEC), `Uniform` (not)."""
+"""How a policy learns: `Reinforce` (TuNAS), `ImportanceSampling` (PARSEC), `Uniform` (not).
+
+The formulas of one-shot searches, for use inside a compiled step.
+
+Sources: TuNAS, Bender et al. 2020 (arXiv 2008.06120); PARSEC, Casale et al. 2019 (arXiv
+1902.05116), as in Auto-TSNet, Gong et al. 2021 (arXiv 2108.12957); FP-NAS, Yan et al. 2021 (arXiv
+2011.10949), for the number of samples.
+"""
 
 import dataclasses
 import math
@@ -7,12 +14,137 @@ from dataclasses import dataclass
 from keras import ops
 
 from keras_video.specs import check_int, check_number
-from keras_video.tuner.one_shot import formulas
+
+TINY = 1e-20
+
+
+def warm_up(step, steps):
+    """Probability of a warm-up, which falls linearly from 1 to 0 over the first `steps`."""
+    return ops.clip(1.0 - step / float(steps), 0.0, 1.0) if steps else 0.0
+
+
+def policy_rate(step, steps, delay, rate, growth):
+    """Learning rate of a policy: 0 at first, then growing exponentially from `rate`.
+
+    Args:
+        step: float tensor, steps done.
+        steps: int, steps of the whole search.
+        delay: float from 0 to 1, part of the search before the policy learns.
+        rate: float, the first rate above 0.
+        growth: float, what the rate has grown by when the search ends.
+    """
+    begin = delay * steps
+    progress = (step - begin) / max(steps - begin, 1.0)
+    return ops.where(step < begin, 0.0, rate * ops.power(growth, ops.maximum(progress, 0.0)))
+
+
+def absolute_reward(quality, ratio, beta):
+    """`Q + beta * |T / T0 - 1|`, of TuNAS: pulls the cost onto its target from both sides."""
+    return quality + beta * ops.abs(ratio - 1.0)
+
+
+def soft_reward(quality, ratio, beta):
+    """`Q * (T / T0) ** beta`, of MnasNet: trades quality for cost around the target."""
+    return quality * ops.power(ratio, beta)
+
+
+def hard_reward(quality, ratio, beta):
+    """`Q * min(1, (T / T0) ** beta)`: below the target cost counts for nothing."""
+    return quality * ops.minimum(1.0, ops.power(ratio, beta))
+
+
+def hinge_reward(quality, ratio, penalty):
+    """`Q - penalty * max(0, T / T0 - 1)`, of PARSEC under a limit."""
+    return quality - penalty * ops.maximum(0.0, ratio - 1.0)
+
+
+def moving_average(total, weight, value, momentum):
+    """A zero-debiased moving average that includes the present value.
+
+    Args:
+        total, weight: scalars, both 0 at first: the biased average and how much it holds.
+        value: scalar.
+        momentum: float.
+
+    Returns:
+        The new total, the new weight, and the average, their quotient.
+    """
+    total = momentum * total + (1.0 - momentum) * value
+    weight = momentum * weight + (1.0 - momentum)
+    return total, weight, total / weight
+
+
+def adam(value, mean, square, count, gradient, rate, beta1, beta2, epsilon=1e-8):
+    """One step of Adam, element by element.
+
+    Args:
+        value, mean, square, gradient: tensors of one shape: what learns and its moments.
+        count: tensor that fits their shape, steps done, this one included.
+        rate: learning rate.
+        beta1, beta2: floats, momenta of the moments; with `beta1=0` there is no momentum.
+
+    Returns:
+        New value, mean and square.
+    """
+    mean = beta1 * mean + (1.0 - beta1) * gradient
+    square = beta2 * square + (1.0 - beta2) * ops.square(gradient)
+    first = mean / (1.0 - ops.power(beta1, count)) if beta1 else mean
+    second = square / (1.0 - ops.power(beta2, count))
+    return value - rate * first / (ops.sqrt(second) + epsilon), mean, square
+
+
+def importance_weights(rewards, temperature, drawn=None):
+    """How much each of the drawn networks counts: `softmax(reward / temperature)`.
+
+    Prior and proposal are the same distribution and cancel; what is left of PARSEC's weight is the
+    likelihood, here a reward at a temperature.
+
+    Args:
+        rewards: float tensor `(samples,)`.
+        temperature: float.
+        drawn: tensor `(samples,)` of ones and zeros, or `None`: samples that do not count get 0.
+    """
+    scores = (rewards - ops.max(rewards)) / temperature
+    if drawn is not None:
+        scores = ops.where(drawn > 0, rewards, -1e30)
+        scores = (scores - ops.max(scores)) / temperature
+    powers = ops.exp(scores)
+    if drawn is not None:
+        powers = powers * drawn
+    return powers / ops.sum(powers)
+
+
+def number_of_samples(entropy, per_nat, most):
+    """`ceil(per_nat * entropy)`, at least 2 and at most `most`: fewer as the policy sharpens."""
+    return ops.clip(ops.ceil(per_nat * entropy), min(2.0, float(most)), float(most))
+
+
+def accuracy(labels, logits):
+    """Whether each clip is recognised: float32 tensor `(batch,)`.
+
+    Args:
+        labels: ints `(batch,)` or `(batch, 1)`, or one-hot `(batch, classes)`.
+        logits: float tensor `(batch, classes)`.
+    """
+    if len(labels.shape) == 2 and labels.shape[1] > 1:
+        labels = ops.argmax(labels, axis=-1)
+    labels = ops.cast(ops.reshape(labels, (-1,)), "int32")
+    return ops.cast(ops.equal(ops.cast(ops.argmax(logits, axis=-1), "int32"), labels), "float32")
+
+
+def log_likelihood(labels, logits):
+    """Log-probability of each clip's class: float32 tensor `(batch,)`. See `accuracy`."""
+    scores = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
+    if not (len(labels.shape) == 2 and labels.shape[1] > 1):
+        labels = ops.cast(ops.reshape(labels, (-1,)), "int32")
+        labels = ops.one_hot(labels, logits.shape[-1])
+    return ops.sum(ops.cast(labels, "float32") * scores, axis=-1)
+
 
 REWARDS = {
-    "absolute": formulas.absolute_reward,
-    "soft": formulas.soft_reward,
-    "hard": formulas.hard_reward,
+    "absolute": absolute_reward,
+    "soft": soft_reward,
+    "hard": hard_reward,
 }
 # Logits move about as far in a short search as in the published ones of some thousand steps.
 TRAVEL = 20.0
@@ -69,7 +201,7 @@ class Reinforce(Algorithm):
     """The policy gradient of TuNAS (Bender et al. 2020, arXiv 2008.06120).
 
     Args:
-        kind: `"absolute"`, `"soft"` or `"hard"`, see `keras_video.tuner.one_shot.formulas`.
+        kind: `"absolute"`, `"soft"` or `"hard"`, see `keras_video.tuner.one_shot.algorithms`.
         beta: float below 0, weight or exponent of the cost.
         rate: float, first learning rate of the policy; `None`: 4.8e-3, as published for some
             ten thousand steps, and more for a shorter search, so that logits go as far.
@@ -114,11 +246,11 @@ class Reinforce(Algorithm):
     def learn(self, policy, state, draws, rewards, step, steps):
         reward = rewards[0]
         before = [ops.convert_to_tensor(state[name]) for name in self.state]
-        total, weight, baseline = formulas.moving_average(*before, reward, self.momentum)
+        total, weight, baseline = moving_average(*before, reward, self.momentum)
         state["baseline_total"].assign(total)
         state["baseline_weight"].assign(weight)
         gradient = -(reward - baseline) * draws.slopes[0]
-        rate = formulas.policy_rate(step, steps, self.delay, self.first_rate(steps), self.growth)
+        rate = policy_rate(step, steps, self.delay, self.first_rate(steps), self.growth)
         policy.learn(gradient, rate, ops.ones_like(draws.active[0]), beta1=0.0, beta2=0.999)
         return ops.ones_like(rewards)
 
@@ -168,15 +300,15 @@ class ImportanceSampling(Algorithm):
             check_number(name, getattr(self, name), 0.0, self.delay)
 
     def reward(self, quality, ratio):
-        return formulas.hinge_reward(quality, ratio, self.penalty)
+        return hinge_reward(quality, ratio, self.penalty)
 
     def learn(self, policy, state, draws, rewards, step, steps):
         drawn = ops.ones_like(rewards)
         if self.samples_per_nat is not None:
-            count = formulas.number_of_samples(policy.entropy(), self.samples_per_nat, self.samples)
+            count = number_of_samples(policy.entropy(), self.samples_per_nat, self.samples)
             drawn = ops.cast(ops.arange(self.samples) < ops.cast(count, "int32"), "float32")
         even = drawn / ops.sum(drawn)
-        weights = formulas.importance_weights(rewards, self.temperature, drawn)
+        weights = importance_weights(rewards, self.temperature, drawn)
         begun = ops.cast(step >= self.delay * steps, "float32")
         shares = weights - even if self.baseline else weights
         gradient = -ops.sum(shares[:, None, None] * draws.slopes, axis=0)

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_video.specs import check_int
-from keras_video.tuner.spaces.clips import adapt
+from keras_video.tuner.spaces.base import adapt
 
 
 class SearchData:

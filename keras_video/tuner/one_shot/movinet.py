@@ -16,7 +16,7 @@ from keras_video.tuner.one_shot.masked import (
     pick_width,
 )
 from keras_video.tuner.one_shot.super_network import SuperNetwork, fixed_indices
-from keras_video.tuner.spaces.movinet import STRIDES, extents
+from keras_video.tuner.spaces.movinet_bases import STRIDES, extents
 
 
 class MoViNetSuperNetwork(SuperNetwork):

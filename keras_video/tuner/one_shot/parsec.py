@@ -1,11 +1,10 @@
 """`Parsec`: PARSEC with shared weights where a space has a super-network, else trial by trial."""
 
-from keras_video.tuner.base import SearchTuner
 from keras_video.tuner.one_shot.algorithms import ImportanceSampling
 from keras_video.tuner.one_shot.oracle import OneShotOracle
-from keras_video.tuner.one_shot.plan import is_one_shot
-from keras_video.tuner.one_shot.stages import Stage
+from keras_video.tuner.one_shot.plan import Stage, is_one_shot
 from keras_video.tuner.one_shot.tuner import OneShotTuner
+from keras_video.tuner.search.tuner import SearchTuner
 
 
 def Parsec(hypermodel=None, one_shot=None, **kwargs):

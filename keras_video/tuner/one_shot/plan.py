@@ -1,11 +1,105 @@
-"""`SearchPlan`: what a one-shot search does when; oracle and tuner read it alike."""
+"""`SearchPlan`: what a one-shot search does when; oracle and tuner read it alike.
 
+`Stage`: a part of a progressive search, in which some of the choices are searched.
+
+What a policy comes to: its entropy, its most probable network, further networks; in NumPy.
+"""
+
+import fnmatch
+import math
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from keras_video.specs import check_number
-from keras_video.tuner.one_shot.cost import Cost, cost_name
-from keras_video.tuner.one_shot.stages import Stage
-from keras_video.tuner.spaces.choices import ChoiceSpace
+import numpy as np
+
+from keras_video.specs import check_int, check_number
+from keras_video.tuner.spaces.choices import ChoiceSpace, active_values
+from keras_video.tuner.spaces.costs import Cost, cost_name
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Searches some choices, while others are certain.
+
+    What earlier stages found is certain, too, and so is what `fixed` says. Choices of which neither
+    is true, as their time has not come, take their first value. Shared weights are inherited from
+    the stage before and go on learning. At the end of the stage the most probable values of what it
+    searched become certain (Auto-TSNet, Gong et al. 2021, arXiv 2108.12957, section 3.3).
+
+    Args:
+        name: string, for tables.
+        search: tuple of names of choices, or of patterns such as `"sparse/*"`.
+        epochs: int, chunks of training.
+        target: float, the wanted cost; `None`: that of the whole search.
+        fixed: dict of values by name or pattern, for this stage.
+
+    Raises:
+        ValueError: naming the argument that is out of its range.
+    """
+
+    name: str
+    search: tuple = ("*",)
+    epochs: int = 30
+    target: float | None = None
+    fixed: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        if not isinstance(self.name, str) or not self.name:
+            raise ValueError(f"name: expected a name of the stage, got {self.name!r}.")
+        patterns = (self.search,) if isinstance(self.search, str) else tuple(self.search)
+        object.__setattr__(self, "search", patterns)
+        check_int("epochs", self.epochs)
+        check_number("target", self.target, 1e-12, none=True)
+        if not isinstance(self.fixed, dict):
+            raise ValueError(f"fixed: expected a dict of values by name, got {self.fixed!r}.")
+
+    def searches(self, choice):
+        """bool, whether a choice is one of those that are searched."""
+        return any(fnmatch.fnmatchcase(choice.name, pattern) for pattern in self.search)
+
+    def values(self, choices, decided):
+        """What is certain in this stage: dict of values of all choices that are not searched.
+
+        Args:
+            choices: sequence of `Choice`.
+            decided: dict of the values that earlier stages found.
+
+        Raises:
+            ValueError: if a pattern matches nothing, a value is none of its choice, or nothing is
+                left to be searched.
+        """
+        for pattern in (*self.search, *self.fixed):
+            if not any(fnmatch.fnmatchcase(choice.name, pattern) for choice in choices):
+                raise ValueError(
+                    f"stage {self.name!r}: expected names or patterns of choices, got {pattern!r}, "
+                    f"which is none of {len(choices)} such as {[c.name for c in choices[:3]]}."
+                )
+        certain = {}
+        for choice in choices:
+            given = [v for p, v in self.fixed.items() if fnmatch.fnmatchcase(choice.name, p)]
+            if given:
+                certain[choice.name] = choice.values[choice.index(given[-1])]
+            elif choice.name in decided:
+                certain[choice.name] = decided[choice.name]
+            elif not self.searches(choice):
+                certain[choice.name] = choice.values[0]
+        open_choices = [c for c in choices if c.name not in certain and len(c.values) > 1]
+        if not open_choices:
+            raise ValueError(
+                f"stage {self.name!r}: expected at least one choice of several values to search, "
+                "got none that is not certain already."
+            )
+        return certain
+
+    def get_config(self):
+        """The settings: dict of plain values."""
+        return {
+            "name": self.name,
+            "search": list(self.search),
+            "epochs": self.epochs,
+            "target": self.target,
+            "fixed": dict(self.fixed),
+        }
 
 
 class Chunk(NamedTuple):
@@ -140,4 +234,92 @@ def is_one_shot(space):
     return (
         isinstance(space, ChoiceSpace)
         and type(space).super_network is not ChoiceSpace.super_network
+    )
+
+
+def probabilities(choices, logits, fixed=None, temperature=1.0):
+    """Probabilities of the values of each choice: list of float64 arrays.
+
+    Args:
+        choices: sequence of `Choice`.
+        logits: array `(choices, values)`; what is beyond a choice's values is not looked at.
+        fixed: dict of values that are certain.
+        temperature: float; high ones make all values more alike.
+    """
+    found = []
+    for choice, row in zip(choices, np.asarray(logits, "float64"), strict=True):
+        row = row[: len(choice.values)] / temperature
+        powers = np.exp(row - row.max())
+        row = powers / powers.sum()
+        if fixed and choice.name in fixed:
+            row = np.eye(len(row))[choice.index(fixed[choice.name])]
+        found.append(row)
+    return found
+
+
+def most_probable(choices, logits, fixed=None, cost=None, limit=None):
+    """The values of the most probable network, or of one near it that keeps a limit.
+
+    Where the most probable values cost too much, values are exchanged one by one, each time the
+    one that loses least log-probability for the cost it saves.
+
+    Args:
+        choices, logits, fixed: see `probabilities`.
+        cost: function of a dict of values; needed with a limit.
+        limit: float, the highest cost, or `None`.
+
+    Returns:
+        Dict of all choices' values, those without effect included. It may exceed the limit where
+        no single exchange saves anything more.
+    """
+    chances = probabilities(choices, logits, fixed)
+    picks = [int(np.argmax(row)) for row in chances]
+
+    def named(picks):
+        return {c.name: c.values[i] for c, i in zip(choices, picks, strict=True)}
+
+    if limit is None:
+        return named(picks)
+    present = cost(active_values(choices, picks))
+    while present > limit:
+        best = (math.inf, None, None)
+        active = active_values(choices, picks)
+        for row, choice in enumerate(choices):
+            if choice.name not in active or choice.name in (fixed or {}):
+                continue
+            for index in range(len(choice.values)):
+                other = [*picks[:row], index, *picks[row + 1 :]]
+                changed = cost(active_values(choices, other))
+                saved = present - changed
+                if saved <= 1e-12 * abs(present):
+                    continue
+                # To leave all that is allowed unused counts as much as one nat.
+                lost = math.log(chances[row][picks[row]]) - math.log(chances[row][index] + 1e-300)
+                lost += max(0.0, 1 - changed / limit)
+                price = lost / min(saved, present - limit)
+                best = min(best, (price, other, changed), key=lambda item: item[0])
+        if best[1] is None:
+            break
+        _, picks, present = best
+    return named(picks)
+
+
+def draw(choices, logits, rng, fixed=None, temperature=1.0):
+    """Draws a network: dict of the values of its active choices.
+
+    Args:
+        choices, logits, fixed, temperature: see `probabilities`.
+        rng: `random.Random`.
+    """
+    picks = [
+        min(int(np.searchsorted(np.cumsum(row), rng.random(), side="right")), len(row) - 1)
+        for row in probabilities(choices, logits, fixed, temperature)
+    ]
+    return active_values(choices, picks)
+
+
+def only_active(choices, values):
+    """The values of the active choices, from those of these or of more choices."""
+    return active_values(
+        choices, [c.index(values[c.name]) if c.name in values else 0 for c in choices]
     )

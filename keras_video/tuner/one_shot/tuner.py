@@ -7,14 +7,14 @@ from keras_tuner.engine.trial import TrialStatus
 from keras_tuner.errors import FatalError, FatalRuntimeError, FatalValueError
 
 from keras_video.specs import check_int
-from keras_video.tuner import environment, fitness
-from keras_video.tuner.base import SearchTuner
-from keras_video.tuner.declared import network_values
-from keras_video.tuner.one_shot import decisions
+from keras_video.tuner.one_shot import plan
 from keras_video.tuner.one_shot.batches import SearchData
 from keras_video.tuner.one_shot.oracle import is_chunk
 from keras_video.tuner.one_shot.runner import Runner
 from keras_video.tuner.one_shot.searcher import QUALITIES
+from keras_video.tuner.search import tuner, workers
+from keras_video.tuner.search.tuner import SearchTuner
+from keras_video.tuner.spaces.declared import network_values
 
 
 class OneShotTuner(SearchTuner):
@@ -95,13 +95,13 @@ class OneShotTuner(SearchTuner):
             ValueError: if the data are not as above, or no candidate meets the constraints.
             RuntimeError: if the training fails, or its numbers are no longer finite.
         """
-        if not environment.is_chief():
+        if not workers.is_chief():
             self._data = self._take(x, y, validation_data, batch_size, validation_batch_size)
         super().search(callbacks=callbacks, verbose=1 if verbose == "auto" else int(verbose))
 
     def _take(self, x, y, validation_data, batch_size, validation_batch_size):
         first = {choice.name: choice.values[0] for choice in self.plan.choices}
-        clip = self.hypermodel.clip(decisions.only_active(self.plan.choices, first))
+        clip = self.hypermodel.clip(plan.only_active(self.plan.choices, first))
         return SearchData(x, y, validation_data, batch_size, validation_batch_size, clip)
 
     def _try_run_and_update_trial(self, trial, **options):
@@ -113,7 +113,7 @@ class OneShotTuner(SearchTuner):
             trial.status = TrialStatus.COMPLETED
         except Exception as error:
             # What comes next depends on this chunk: it is run again when the search goes on.
-            if environment.is_worker():
+            if workers.is_worker():
                 self._tell_fatal(trial)
             if isinstance(error, FatalError):
                 raise
@@ -132,7 +132,7 @@ class OneShotTuner(SearchTuner):
         )  # fmt: skip
         for name in network_values(values):
             del values[name]
-        values |= decisions.only_active(self.plan.choices, decided)
+        values |= plan.only_active(self.plan.choices, decided)
         values |= {"tuner/decided": decided, "tuner/policy": logits}
         return metrics
 
@@ -145,7 +145,7 @@ class OneShotTuner(SearchTuner):
         if self._compile is not None:
             self._compile(model)
         else:
-            fitness.compile_classifier(model, self._data.labels)
+            tuner.compile_classifier(model, self._data.labels)
         number = int(trial.trial_id)
         keras.utils.set_random_seed(number)
         found = self._data.fit(model, self.candidate_epochs, number, max(0, verbose - 1))

@@ -1,22 +1,167 @@
-"""`MaskedMBConv3D`: all variants of a two-stream network's bottleneck in one."""
+"""`MaskedMBConv3D`: all variants of a two-stream network's bottleneck in one.
+
+What follows a group in a two-stream super-network: all variants of a fusion, and reasoning.
+
+Channels of two-stream super-networks: which rows of a kernel they meet, and which count.
+
+Behind a fusion the sparse stream's channels lie in parts: its own, then those of each kind of
+fusion. So a kernel that reads them has rows of its own for every kind, and a narrow network uses
+the first rows of each part.
+"""
 
 from dataclasses import dataclass
+from math import prod
 from typing import NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_video.layers import convolution
+from keras_video.layers import TimeStridedSampling, TimeToChannelFusion, convolution
 from keras_video.layers.frames import unfold_frames
-from keras_video.specs import round_channels
+from keras_video.specs import FUSIONS, round_channels
 from keras_video.tuner.one_shot.masked import (
     MaskedConv3D,
     MaskedDepthwise3D,
     MaskedSqueezeExcite,
     Width,
+    fit,
+    pick_width,
 )
-from keras_video.tuner.one_shot.two_stream_channels import pair, pick_width_of_two
+from keras_video.tuner.one_shot.masked.conv import BatchStatisticsNorm
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Channels of a video that are computed, as parts of all that there may be.
+
+    Args:
+        rows: int array, their places among all.
+        mask: float32 tensor of as many, one for those that count; `None` where all do.
+    """
+
+    rows: np.ndarray
+    mask: object = None
+
+    @property
+    def size(self):
+        """int, how many are computed."""
+        return len(self.rows)
+
+    @property
+    def first(self):
+        """bool, whether they are the first ones of all."""
+        return bool((self.rows == np.arange(self.size)).all())
+
+    @property
+    def count(self):
+        """How many count: int or float32 scalar tensor."""
+        return self.size if self.mask is None else ops.sum(self.mask)
+
+    def take(self, array, axis=0):
+        """The entries of a weight that belong to these channels."""
+        if self.first:
+            place = (slice(None),) * (axis % len(array.shape))
+            return array[(*place, slice(0, self.size))]
+        return ops.take(array, self.rows, axis=axis)
+
+    def masked(self, vector):
+        """The entries of a vector, times the mask."""
+        vector = self.take(vector)
+        return vector if self.mask is None else vector * ops.cast(self.mask, vector.dtype)
+
+    def compact(self, x, size):
+        """A video with the channels that count in front, in their order, and `size` in all."""
+        if self.mask is None:
+            return fit(x, size)
+        place = ops.cumsum(self.mask) - 1.0
+        distance = ops.abs(place[:, None] - ops.arange(size, dtype="float32"))
+        table = ops.cast(distance < 0.5, "float32")
+        return ops.matmul(x, ops.cast(table * self.mask[:, None], x.dtype))
+
+
+def plain(width):
+    """The `Joined` of the channels of a `Width`, nothing beside them."""
+    return Joined(np.arange(width.size), width.mask)
+
+
+def join(parts):
+    """Parts side by side.
+
+    Args:
+        parts: list of pairs: the number of rows before a part, and its `Joined`.
+    """
+    rows = np.concatenate([start + part.rows for start, part in parts])
+    if all(part.mask is None for _, part in parts):
+        return Joined(rows)
+    masks = [np.ones(p.size, "float32") if p.mask is None else p.mask for _, p in parts]
+    return Joined(rows, ops.concatenate([ops.convert_to_tensor(m, "float32") for m in masks]))
+
+
+def fused_sizes(kinds, channels, stride):
+    """How many rows each kind of fusion has: dict of ints, in the order of `kinds`.
+
+    Args:
+        kinds: names of `specs.FUSIONS`.
+        channels: int, the dense stream's, at most.
+        stride: int, frames of the dense stream for one of the sparse one.
+    """
+    rows = {kind: FUSIONS[kind] for kind in kinds if FUSIONS[kind] is not None}
+    return {kind: row.make("", channels, stride).filters for kind, row in rows.items()}
+
+
+def fused(kind, filters, channels, chosen, stride):
+    """The channels that a kind of fusion brings.
+
+    Args:
+        kind: one of `specs.FUSIONS`, not `"none"`.
+        filters: tuple of ints, those of the dense stream's group.
+        channels: int, the most of them.
+        chosen: the choice among the filters, int or tensor.
+        stride: int.
+    """
+    if kind == "time_to_channel":  # the channels of each frame in the window, one after the other
+        width = pick_width(filters, chosen)
+        rows = (np.arange(stride)[:, None] * channels + np.arange(width.size)).reshape(-1)
+        return Joined(rows, None if width.mask is None else ops.tile(width.mask, [stride]))
+    return plain(pick_width([FUSIONS[kind].make("", n, stride).filters for n in filters], chosen))
+
+
+def pick_width_of_two(table, first, second):
+    """The `Width` that two choices select.
+
+    Args:
+        table: 2D array of ints.
+        first, second: the choices of its rows and columns, ints or tensors.
+    """
+    table = np.asarray(table)
+    if isinstance(first, int):
+        return pick_width(table[first], second)
+    if isinstance(second, int):
+        return pick_width(table[:, second], first)
+    return pick_width(table.reshape(-1), pair(first, second, table.shape))
+
+
+def pair(first, second, sizes):
+    """Two choices as one among all pairs, the second's values running fastest."""
+    if isinstance(first, int) and isinstance(second, int):
+        return first * sizes[1] + second
+    first, second = (
+        ops.convert_to_tensor(np.eye(size, dtype="float32")[choice])
+        if isinstance(choice, int)
+        else ops.cast(choice, "float32")
+        for choice, size in zip((first, second), sizes, strict=True)
+    )
+    return ops.reshape(first[:, None] * second, (-1,))
+
+
+def times(mask, share, size):
+    """A mask times a scalar; `None` and `True` stand for ones."""
+    if share is True:
+        return mask
+    ones = np.ones(size, "float32") if mask is None else mask
+    return ops.cast(ones, "float32") * ops.cast(share, "float32")
+
 
 NORM = {"epsilon": 1e-5}
 
@@ -232,3 +377,172 @@ def _same(joined, width):
     if isinstance(joined.count, int) and isinstance(outputs, int):
         return joined.count == outputs
     return ops.cast(ops.abs(joined.count - outputs) < 0.5, "float32")
+
+
+CONV = "time_strided_conv"
+
+
+class MaskedFusion(keras.layers.Layer):
+    """All ways in which the dense stream's video joins the sparse one's channels.
+
+    Args:
+        kinds: tuple of names of `specs.FUSIONS`.
+        filters: tuple of ints, those of the dense stream's group.
+        stride: int, frames of the dense stream for one of the sparse one.
+
+    Call arguments:
+        x: tensor, the dense stream's video.
+        kind, filters: the choices, ints or tensors.
+        share: how far there is a dense stream: `True` or a scalar tensor.
+
+    Returns:
+        List of tensors, one for each entry of `channels(kind, filters, share)`.
+    """
+
+    def __init__(self, kinds, filters, stride, **kwargs):
+        super().__init__(**{"autocast": False, **kwargs})
+        self.kinds, self.filters, self.stride = tuple(kinds), tuple(filters), stride
+        self.sizes = fused_sizes(kinds, max(filters), stride)
+        options = {"dtype": self.dtype_policy}
+        self.conv = None
+        if CONV in self.sizes:
+            self.conv = MaskedConv3D(
+                max(filters), self.sizes[CONV], (5, 1, 1), (stride, 1, 1), padding="symmetric",
+                activation="relu", name="conv", **options, **NORM,
+            )  # fmt: skip
+        self.sampling = TimeStridedSampling(stride, name="sampling", **options)
+        self.packing = TimeToChannelFusion(stride, name="packing", **options)
+
+    def build(self, *shapes):
+        if self.conv is not None:
+            self.conv.build()
+        self.sampling.built = self.packing.built = True
+
+    def channels(self, kind, filters, share=True):
+        """What each kind brings, those left out that are not there.
+
+        Returns:
+            List of `(kind, rows before it, Joined)`.
+        """
+        found, start = [], 0
+        for name, size in self.sizes.items():
+            gate = True
+            if not isinstance(kind, int):
+                gate = ops.cast(kind, "float32")[self.kinds.index(name)]
+            if gate is not True or self.kinds[kind] == name:
+                there = fused(name, self.filters, max(self.filters), filters, self.stride)
+                mask = times(times(there.mask, gate, there.size), share, there.size)
+                found.append((name, start, Joined(there.rows, mask)))
+            start += size
+        return found
+
+    def call(self, x, kind, filters, share=True):
+        outputs = []
+        for name, _, joined in self.channels(kind, filters, share):
+            if name == CONV:
+                outputs.append(self.conv(x, width=Width(joined.size, joined.mask)))
+                continue
+            y = self.sampling(x) if name == "time_strided_sampling" else self.packing(x)
+            mask = joined.mask
+            outputs.append(y if mask is None else y * ops.cast(mask, y.dtype))
+        return outputs
+
+
+class MaskedGloRe(keras.layers.Layer):
+    """`layers.GloRe` with as many nodes as channels count, or nothing.
+
+    Args:
+        channels: int, how many may come in.
+        nodes: int, how many of them may count at a time.
+
+    Call arguments:
+        x: tensor `(batch, frames, height, width, joined.size)`.
+        joined: `Joined`.
+        share: how far it is there: `True` or a scalar tensor.
+
+    Returns:
+        A tensor of the same shape.
+    """
+
+    def __init__(self, channels, nodes, **kwargs):
+        super().__init__(**{"autocast": False, **kwargs})
+        self.channels, self.nodes = channels, nodes
+        self.norm = BatchStatisticsNorm(
+            channels, 1e-4, "zeros", dtype=self.dtype_policy, name="norm"
+        )
+
+    def build(self, *shapes):
+        channels, nodes, states = self.channels, self.nodes, 2 * self.nodes
+        shapes = {
+            "state_kernel": (channels, states), "state_bias": (states,),
+            "node_kernel": (channels, nodes), "node_bias": (nodes,),
+            "mix_nodes_kernel": (nodes, nodes), "mix_nodes_bias": (nodes,),
+            "mix_states_kernel": (states, states), "kernel": (states, channels),
+        }  # fmt: skip
+        self.parts = {}
+        for name, shape in shapes.items():
+            initializer = "he_normal" if name.endswith("kernel") else "zeros"
+            self.parts[name] = self.add_weight(shape, initializer, name=name)
+        self.norm.build()
+
+    def call(self, x, joined, share=True):
+        x = ops.cast(x, self.compute_dtype)
+        count, nodes = joined.count, self.nodes
+        masks = [None, None]
+        if isinstance(count, int):
+            nodes = count
+        else:
+            # Halves, so that rounding decides nothing.
+            masks = [
+                ops.cast(ops.arange(n, dtype="float32") + 0.5 < k * count, "float32")
+                for n, k in ((nodes, 1.0), (2 * nodes, 2.0))
+            ]
+        flat = ops.reshape(x, (-1, prod(x.shape[1:4]), x.shape[-1]))
+        y = self._reason(ops.cast(flat, "float32"), joined, nodes, *masks)
+        y = ops.reshape(ops.cast(y, x.dtype), (-1, *x.shape[2:]))
+        y = unfold_frames(self.norm(y, width=joined), x)
+        return x + (y if share is True else y * ops.cast(share, y.dtype))
+
+    def _reason(self, x, joined, nodes, node_mask, state_mask):
+        """What the positions hear, `(batch, positions, channels)`, before the norm."""
+        parts = self._of(joined, nodes, 2 * nodes)
+        weights = _masked(ops.matmul(x, parts["node_kernel"]) + parts["node_bias"], node_mask)
+        gathered = ops.matmul(ops.transpose(weights, (0, 2, 1)), x)
+        held = ops.matmul(gathered, parts["state_kernel"])
+        held = held + ops.sum(weights, axis=1)[:, :, None] * parts["state_bias"]
+        held = _masked(held / float(x.shape[1]), state_mask)
+        mixed = ops.matmul(ops.transpose(parts["mix_nodes_kernel"]), held)
+        held = ops.relu(held + mixed + parts["mix_nodes_bias"][:, None])
+        # A state that does not count has heard of the others. A node has, too, but gives nothing.
+        held = ops.matmul(_masked(held, state_mask), parts["mix_states_kernel"])
+        held = _masked(held, state_mask)
+        return ops.matmul(weights, ops.matmul(held, parts["kernel"]))
+
+    def _of(self, joined, nodes, states):
+        """The weights between the channels that are computed, float32."""
+        found = {}
+        for name, weight in self.parts.items():
+            weight = ops.cast(weight, "float32")
+            if name in ("state_kernel", "node_kernel"):
+                weight = joined.take(weight)
+            elif name in ("mix_nodes_kernel", "mix_states_kernel"):
+                weight = weight[: nodes if "nodes" in name else states]
+            elif name == "kernel":
+                weight = joined.take(weight[:states], 1)
+            last = {"state": states, "node": nodes, "mix_nodes": nodes, "mix_states": states}
+            size = last.get(name.rsplit("_", 1)[0])
+            found[name] = weight if size is None else weight[..., :size]
+        return found
+
+    def part(self, joined):
+        """The weights of one network by the names of the plain layer's."""
+        nodes = joined.size
+        found = {n: ops.convert_to_numpy(w) for n, w in self._of(joined, nodes, 2 * nodes).items()}
+        found["kernel"] = found["kernel"][None, None, None]
+        for name in ("gamma", "beta"):
+            found[name] = ops.convert_to_numpy(getattr(self.norm, name))[joined.rows]
+        return found
+
+
+def _masked(x, mask):
+    return x if mask is None else x * mask

@@ -2,7 +2,7 @@
 
 from keras_video.tuner.spaces.base import Slots, Space
 from keras_video.tuner.spaces.choices import Choice, ChoiceSpace
-from keras_video.tuner.spaces.cost_table import CostTable
+from keras_video.tuner.spaces.costs import CostTable
 from keras_video.tuner.spaces.movinet import MoViNetSpace
 from keras_video.tuner.spaces.tvn import TVNSpace
 from keras_video.tuner.spaces.two_stream import TwoStreamSpace

@@ -1,10 +1,127 @@
-"""`Space`: what a search needs to know of a family of networks."""
+"""`Space`: what a search needs to know of a family of networks.
+
+Clips cut to what a network takes, so that one data set serves networks of every size.
+
+What of a network tells its latency: multiply-adds by kind of layer and kernel, and traffic.
+"""
 
 from typing import NamedTuple
 
+import keras
 import keras_tuner
+import numpy as np
 
-from keras_video.tuner.spaces.clips import adapt
+from keras_video.specs import (
+    ContextGate,
+    Conv,
+    Dense,
+    Depthwise,
+    GloRe,
+    NonLocal,
+    Pool,
+    Scale,
+    SqueezeExcite,
+    TimeStridedSampling,
+    TimeToChannel,
+)
+
+CHUNK = 64  # frames resized at a time, to bound the memory of the float copies
+
+
+def adapt(data, frames, height, width, frame_stride):
+    """Cuts arrays of clips, or the batches of a data set, to a network's clip.
+
+    Args:
+        data: array `(clips, frames, height, width, 3)` or `keras.utils.PyDataset` of tuples that
+            begin with such an array.
+        frames, height, width, frame_stride: ints, see `cut`.
+
+    Returns:
+        An array, or a `PyDataset`.
+    """
+    if isinstance(data, keras.utils.PyDataset):
+        return _Adapted(data, (frames, height, width, frame_stride))
+    if not hasattr(data, "shape") or len(data.shape) != 5:
+        raise ValueError(
+            "data: expected an array (clips, frames, height, width, channels) or a "
+            f"keras.utils.PyDataset, got {getattr(data, 'shape', type(data).__name__)}."
+        )
+    return cut(data, frames, height, width, frame_stride)
+
+
+def cut(clips, frames, height, width, frame_stride=1):
+    """Every `frame_stride`-th frame from the middle of the clips, resized.
+
+    Args:
+        clips: array `(clips, frames, height, width, channels)`; may be mapped from a file.
+        frames: int, how many frames to take.
+        height, width: ints, new size in pixels.
+        frame_stride: int, distance of the frames taken.
+
+    Returns:
+        Array `(clips, frames, height, width, channels)` of the same dtype.
+
+    Raises:
+        ValueError: if the clips have fewer than `(frames - 1) * frame_stride + 1` frames.
+    """
+    span = (frames - 1) * frame_stride + 1
+    spare = clips.shape[1] - span
+    if spare < 0:
+        raise ValueError(
+            f"clips: expected at least {span} frames, for {frames} frames with stride "
+            f"{frame_stride}, got {clips.shape[1]}. Bound them by the space's video_frames."
+        )
+    clips = clips[:, spare // 2 : spare // 2 + span : frame_stride]
+    if tuple(clips.shape[2:4]) == (height, width):
+        return np.ascontiguousarray(clips)
+    rows, columns = resizing(clips.shape[2], height), resizing(clips.shape[3], width)
+    result = np.empty((*clips.shape[:2], height, width, clips.shape[4]), clips.dtype)
+    step = max(1, CHUNK // frames)
+    for start in range(0, len(clips), step):
+        part = np.asarray(clips[start : start + step], "float32")
+        part = rows @ part.reshape(*part.shape[:3], -1)
+        part = columns @ part.reshape(*part.shape[:3], clips.shape[3], -1)
+        if np.issubdtype(clips.dtype, np.integer):
+            part = np.rint(part)
+        result[start : start + step] = part
+    return result
+
+
+def resizing(length, new_length):
+    """Float32 matrix `(new_length, length)` that resizes bilinearly, with antialiasing.
+
+    Pixels are centred at half integers. Where the picture shrinks, the triangle is as much wider.
+    """
+    scale = length / new_length
+    centres = (np.arange(new_length) + 0.5) * scale - 0.5
+    distances = np.abs(np.arange(length) - centres[:, None]) / max(scale, 1.0)
+    weights = np.maximum(0, 1 - distances)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype("float32")
+
+
+class _Adapted(keras.utils.PyDataset):
+    """Another data set, its clips cut."""
+
+    def __init__(self, data, clip):
+        super().__init__(
+            workers=data.workers,
+            use_multiprocessing=data.use_multiprocessing,
+            max_queue_size=data.max_queue_size,
+        )
+        self.data, self.clip = data, clip
+
+    def __len__(self):
+        return len(self.data)
+
+    def __getitem__(self, index):
+        first, *rest = self.data[index]
+        return (cut(np.asarray(first), *self.clip), *rest)
+
+    def on_epoch_begin(self):
+        self.data.on_epoch_begin()
+
+    def on_epoch_end(self):
+        self.data.on_epoch_end()
 
 
 class Slots(NamedTuple):
@@ -113,3 +230,62 @@ def values_of(hp):
             f"hp: expected HyperParameters or a dict of values, got {type(hp).__name__}."
         )
     return {name: value for name, value in values.items() if not name.startswith("tuner/")}
+
+
+KERNELS = (2, 3, 4, 5, 6, 7, 8)
+KINDS = ("pointwise", "conv", "depthwise", "temporal", "pool", "temporal_pool", "gate", "non_local")
+BY_KERNEL = ("conv", "depthwise", "temporal", "pool")
+NAMES = (
+    *(f"{kind}_work" for kind in KINDS),
+    *(f"{kind}{kernel}_work" for kind in BY_KERNEL for kernel in KERNELS),
+    *(f"{kind}_traffic" for kind in KINDS),
+    "layers",
+)  # fmt: skip
+
+
+def layer_features(config, classes):
+    """Sums over a network's layers, by their kind and kernel size.
+
+    Multiply-adds alone say little about time: a multiply-add of a depthwise or a 7x7 kernel takes
+    longer than one of a 1x1 convolution. The work of a pooling is its kernel's cells, that of
+    other layers their multiply-adds; the traffic is the values they read and write.
+
+    Args:
+        config: config whose `plan(classes)` and `trace(clip, classes)` give rows and steps.
+        classes: int.
+
+    Returns:
+        Float array `(len(NAMES),)`, in millions; `"layers"` in hundreds.
+    """
+    sums = dict.fromkeys(NAMES, 0.0)
+    rows = {row.name: row for row in config.plan(classes).rows()}
+    for step in config.trace(config.clip, classes):
+        row = rows[step.name]
+        if isinstance(row, Scale):  # done beside the sum
+            continue
+        kind, kernel = _kind(row)
+        work = step.alive * kernel if isinstance(row, Pool) else step.macs
+        sums[f"{kind}_work"] += work
+        sums[f"{kind}_traffic"] += step.alive
+        if kind in BY_KERNEL:
+            sums[f"{kind}{min(max(kernel, KERNELS[0]), KERNELS[-1])}_work"] += work
+        sums["layers"] += 1e4
+    return np.array([sums[name] for name in NAMES]) / 1e6
+
+
+def _kind(row):
+    """The kind of a row, and its kernel size."""
+    if isinstance(row, (SqueezeExcite, ContextGate, Dense)):
+        return "gate", 1
+    if isinstance(row, (NonLocal, GloRe)):
+        return "non_local", 1
+    if isinstance(row, (TimeStridedSampling, TimeToChannel)):
+        return "temporal_pool", 1
+    temporal, spatial = row.kernel[0], row.kernel[1]
+    if isinstance(row, Pool):
+        return ("temporal_pool", temporal) if temporal > 1 else ("pool", spatial)
+    if isinstance(row, Depthwise):
+        return "depthwise", spatial
+    if isinstance(row, Conv) and temporal > 1:
+        return "temporal", temporal
+    return ("conv", spatial) if spatial > 1 else ("pointwise", 1)

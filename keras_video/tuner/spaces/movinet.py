@@ -5,23 +5,20 @@ from dataclasses import replace
 from keras_video.applications.movinet.config import (
     CONFIGS,
     S1,
-    S2,
     Bottleneck,
     MoViNetConfig,
     Variant,
 )
 from keras_video.specs import check_int
 from keras_video.tuner.spaces import movinet_costs
-from keras_video.tuner.spaces.base import Slots, values_of
+from keras_video.tuner.spaces.base import Slots, layer_features, values_of
 from keras_video.tuner.spaces.choices import Choice, ChoiceSpace
-from keras_video.tuner.spaces.features import layer_features
-from keras_video.tuner.spaces.movinet_bases import BASES, MoViNetBase, round_to_8
+from keras_video.tuner.spaces.movinet_bases import BASES, STRIDES, MoViNetBase, extents, round_to_8
 from keras_video.utils import complexity
 
 KERNELS = ("1x3x3", "1x5x5", "1x7x7", "5x1x1", "7x1x1", "3x3x3", "5x3x3")
 MULTIPLIERS = (0.75, 1.0, 1.25)
 EXPANSIONS = (1.5, 2.0, 2.5, 3.0, 3.5, 4.0)
-STRIDES = (S2, S2, S2, S1, S2)  # of the first layer of each block
 
 
 class MoViNetSpace(ChoiceSpace):
@@ -259,11 +256,6 @@ class MoViNetSpace(ChoiceSpace):
         from keras_video.tuner.one_shot.movinet import MoViNetSuperNetwork
 
         return MoViNetSuperNetwork(self, fixed=fixed, remat=remat, mode=mode, dtype=dtype)
-
-
-def extents(kernel):
-    """`(3, 5, 5)` of `"3x5x5"`."""
-    return tuple(int(extent) for extent in kernel.split("x"))
 
 
 def published():

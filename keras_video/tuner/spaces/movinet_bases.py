@@ -13,9 +13,12 @@ The rule here is ours:
 - A2 is the paper's own space, as it stands.
 """
 
-import random
-import statistics
 from typing import NamedTuple
+
+from keras_video.applications.movinet.config import (
+    S1,
+    S2,
+)
 
 
 class MoViNetBase(NamedTuple):
@@ -76,49 +79,12 @@ def scaled(name, coefficient):
     )  # fmt: skip
 
 
-def median_macs_per_frame(base, samples=1001, seed=0):
-    """Median multiply-adds for one frame of networks whose choices are drawn uniformly.
-
-    Args:
-        base: `MoViNetBase`.
-        samples: int.
-        seed: int.
-    """
-    from keras_video.tuner.spaces.choices import active_values
-    from keras_video.tuner.spaces.movinet import MoViNetSpace
-
-    space = MoViNetSpace(base)
-    table, rng = space.cost_table("macs"), random.Random(seed)
-    drawn = (
-        table.of(
-            active_values(space.choices, [rng.randrange(len(c.values)) for c in space.choices])
-        )
-        for _ in range(samples)
-    )
-    return statistics.median(drawn) / base.clip[0]
-
-
-def fitted(name, step=0.25):
-    """The coefficient whose space has the median nearest to the target, among multiples of `step`.
-
-    Steps are needed since widths and layers are whole numbers: the median jumps.
-    """
-    target, found = TARGETS[name], {}
-
-    def error(coefficient):
-        if coefficient not in found:
-            median = median_macs_per_frame(scaled(name, coefficient))
-            found[coefficient] = abs(median / target - 1)
-        return found[coefficient]
-
-    best = 0.0
-    for stride in (8 * step, 4 * step, 2 * step, step):  # ever finer, downhill
-        while True:
-            near = min((best - stride, best, best + stride), key=error)
-            if near == best:
-                break
-            best = near
-    return best
-
-
 BASES = {name: scaled(name, COEFFICIENTS[name]) for name in CLIPS}
+
+
+STRIDES = (S2, S2, S2, S1, S2)  # of the first layer of each block
+
+
+def extents(kernel):
+    """`(3, 5, 5)` of `"3x5x5"`."""
+    return tuple(int(extent) for extent in kernel.split("x"))

@@ -4,10 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_video.applications.movinet.config import S1, Bottleneck
-from keras_video.applications.movinet.plan import resolve_block
+from keras_video.applications.movinet.config import S1, Bottleneck, resolve_block
 from keras_video.specs import Conv, Dense
-from keras_video.tuner.spaces.cost_table import CostTable
+from keras_video.tuner.spaces.costs import CostTable
 
 
 class Part(NamedTuple):
@@ -52,7 +51,7 @@ def table(space, count):
 
 def terms(space, count):
     """The terms of the table: pairs of names and an array, see `CostTable`."""
-    from keras_video.tuner.spaces.movinet import STRIDES, extents
+    from keras_video.tuner.spaces.movinet_bases import STRIDES, extents
 
     choices = {choice.name: choice.values for choice in space.choices}
     shape = (space.frames, space.height, space.width, 3)

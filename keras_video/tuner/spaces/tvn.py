@@ -11,10 +11,9 @@ from keras_video.applications.tiny_video_net.config import (
     TinyVideoNetConfig,
 )
 from keras_video.specs.primitives import conv_output_size
-from keras_video.tuner.spaces import ranges
-from keras_video.tuner.spaces.base import Slots, Space, values_of
-from keras_video.tuner.spaces.features import layer_features
-from keras_video.tuner.spaces.sites import Site, Sites
+from keras_video.tuner.spaces import choices
+from keras_video.tuner.spaces.base import Slots, Space, layer_features, values_of
+from keras_video.tuner.spaces.two_stream_layout import Site, Sites
 
 BOOLS = (False, True)
 DEFAULTS = {
@@ -125,8 +124,8 @@ class TVNSpace(Space):
         unknown = sorted(set(given) - set(defaults))
         if unknown:
             raise ValueError(f"TVNSpace: expected ranges among {sorted(defaults)}, got {unknown}.")
-        self.num_classes = ranges.ints("num_classes", num_classes).values[0]
-        self.video_frames = video_frames and ranges.ints("video_frames", video_frames).values[0]
+        self.num_classes = choices.ints("num_classes", num_classes).values[0]
+        self.video_frames = video_frames and choices.ints("video_frames", video_frames).values[0]
         self.include_preprocessing = bool(include_preprocessing)
         found = _read(defaults | given)
         self.blocks = found.pop("blocks").values
@@ -273,24 +272,24 @@ def _read(given):
         "image_size", "frames", "frame_stride", "blocks", "repeats", "spatial_kernel",
         "spatial_stride", "temporal_kernel", "temporal_stride", "filters", "expand",
     )  # fmt: skip
-    found = {name: ranges.ints(name, given[name]) for name in numbers}
+    found = {name: choices.ints(name, given[name]) for name in numbers}
     blocks = found["blocks"].values
     if blocks != tuple(range(blocks[0], blocks[-1] + 1)):
         raise ValueError(f"blocks: expected consecutive numbers, got {given['blocks']!r}.")
-    found["spatial"] = ranges.words("spatial", given["spatial"], SPATIAL)
-    found["temporal"] = ranges.words("temporal", given["temporal"], TEMPORAL)
+    found["spatial"] = choices.words("spatial", given["spatial"], SPATIAL)
+    found["temporal"] = choices.words("temporal", given["temporal"], TEMPORAL)
     for name in ("context_gate", "skip", "inverted"):
-        found[name] = ranges.words(name, given[name], BOOLS)
-    activations = ranges.words("activations", given["activations"], ACTIVATIONS)
+        found[name] = choices.words(name, given[name], BOOLS)
+    activations = choices.words("activations", given["activations"], ACTIVATIONS)
     for name in ("activation", "spatial_activation", "temporal_activation"):
         found[name] = activations
-    found["squeeze_ratio"] = ranges.ratios("squeeze", given["squeeze"])
+    found["squeeze_ratio"] = choices.ratios("squeeze", given["squeeze"])
     found["squeeze"] = _switch(found["squeeze_ratio"])
-    found["bottleneck"] = ranges.ints("non_local", given["non_local"], least=0)
+    found["bottleneck"] = choices.ints("non_local", given["non_local"], least=0)
     found["non_local"] = _switch(found["bottleneck"])
     return found
 
 
 def _switch(options):
     """On and off; only off where the sole value is 0."""
-    return ranges.Options([False] if options.fixed and not options.values[0] else BOOLS)
+    return choices.Options([False] if options.fixed and not options.values[0] else BOOLS)

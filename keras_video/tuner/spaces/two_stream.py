@@ -1,14 +1,13 @@
 """`TwoStreamSpace`: the search space of Auto-TSNet, whole or small."""
 
 from keras_video.applications.auto_tsnet.config import REPEATS, STAGES, Group, TwoStreamSpec
-from keras_video.layers.time_strided_sampling import POSITIONS
+from keras_video.layers.two_streams import POSITIONS
 from keras_video.specs import FUSIONS
-from keras_video.tuner.spaces import ranges
+from keras_video.tuner.spaces import choices
 from keras_video.tuner.spaces import two_stream_layout as layout
-from keras_video.tuner.spaces.base import values_of
+from keras_video.tuner.spaces.base import layer_features, values_of
 from keras_video.tuner.spaces.choices import Choice, ChoiceSpace
-from keras_video.tuner.spaces.features import layer_features
-from keras_video.tuner.spaces.two_stream_values import to_config, to_values
+from keras_video.tuner.spaces.two_stream_layout import to_config, to_values
 from keras_video.utils import complexity
 
 BOOLS = (False, True)
@@ -112,7 +111,7 @@ class TwoStreamSpace(ChoiceSpace):
         count, when = len(stages), ((layout.DENSE, (True,)),)
         self.fusion_slots = layout.slots_of("fusion_slots", fusion_slots, range(1, count), count)
         self.attention_slots = layout.attention_slots_of(attention_slots, stages)
-        fusions = ranges.words("fusions", fusions, FUSIONS).values
+        fusions = choices.words("fusions", fusions, FUSIONS).values
         # First comes what a choice takes before its time.
         fusions = tuple(sorted(fusions, key=lambda kind: kind != "none"))
         for g in self.fusion_slots:
@@ -213,7 +212,7 @@ class TwoStreamSpace(ChoiceSpace):
         Raises:
             ValueError: naming the argument.
         """
-        from keras_video.tuner.one_shot.stages import Stage
+        from keras_video.tuner.one_shot.plan import Stage
 
         for argument, given in (("targets", targets), ("epochs", epochs)):
             if not isinstance(given, (list, tuple)) or len(given) != 3:
@@ -240,7 +239,7 @@ class TwoStreamSpace(ChoiceSpace):
         Returns:
             Tuple of one `Stage`.
         """
-        from keras_video.tuner.one_shot.stages import Stage
+        from keras_video.tuner.one_shot.plan import Stage
 
         return (Stage("all", ("*",), epochs, target, {layout.DENSE: True}),)
 
@@ -251,11 +250,11 @@ class TwoStreamSpace(ChoiceSpace):
 
 
 def _one_int(argument, value):
-    return ranges.ints(argument, [value]).values[0]
+    return choices.ints(argument, [value]).values[0]
 
 
 def _odd(argument, given):
-    values = ranges.ints(argument, given).values
+    values = choices.ints(argument, given).values
     if any(value % 2 == 0 for value in values):
         raise ValueError(f"{argument}: expected odd ints, got {given!r}.")
     return values

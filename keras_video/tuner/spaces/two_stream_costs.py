@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from keras_video.applications.auto_tsnet.plan import STEM_FRAMES
-from keras_video.applications.x3d.plan import stem_rows
+from keras_video.applications.auto_tsnet.config import STEM_FRAMES
+from keras_video.applications.x3d.config import stem_rows
 from keras_video.specs import FUSIONS, Conv, Dense, GloRe, conv_output_size, mbconv3d
-from keras_video.tuner.spaces.cost_table import CostTable
+from keras_video.tuner.spaces.costs import CostTable
 from keras_video.tuner.spaces.two_stream_layout import DENSE, attention, fusion, group
 
 COUNTS = {"macs": lambda row, shape: row.macs(shape), "params": lambda row, shape: row.params}

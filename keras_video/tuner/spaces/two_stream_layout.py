@@ -1,7 +1,15 @@
-"""What the networks of `TwoStreamSpace` have in common, and where they differ: Table 1 as data."""
+"""What the networks of `TwoStreamSpace` have in common, and where they differ: Table 1 as data.
 
-from keras_video.applications.auto_tsnet.config import STAGES
-from keras_video.tuner.spaces import ranges
+Both ways between the values of a `TwoStreamSpace` and networks.
+
+Sites: the places where the networks of a family differ, and which of them matter when.
+"""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from keras_video.applications.auto_tsnet.config import STAGES, Group
+from keras_video.tuner.spaces import choices
 
 STREAMS = ("sparse", "dense")
 FIELDS = ("filters", "expansion", "temporal_kernel", "spatial_kernel")  # of a group
@@ -58,14 +66,14 @@ def filters_of_groups(argument, given, stream, stages, width):
             raise ValueError(
                 f"{argument}: expected {len(stages)} ranges, one for each group, got {given!r}."
             )
-        return [list(ranges.ints(argument, options).values) for options in given]
+        return [list(choices.ints(argument, options).values) for options in given]
     table = FILTERS[stream]
     if stages[-1] > len(table):
         raise ValueError(
             f"{argument}: expected ranges beside more than {len(table)} stages, which Table 1 of "
             f"the paper has, got None beside {stages[-1]} stages."
         )
-    found = [scaled(ranges.ints(argument, table[stage - 1]).values, width) for stage in stages]
+    found = [scaled(choices.ints(argument, table[stage - 1]).values, width) for stage in stages]
     if stream == "dense":
         found[0] = found[0][:1]  # the first group has no choice
     return found
@@ -106,3 +114,163 @@ def attention_slots_of(given, stages):
 
 def _positive(value):
     return type(value) in (int, float) and value > 0
+
+
+# What networks of one space share; a spec that differs there is not in the space.
+SHARED = (
+    "sparse_stem", "dense_stem", "repeats", "stages", "depth", "frames", "stride", "size",
+    "frame_stride", "hidden", "dropout",
+)  # fmt: skip
+
+
+def to_config(space, values):
+    """The `TwoStreamSpec` that values stand for; see `TwoStreamSpace.to_config`."""
+    known = {choice.name for choice in space.choices}
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise ValueError(f"values: expected names among the space's choices, got {unknown}.")
+    found = {}
+    for choice in space.choices:
+        if not choice.active(found):
+            continue
+        if choice.name not in values:
+            raise ValueError(f"{choice.name}: expected one of {choice.values}, got no value.")
+        found[choice.name] = choice.values[choice.index(values[choice.name])]
+    numbers = range(1, len(space.frame.stages) + 1)
+    attention = {
+        f"attention_{stream}": tuple(
+            g for g in space.attention_slots if found.get(attention(stream, g))
+        )
+        for stream in STREAMS
+    }
+    streams = {
+        stream: tuple(Group(*(found[group(stream, g, field)] for field in FIELDS)) for g in numbers)
+        for stream in STREAMS[: 1 + found[DENSE]]
+    }
+    fusion = tuple(found.get(fusion(g), "none") for g in numbers)
+    return replace(space.frame, **{"dense": (), **streams}, fusion=fusion, **attention)
+
+
+def to_values(space, config):
+    """The values of a `TwoStreamSpec`; see `TwoStreamSpace.to_values`."""
+    for name in SHARED:
+        if name == "dense_stem" and not config.dense:
+            continue
+        expected, got = getattr(space.frame, name), getattr(config, name)
+        if got != expected:
+            raise ValueError(f"{name}: expected {expected!r} in this space, got {got!r}.")
+    fields = {DENSE: bool(config.dense)}
+    for stream in STREAMS:
+        for g, group in enumerate(getattr(config, stream), 1):
+            fields |= {group(stream, g, f): getattr(group, f) for f in FIELDS}
+        slots = getattr(config, f"attention_{stream}")
+        _check_slots(f"attention_{stream}", slots, space.attention_slots)
+        fields |= {attention(stream, g): g in slots for g in space.attention_slots}
+    fused = [g for g, kind in enumerate(config.fusion, 1) if kind != "none"]
+    _check_slots("fusion", fused, space.fusion_slots)
+    fields |= {fusion(g): config.fusion[g - 1] for g in space.fusion_slots}
+    values = {}
+    for choice in space.choices:
+        if choice.active(fields):
+            values[choice.name] = choice.values[choice.index(fields[choice.name])]
+    return values
+
+
+def _check_slots(argument, got, known):
+    others = sorted(set(got) - set(known))
+    if others:
+        raise ValueError(f"{argument}: expected groups among {known} in this space, got {others}.")
+
+
+class Site(NamedTuple):
+    """A place where networks differ.
+
+    Args:
+        name: string, that of a range.
+        opens: function of the value chosen here: whether the `inner` sites matter.
+        inner: tuple of `Site`.
+    """
+
+    name: str
+    opens: object = None
+    inner: tuple = ()
+
+
+class Sites:
+    """A tree of sites with their ranges, declared and read in the same order.
+
+    A site with a single value is not declared. One that is not open has no value at all, so two
+    sets of values differ only where the networks do.
+
+    Args:
+        tree: tuple of `Site`.
+        ranges: dict of `Options` and `Reals` by site.
+    """
+
+    def __init__(self, tree, ranges):
+        self.tree, self.ranges = tree, ranges
+
+    def declare(self, hp, prefix=""):
+        """Declares all sites on a `keras_tuner.HyperParameters`, each under its conditions."""
+        self._declare(hp, prefix, self.tree)
+
+    def _declare(self, hp, prefix, tree):
+        for site in tree:
+            options = self.ranges[site.name]
+            if not options.fixed:
+                options.declare(hp, prefix + site.name)
+            opening = [value for value in options.values if site.opens(value)] if site.inner else []
+            if opening and options.fixed:
+                self._declare(hp, prefix, site.inner)
+            elif opening:
+                with hp.conditional_scope(prefix + site.name, opening):
+                    self._declare(hp, prefix, site.inner)
+
+    def read(self, values, prefix=""):
+        """`{site: value}` of the open sites, fixed ones included.
+
+        Args:
+            values: dict of hyperparameter values.
+            prefix: string, what their names begin with.
+
+        Raises:
+            ValueError: naming the value that is missing or out of its range.
+        """
+
+        def get(name):
+            options = self.ranges[name]
+            if options.fixed:
+                return options.values[0]
+            if prefix + name not in values:
+                raise ValueError(f"{prefix}{name}: expected {options}, got no value.")
+            return self._check(prefix + name, options.clean(values[prefix + name]), options)
+
+        return self._select(get, self.tree)
+
+    def write(self, fields, prefix=""):
+        """The hyperparameter values of a network: the inverse of `read`.
+
+        Args:
+            fields: dict of values by site.
+            prefix: string, what the names shall begin with.
+
+        Raises:
+            ValueError: naming the field that is out of its range.
+        """
+        found = self._select(fields.__getitem__, self.tree)
+        for name, value in found.items():
+            self._check(prefix + name, value, self.ranges[name])
+        return {prefix + n: v for n, v in found.items() if not self.ranges[n].fixed}
+
+    def _select(self, get, tree):
+        found = {}
+        for site in tree:
+            value = found[site.name] = get(site.name)
+            if site.inner and site.opens(value):
+                found |= self._select(get, site.inner)
+        return found
+
+    def _check(self, name, value, options):
+        if value not in options:
+            raise ValueError(f"{name}: expected {options}, got {value!r}.")
+        return value

@@ -7,8 +7,8 @@ import pytest
 from keras import ops
 
 from keras_video.tuner import Choice, ChoiceSpace, CostTable
-from keras_video.tuner.one_shot.cost import Cost
 from keras_video.tuner.spaces.choices import active_values, one_hot
+from keras_video.tuner.spaces.costs import Cost
 from tests.helpers import to_numpy
 from tests.tuner.one_shot import toy
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_video.tuner.one_shot import formulas
+from keras_video.tuner.one_shot import algorithms
 from keras_video.tuner.one_shot.algorithms import ImportanceSampling, Reinforce, Uniform
 from tests.helpers import to_numpy
 
@@ -30,14 +30,14 @@ def test_rewards(ratio):
 
 
 def test_warm_up_falls_linearly():
-    found = [number(formulas.warm_up(np.float32(step), 8)) for step in (0, 2, 8, 100)]
+    found = [number(algorithms.warm_up(np.float32(step), 8)) for step in (0, 2, 8, 100)]
     assert found == [1, 0.75, 0, 0]
-    assert number(formulas.warm_up(np.float32(0), 0)) == 0  # there is none
+    assert number(algorithms.warm_up(np.float32(0), 0)) == 0  # there is none
 
 
 def test_the_policy_waits_and_then_learns_faster_and_faster():
     rates = [
-        number(formulas.policy_rate(np.float32(step), 100, 0.25, 0.01, 10.0))
+        number(algorithms.policy_rate(np.float32(step), 100, 0.25, 0.01, 10.0))
         for step in (0, 24, 25, 62.5, 100)
     ]
     assert rates[:2] == [0, 0]
@@ -46,7 +46,7 @@ def test_the_policy_waits_and_then_learns_faster_and_faster():
     assert whole.first_rate(10**6) == 4.8e-3  # as published
     steps = np.arange(400, dtype="float32")
     rate = whole.first_rate(400)
-    way = sum(number(formulas.policy_rate(s, 400, 0.25, rate, 10.0)) for s in steps)
+    way = sum(number(algorithms.policy_rate(s, 400, 0.25, rate, 10.0)) for s in steps)
     assert way == pytest.approx(20, rel=0.02)  # logits go as far in a short search
 
 
@@ -54,7 +54,7 @@ def test_moving_average_is_not_biased_by_its_beginning():
     values = np.random.default_rng(0).normal(size=20).astype("float32")
     total = weight = 0.0
     for n, value in enumerate(values):
-        total, weight, average = formulas.moving_average(total, weight, value, 0.95)
+        total, weight, average = algorithms.moving_average(total, weight, value, 0.95)
         weights = 0.05 * 0.95 ** np.arange(n, -1, -1)
         assert number(average) == pytest.approx(
             np.average(values[: n + 1], weights=weights), rel=1e-4, abs=1e-5
@@ -69,7 +69,7 @@ def test_adam(beta1):
     for step in range(1, 6):
         gradient = rng.normal(size=(2, 3)).astype("float32")
         tensors = map(ops.convert_to_tensor, (value, mean, square, np.float32(step), gradient))
-        value, mean, square = formulas.adam(*tensors, 0.1, beta1, 0.999)
+        value, mean, square = algorithms.adam(*tensors, 0.1, beta1, 0.999)
         m = beta1 * m + (1 - beta1) * gradient
         v = 0.999 * v + 0.001 * gradient.astype("float64") ** 2
         expected -= 0.1 * (m / (1 - beta1**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-8)
@@ -83,7 +83,7 @@ def test_importance_weights():
     def weights(rewards, drawn=None):
         drawn = None if drawn is None else ops.convert_to_tensor(drawn, "float32")
         rewards = ops.convert_to_tensor(rewards, "float32")
-        return to_numpy(formulas.importance_weights(rewards, 0.05, drawn))
+        return to_numpy(algorithms.importance_weights(rewards, 0.05, drawn))
 
     found = weights(rewards)
     powers = np.exp(rewards.astype("float64") / 0.05)
@@ -104,7 +104,7 @@ def test_importance_weights():
 
 
 def test_number_of_samples_follows_the_entropy():
-    found = [number(formulas.number_of_samples(np.float32(h), 0.25, 8)) for h in (60, 17, 4.1, 0)]
+    found = [number(algorithms.number_of_samples(np.float32(h), 0.25, 8)) for h in (60, 17, 4.1, 0)]
     assert found == [8, 5, 2, 2]
 
 
@@ -113,8 +113,8 @@ def test_qualities():
     logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     labels = np.array([0, 1, 1])
     for given in (labels, labels[:, None], np.eye(2, dtype="float32")[labels]):
-        assert to_numpy(formulas.accuracy(given, logits)).tolist() == [1, 1, 0]
-        found = to_numpy(formulas.log_likelihood(given, logits))
+        assert to_numpy(algorithms.accuracy(given, logits)).tolist() == [1, 1, 0]
+        found = to_numpy(algorithms.log_likelihood(given, logits))
         np.testing.assert_allclose(found, logs[np.arange(3), labels], rtol=1e-5)
 
 

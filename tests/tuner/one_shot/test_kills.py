@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_video.tuner import files
+from keras_video.tuner.search import trials as files
 
 ROOT = Path(__file__).parents[3]
 LONG = 240.0  # seconds; more than anything here takes

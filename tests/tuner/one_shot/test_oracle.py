@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from keras_tuner.engine.trial import TrialStatus
 
-from keras_video.tuner import Stage, TuNASOracle, records, wire
-from keras_video.tuner.declared import network_values
-from keras_video.tuner.one_shot import decisions
+from keras_video.tuner import Stage, TuNASOracle
+from keras_video.tuner.one_shot import plan
+from keras_video.tuner.search import trials, workers
+from keras_video.tuner.spaces.declared import network_values
 from tests.tuner.one_shot import toy
 
 SITES = ("site0", "site1")
@@ -32,7 +33,7 @@ def make(folder, **options):
 
 def sent(trial, oracle):
     """The trial after it crossed the wire."""
-    return wire.unpack(wire.decode(wire.encode(wire.pack(trial))), oracle.get_space)
+    return workers.unpack(workers.decode(workers.encode(workers.pack(trial))), oracle.get_space)
 
 
 def train(oracle, trial, logits=None, reward=0.5):
@@ -44,10 +45,10 @@ def train(oracle, trial, logits=None, reward=0.5):
     matrix = np.zeros((len(choices), 4))
     for row, given in zip(matrix, logits, strict=True):
         row[: len(given)] = given
-    decided = decisions.most_probable(choices, matrix, values["tuner/certain"])
+    decided = plan.most_probable(choices, matrix, values["tuner/certain"])
     for name in network_values(values):
         del values[name]
-    values.update(decisions.only_active(choices, decided))
+    values.update(plan.only_active(choices, decided))
     values.update({"tuner/decided": decided, "tuner/policy": logits})
     end(oracle, trial, reward)
 
@@ -57,7 +58,7 @@ def end(oracle, trial, reward=0.5):
         "reward": reward, "val_accuracy": reward, "policy_entropy": 1.0, "loss": 0.1,
         "cost_ratio": 1.0, "mean_cost_ratio": 1.0,
     }  # fmt: skip
-    records.set_metrics(trial, metrics, oracle.objective)
+    trials.set_metrics(trial, metrics, oracle.objective)
     trial = sent(trial, oracle)
     trial.status = TrialStatus.COMPLETED
     oracle.end_trial(trial)

@@ -7,10 +7,9 @@ import pytest
 from keras import ops
 
 from keras_video.tuner import Choice
-from keras_video.tuner.one_shot import decisions
+from keras_video.tuner.one_shot import plan
 from keras_video.tuner.one_shot.algorithms import ImportanceSampling, Reinforce
-from keras_video.tuner.one_shot.layout import Layout
-from keras_video.tuner.one_shot.policy import Policy
+from keras_video.tuner.one_shot.searcher import Layout, Policy
 from tests.helpers import to_numpy
 
 CHOICES = (
@@ -47,7 +46,7 @@ def networks():
         for b in range(3):
             for c in range(2):
                 for d in range(2):
-                    values = decisions.active_values(CHOICES, (a, b, c, d, 0))
+                    values = plan.active_values(CHOICES, (a, b, c, d, 0))
                     p = np.prod(
                         [
                             ROWS[i][index]
@@ -61,7 +60,7 @@ def networks():
 
 def drawn_values(selections):
     return [
-        decisions.active_values(CHOICES, [int(np.argmax(row)) for row in selection])
+        plan.active_values(CHOICES, [int(np.argmax(row)) for row in selection])
         for selection in selections
     ]
 
@@ -184,7 +183,7 @@ def test_reinforce_follows_the_closed_form():
         )
         assert to_numpy(weights).tolist() == [1]
         selection = to_numpy(draws.selections)[0]
-        active = decisions.active_values(CHOICES, selection.argmax(axis=1))
+        active = plan.active_values(CHOICES, selection.argmax(axis=1))
         gradient = np.zeros_like(logits)
         powers = 0.95 ** np.arange(step, -1, -1)
         advantage = reward - np.average(rewards[: step + 1], weights=powers)
@@ -266,23 +265,23 @@ def test_a_sharp_policy_draws_fewer_samples():
 
 
 def test_decisions():
-    assert decisions.most_probable(CHOICES, LOGITS) == {
+    assert plan.most_probable(CHOICES, LOGITS) == {
         "layer": "conv", "kernel": 1, "width": 16, "gate": False, "same": "only",
     }  # fmt: skip
-    assert decisions.most_probable(CHOICES, LOGITS, {"layer": "pool"})["layer"] == "pool"
+    assert plan.most_probable(CHOICES, LOGITS, {"layer": "pool"})["layer"] == "pool"
 
     def cost(values):
         return values.get("width", 0) * {"none": 0, "conv": 4, "pool": 1}[values["layer"]]
 
     # 64 is too much: no layer at all is more probable than a narrow one, but leaves all unused.
-    found = decisions.most_probable(CHOICES, LOGITS, None, cost, 32)
+    found = plan.most_probable(CHOICES, LOGITS, None, cost, 32)
     assert cost(found) <= 32 and found["width"] == 8 and found["layer"] == "conv"
-    found = decisions.most_probable(CHOICES, LOGITS, None, cost, 10)
-    assert cost(decisions.only_active(CHOICES, found)) <= 10
+    found = plan.most_probable(CHOICES, LOGITS, None, cost, 10)
+    assert cost(plan.only_active(CHOICES, found)) <= 10
     rng = random.Random(0)
     found, chances = {}, networks()
     for _ in range(4000):
-        key = tuple(decisions.draw(CHOICES, LOGITS, rng).items())
+        key = tuple(plan.draw(CHOICES, LOGITS, rng).items())
         found[key] = found.get(key, 0) + 1
     for key, p in chances.items():
         assert found.get(key, 0) / 4000 == pytest.approx(p, abs=4 * np.sqrt(p / 4000) + 1e-3)

@@ -18,8 +18,8 @@ from keras_video.tuner import (
     search_history,
     stage_table,
 )  # fmt: skip
-from keras_video.tuner.declared import network_values
 from keras_video.tuner.one_shot.tuner import OneShotTuner
+from keras_video.tuner.spaces.declared import network_values
 from tests.helpers import to_numpy
 from tests.tuner.one_shot import toy
 

@@ -4,11 +4,20 @@ Channels that do not count are exactly zero behind every layer. So masks are app
 numbers of a batch norm and never to a video, and cost no time.
 """
 
-from keras_video.tuner.one_shot.masked.bottleneck import BottleneckOptions, MaskedBottleneck, Picked
-from keras_video.tuner.one_shot.masked.conv import MaskedConv3D
-from keras_video.tuner.one_shot.masked.depthwise import MaskedDepthwise3D
-from keras_video.tuner.one_shot.masked.squeeze_excite import MaskedSqueezeExcite
-from keras_video.tuner.one_shot.masked.widths import Width, fit, pick, pick_width
+from keras_video.tuner.one_shot.masked.bottleneck import (
+    BottleneckOptions,
+    MaskedBottleneck,
+    MaskedSqueezeExcite,
+    Picked,
+)
+from keras_video.tuner.one_shot.masked.conv import (
+    MaskedConv3D,
+    MaskedDepthwise3D,
+    Width,
+    fit,
+    pick,
+    pick_width,
+)
 
 __all__ = [
     "BottleneckOptions",

@@ -1,0 +1,140 @@
+"""Checks of arguments. Every error reads `name: expected X, got Y.`"""
+
+import math
+import numbers
+
+
+def check_int(name, value, least=1, most=None):
+    """Returns `value` as an int.
+
+    Args:
+        name: string, the argument.
+        value: int, or an integer of NumPy.
+        least, most: bounds, both allowed; `most=None` sets no upper one.
+
+    Raises:
+        ValueError: for other types, also bool, and outside of the bounds.
+    """
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or value < least or (most is not None and value > most):
+        bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"{name}: expected an int {bounds}, got {value!r}.")
+    return int(value)
+
+
+def check_number(name, value, least=-math.inf, most=math.inf, above=None, none=False):
+    """Returns `value`, a finite int or float.
+
+    Args:
+        name: string, the argument.
+        value: number.
+        least, most: bounds, both allowed.
+        above: lower bound that is itself not allowed.
+        none: bool, whether `None` is allowed as well.
+
+    Raises:
+        ValueError: for other types, also bool, for NaN and infinities, and outside of the bounds.
+    """
+    if none and value is None:
+        return None
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    low = least if above is None else above
+    fits = number and math.isfinite(value) and least <= value <= most
+    if not fits or (above is not None and value <= above):
+        bounds = f"above {low:g}" if above is not None else f"of at least {low:g}"
+        if low == -math.inf:
+            bounds = "" if most == math.inf else f"of at most {most:g}"
+        elif most < math.inf:
+            bounds = (
+                f"above {low:g}, up to {most:g}"
+                if above is not None
+                else (f"from {low:g} to {most:g}")
+            )
+        expected = f"a finite number {bounds}".strip()
+        raise ValueError(f"{name}: expected {expected}{' or None' if none else ''}, got {value!r}.")
+    return value
+
+
+def check_rate(name, rate, none=False):
+    """Returns a rate per second: a finite number above 0, or `None` where that is allowed."""
+    return check_number(name, rate, above=0, none=none)
+
+
+def check_range(name, value, least=-math.inf, most=math.inf, above=None):
+    """Returns a pair of floats `(low, high)` with `low <= high`, each within the bounds.
+
+    Args and errors are those of `check_number`.
+    """
+    try:
+        low, high = (float(check_number(name, v, least, most, above)) for v in value)
+    except (TypeError, ValueError):
+        low, high = 1.0, 0.0
+    if low > high:
+        start = least if above is None else above
+        words = f" {'above' if above is not None else 'of at least'} {start:g}"
+        words = "" if start == -math.inf else words
+        limit = "" if most == math.inf else f" up to {most:g}"
+        raise ValueError(
+            f"{name}: expected an ascending pair of numbers{words}{limit}, got {value!r}."
+        )
+    return low, high
+
+
+def check_choice(name, value, choices):
+    """Returns `value`; raises `ValueError` unless it is one of `choices`."""
+    choices = tuple(choices)
+    if not any(
+        value is choice or (type(value) is type(choice) and value == choice) for choice in choices
+    ):
+        listed = ", ".join(map(repr, choices))
+        raise ValueError(f"{name}: expected one of {listed}, got {value!r}.")
+    return value
+
+
+def check_labels(name, labels, num_classes=None, videos=None):
+    """Returns class labels as a NumPy array, in one of two forms.
+
+    Args:
+        name: string, the argument.
+        labels: array. Class numbers `(videos,)` or `(videos, 1)`, or zeros and ones
+            `(videos, num_classes)`.
+        num_classes: int, or `None` if not known.
+        videos: int, how many labels there must be, or `None` for any number.
+
+    Returns:
+        int64 array `(videos,)`, or bool array `(videos, num_classes)`.
+
+    Raises:
+        ValueError: for other shapes and types; for class numbers that are negative, fractional or
+            not below `num_classes`; for values other than 0 and 1 in the second form.
+    """
+    import numpy as np
+
+    labels = np.asarray(labels)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim not in (1, 2) or labels.dtype.kind not in "biuf":
+        raise ValueError(
+            f"{name}: expected class numbers (videos,), or zeros and ones (videos, classes), got "
+            f"{labels.dtype} of shape {labels.shape}."
+        )
+    if videos is not None and len(labels) != videos:
+        raise ValueError(f"{name}: expected {videos}, one for each video, got {len(labels)}.")
+    if labels.ndim == 2:
+        if num_classes is not None and labels.shape[1] != num_classes:
+            raise ValueError(
+                f"{name}: expected {num_classes} columns, one for each class, got "
+                f"{labels.shape[1]}."
+            )
+        wrong = ~np.isin(labels, (0, 1)).all(axis=1)
+        expected = "zeros and ones"
+    else:
+        wrong = ~(labels >= 0) | (labels != np.floor(labels))
+        expected = "whole numbers of at least 0"
+        if num_classes is not None:
+            wrong |= labels >= num_classes
+            expected = f"whole numbers from 0 to {num_classes - 1}, for {num_classes} classes"
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        raise ValueError(f"{name}: expected {expected}, got {labels[first]} at index {first}.")
+    return labels.astype("int64" if labels.ndim == 1 else bool)

@@ -1,0 +1,151 @@
+"""A command line with sub-commands: absl flags, help that teaches, errors in one line."""
+
+import difflib
+import os
+import sys
+import warnings
+from typing import NamedTuple
+
+from absl import flags
+
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+DEFINE = {
+    bool: flags.DEFINE_boolean,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    str: flags.DEFINE_string,
+}
+
+
+class Option(NamedTuple):
+    """The flag `--name=default` of a command. Its type is that of the default."""
+
+    name: str
+    default: object
+    help: str
+    smallest: float | None = None
+
+
+class Command(NamedTuple):
+    """`run(options, argument)` with its description; `argument` is empty if there is none."""
+
+    run: object
+    argument: str
+    summary: str
+    help: str
+    options: tuple = ()
+
+
+class CommandLine(NamedTuple):
+    """A program with commands.
+
+    Args:
+        name: name of the program.
+        commands: dict of `Command`.
+        intro, closing: what `--help` says before and after the list of commands.
+        version: function that returns the version.
+        debug: environment variable that brings tracebacks back.
+    """
+
+    name: str
+    commands: dict
+    intro: str
+    closing: str
+    version: object
+    debug: str
+
+    def main(self, argv=None):
+        """Runs `argv`. Returns the exit code: that of the command, or 2 after an error."""
+        argv = list(sys.argv[1:] if argv is None else argv)
+        with warnings.catch_warnings():
+            warnings.showwarning = self._warn
+            try:
+                return self._dispatch(argv)
+            except KeyboardInterrupt:
+                return 130
+            except BrokenPipeError:  # whoever read our output has left, as in `| head`
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                return 0
+            except (flags.Error, ValueError, OSError, ImportError, RuntimeError) as error:
+                if os.environ.get(self.debug):
+                    raise
+                return self._say(error)
+            except Exception as error:
+                if os.environ.get(self.debug):
+                    raise
+                return self._say(f"{type(error).__name__}: {error} ({self.debug}=1 shows where)")
+
+    def _dispatch(self, argv):
+        name, *words = argv or [""]
+        if name in ("-h", "--help", "-help", "help"):
+            known = [word for word in words if word in self.commands]
+            print(self._explain(known[0]) if known else self._overview())
+        elif name == "--version":
+            print(f"{self.name} {self.version()}")
+        elif not name:
+            print(self._overview(), file=sys.stderr)
+            return 2
+        elif name not in self.commands:
+            close = difflib.get_close_matches(name, self.commands, 1, cutoff=0.7)
+            hint = f"did you mean {close[0]!r}?" if close else f"see {self.name} --help."
+            raise ValueError(f"there is no command {name!r}; {hint}")
+        elif {"-h", "--help", "-help"} & set(words):
+            print(self._explain(name))
+        else:
+            options, arguments = self._parse(name, words)
+            return self.commands[name].run(options, *arguments) or 0
+        return 0
+
+    def _parse(self, name, words):
+        """Reads the options of a command with absl; what is left are its arguments."""
+        command = self.commands[name]
+        values = flags.FlagValues()
+        values.set_gnu_getopt(True)
+        for option in command.options:
+            bound = {} if option.smallest is None else {"lower_bound": option.smallest}
+            define = DEFINE[type(option.default)]
+            define(option.name, option.default, option.help, flag_values=values, **bound)
+        arguments = values([name, *map(_underscored, words)])[1:]
+        if len(arguments) != bool(command.argument):
+            expected = f"one {command.argument}" if command.argument else "no arguments"
+            raise ValueError(
+                f"{name} takes {expected}, received {' '.join(arguments) or 'none'}; "
+                f"see {self.name} {name} --help."
+            )
+        return values, arguments
+
+    def _overview(self):
+        lines = [self.intro, "", f"usage: {self.name} COMMAND [OPTIONS]", "", "commands:"]
+        lines += [f"  {name:13s}{command.summary}" for name, command in self.commands.items()]
+        lines += ["", f"{self.name} COMMAND --help explains a command and its options."]
+        lines += [f"{self.name} --version prints the version.", self.closing.rstrip()]
+        return "\n".join(lines)
+
+    def _explain(self, name):
+        command = self.commands[name]
+        usage = ["usage:", self.name, name, command.argument]
+        usage += ["[OPTIONS]"] if command.options else []
+        lines = [" ".join(filter(None, usage)), "", command.help.strip()]
+        if command.options:
+            lines += ["", "options:"]
+        for option in command.options:
+            value = "" if isinstance(option.default, bool) else f"={option.default}"
+            lines.append(f"  --{option.name + value:23s} {option.help}")
+        return "\n".join(lines)
+
+    def _warn(self, message, category, filename, *_):
+        # Those of Keras, and of torch when it traces our code, are for programmers.
+        if category is UserWarning and filename.startswith(PACKAGE):
+            self._say(f"warning: {message}")
+
+    def _say(self, message):
+        print(f"{self.name}: {' '.join(str(message).split())}", file=sys.stderr)
+        return 2
+
+
+def _underscored(word):
+    """`--batch-size=4` as `--batch_size=4`: both are understood."""
+    if not word.startswith("--"):
+        return word
+    name, *value = word[2:].split("=", 1)
+    return "=".join(["--" + name.replace("-", "_"), *value])

@@ -1,1 +1,0 @@
-"""Reads weight files that come from other projects."""

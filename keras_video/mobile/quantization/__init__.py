@@ -1,0 +1,1 @@
+"""int8: after training, and networks that are trained for it."""

@@ -1,0 +1,23 @@
+"""Rules of the mobile form, one per layer class. Importing this package registers all of them."""
+
+from keras_video.mobile.rules import (
+    attention,
+    basic,
+    big_little,
+    convolution,
+    pooling,
+    two_streams,
+)
+from keras_video.mobile.rules.registry import Features, rule, rule_for
+
+__all__ = [
+    "Features",
+    "attention",
+    "basic",
+    "big_little",
+    "convolution",
+    "pooling",
+    "rule",
+    "rule_for",
+    "two_streams",
+]

@@ -1,0 +1,1 @@
+"""Measured latency: one network, tables of layers, and a predictor."""

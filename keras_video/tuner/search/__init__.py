@@ -1,0 +1,1 @@
+"""Search by training whole networks: oracles, constraints, tuners."""

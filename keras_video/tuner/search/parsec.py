@@ -1,0 +1,425 @@
+"""`ParsecOracle`: PARSEC as a search of whole trials, without a super-network.
+
+`Rounds`: the draws of a PARSEC search, and what each round of them does to the distribution.
+"""
+
+import math
+import random
+import traceback
+from typing import NamedTuple
+
+import numpy as np
+from keras_tuner.engine.trial import TrialStatus
+
+from keras_video.specs import check_int
+from keras_video.tuner.search.oracle import SearchOracle
+from keras_video.tuner.search.policy import CategoricalPolicy, importance_weights
+from keras_video.tuner.spaces.declared import fingerprint, network_values
+
+FEWEST = 2  # draws of a round whose size follows the entropy
+UNKNOWN = (math.nan, math.inf)  # of a network that says nothing
+
+
+class Round(NamedTuple):
+    """What one update of the distribution was made from.
+
+    Args:
+        entropy: float, nats, of the distribution from which was drawn.
+        draws: int, networks drawn, repeated ones and those over a limit included.
+        scored: int, how many of them had a score.
+        weight_entropy: float, nats, of their weights: 0 if one decided alone.
+    """
+
+    entropy: float
+    draws: int
+    scored: int
+    weight_entropy: float
+
+
+class Rounds:
+    """Goes through rounds of draws as far as what is known of the networks leads.
+
+    All follows from the seed and from what became of the networks. A search that is taken up again
+    therefore goes the same way, at once, that it has gone step by step.
+
+    Args:
+        policy: `CategoricalPolicy`, which the rounds improve.
+        seed: int.
+        judge: function of values, which returns the cause why the network must not be tried, or
+            `None`, and its excess over the limits, see `importance_weights`.
+        outcome: function of a fingerprint, which returns `None` of a network that was never
+            tried; `"running"`; or its score and its excess.
+        samples, samples_per_nat, temperature, penalty, baseline, min_entropy: see `ParsecOracle`.
+        most: int, draws in succession that lead to no trial, before the rounds end.
+
+    Attributes:
+        history: list of `Round`, one per update.
+        passed: dict, draws since the last new trial that led to none, counted by cause.
+    """
+
+    def __init__(
+        self, policy, seed, judge, outcome, samples, samples_per_nat, temperature, penalty,
+        baseline, min_entropy, most,
+    ):  # fmt: skip
+        self.policy = policy
+        self.history, self.passed = [], {}
+        self._seed, self._judge, self._outcome = seed, judge, outcome
+        self._samples, self._samples_per_nat = samples, samples_per_nat
+        self._temperature, self._penalty, self._baseline = temperature, penalty, baseline
+        self._min_entropy, self._most = min_entropy, most
+        self._draws, self._place = [], 0  # pairs of draw and fingerprint; those gone through
+        self._met = set()  # fingerprints of the draws that led to a trial
+        self._excess = {}  # by fingerprint, of draws of this round that must not be tried
+
+    @property
+    def converged(self):
+        """bool, whether the entropy has fallen below `min_entropy`."""
+        return self.policy.entropy < self._min_entropy
+
+    @property
+    def ended(self):
+        """bool, whether there are no more rounds."""
+        lost = sum(self.passed.values()) >= self._most
+        return not self._draws and (lost or self.converged)
+
+    def go_on(self):
+        """Goes on to the first draw that has to be tried.
+
+        Returns:
+            Dict of its values; `None` if the round waits for networks that run, or all has `ended`.
+        """
+        while not self.ended:
+            if not self._draws:
+                self._open()
+            for draw, key in self._draws[self._place :]:
+                if not self._pass(draw, key):
+                    return draw.values
+                self._place += 1
+            if any(self._outcome(key) == "running" for _, key in self._draws):
+                return None
+            self._close()
+        return None
+
+    def _open(self):
+        number, count = len(self.history), self._samples
+        if self._samples_per_nat is not None:
+            wanted = math.ceil(self._samples_per_nat * self.policy.entropy)
+            count = min(max(FEWEST, wanted), self._samples)
+        for k in range(count):
+            draw = self.policy.draw(random.Random(f"{self._seed}/{number}/{k}"))
+            self._draws.append((draw, fingerprint(draw.values)))
+
+    def _pass(self, draw, key):
+        """bool, whether the draw leads to no new trial, or its trial has begun."""
+        if key in self._met:
+            cause = "duplicate"
+        elif self._outcome(key) is not None:
+            self._met.add(key)
+            self.passed = {}  # the trial's record has them
+            return True
+        else:
+            cause, excess = self._judge(draw.values)
+            if cause is None:
+                return False
+            self._excess[key] = excess
+        self.passed[cause] = self.passed.get(cause, 0) + 1
+        return True
+
+    def _close(self):
+        outcomes = [self._outcome(key) or (math.nan, self._excess[key]) for _, key in self._draws]
+        scores, excess = zip(*outcomes, strict=True)
+        weights = importance_weights(scores, excess, self._penalty, self._temperature)
+        used = weights[weights > 0]
+        self.history.append(
+            Round(
+                self.policy.entropy,
+                len(weights),
+                sum(map(math.isfinite, scores)),
+                max(0.0, -float(np.sum(used * np.log(used)))),
+            )
+        )
+        self.policy.update([draw for draw, _ in self._draws], weights, self._baseline)
+        self._draws, self._place, self._excess = [], 0, {}
+
+
+class ParsecOracle(SearchOracle):
+    """Proposes networks from a distribution that it learns (PARSEC, Casale et al. 2019).
+
+    Every hyperparameter is a categorical with logits of its own. A round draws some networks; when
+    all have come to their end, each gets the weight
+    `softmax((score - penalty * excess) / temperature)`, and Adam moves the logits once, towards
+    the networks that weigh most. Rounds that need no training follow at once.
+
+    - A network that was drawn before is not trained again: its score is used again.
+    - A network over a limit that is counted costs no trial and weighs nothing. Limits that have to
+      be measured are measured, never predicted, and cost no trial either. If no network of a round
+      has a score, those over a limit compete by their excess, so that the search finds its way to
+      where networks are allowed.
+    - A failed trial weighs nothing.
+    - A worker that could only begin the next round is told to wait. What is drawn therefore depends
+      on the seed and the scores, not on how many workers there are and how fast they are.
+
+    A round that the end of the budget cuts short moves nothing.
+
+    Args:
+        objective: `keras_tuner.Objective`; default the metric `"fitness"`, to be maximised.
+        max_trials: int, networks to be trained.
+        samples: int, networks drawn in a round.
+        samples_per_nat: float, or `None`; ties the size of a round to the entropy of the
+            distribution (FP-NAS, Yan et al. 2021): so many draws per nat, at least 2 and at most
+            `samples`.
+        temperature: float above 0, in units of the objective. A low one learns fast, noise as well.
+        penalty: float, what an excess of 100 % over a limit takes from the score.
+        slack: float, by what part of their limits counted costs may exceed them in networks that
+            are tried all the same; the penalty is taken from `trial.score` then. With 0, as
+            always with measured ones, limits are hard.
+        learning_rate: float, that of Adam.
+        baseline: bool, subtracts the mean weight: the same update on average, with less variance.
+        max_values: int; a numeric hyperparameter with more values, or without a step, is
+            represented by so many of them, see `CategoricalPolicy`.
+        min_entropy: float, nats: the search ends when the entropy falls below it.
+        try_best: bool, whether the last network of the search is that of the likeliest values,
+            unless it was tried before or is over a limit.
+        **kwargs: arguments of `SearchOracle`: `constraints`, `seed`, `max_retries_per_trial`, ...
+            The search ends after `max_rejections` draws in succession that lead to no trial.
+
+    Raises:
+        ValueError: naming the argument that is out of its range.
+    """
+
+    def __init__(
+        self,
+        objective=None,
+        max_trials=400,
+        samples=8,
+        samples_per_nat=None,
+        temperature=0.05,
+        penalty=2.0,
+        slack=0.0,
+        learning_rate=0.025,
+        baseline=False,
+        max_values=16,
+        min_entropy=0.0,
+        try_best=False,
+        **kwargs,
+    ):
+        check_int("samples", samples, 1)
+        check_int("max_values", max_values, 2)
+        _check_number("temperature", temperature, positive=True)
+        _check_number("learning_rate", learning_rate, positive=True)
+        if samples_per_nat is not None:
+            _check_number("samples_per_nat", samples_per_nat, positive=True)
+        _check_number("penalty", penalty)
+        _check_number("slack", slack)
+        _check_number("min_entropy", min_entropy)
+        self._rounds_options = {
+            "samples": samples,
+            "samples_per_nat": samples_per_nat,
+            "temperature": temperature,
+            "penalty": penalty,
+            "baseline": bool(baseline),
+            "min_entropy": min_entropy,
+        }
+        self._policy_options = {"learning_rate": learning_rate, "max_values": max_values}
+        self.penalty, self.slack = penalty, slack
+        self.try_best = bool(try_best)
+        super().__init__(objective=objective, max_trials=max_trials, **kwargs)
+
+    def algorithm(self):
+        own = {"slack": self.slack, "try_best": self.try_best}
+        name = type(self).__name__
+        return {"name": name, **self._rounds_options, **self._policy_options, **own}
+
+    # What was learned
+
+    @property
+    def policy(self):
+        """`CategoricalPolicy` after all rounds that are complete."""
+        return self._advanced().policy
+
+    @property
+    def history(self):
+        """List of `Round`, one per update."""
+        return self._advanced().history
+
+    @property
+    def entropy(self):
+        """float, nats, of the networks that are drawn now."""
+        return self.policy.entropy
+
+    def best_architecture(self):
+        """Values of the network of the likeliest values; it may be untried, or over a limit."""
+        return self.policy.best().values
+
+    def probabilities(self):
+        """Probability of every value: `{hyperparameter: {value: float}}`."""
+        policy = self.policy
+        return {
+            variable.parameter.name: dict(zip(variable.values, p.tolist(), strict=True))
+            for variable, p in zip(policy.variables, policy.probabilities, strict=True)
+        }
+
+    def _advanced(self):
+        with self._lock:
+            self._go_on()
+            return self._rounds
+
+    def _go_on(self):
+        if self._rounds is None:
+            self._rounds = Rounds(
+                CategoricalPolicy(self.space, **self._policy_options),
+                self.seed,
+                self._judge,
+                self._outcome,
+                most=self.candidates.most,
+                **self._rounds_options,
+            )
+        return self._rounds.go_on()
+
+    def _forget(self):
+        super()._forget()
+        self._tried = {}  # the trial of each network that is or was tried, by fingerprint
+        self._over = {}  # the excess of each network that was measured and rejected
+        self._parked = []  # trials whose network was rejected: they wait for another
+        self._rounds = None
+
+    def _set_space(self, hyperparameters):
+        super()._set_space(hyperparameters)
+        self._rounds = None
+
+    # What becomes of networks
+
+    def _judge(self, values):
+        """Why a network must not be tried, or `None`, and its excess over the counted limits."""
+        invalid = getattr(self.screen.space, "invalid", None)
+        if invalid is not None and invalid(values) is not None:
+            return "invalid", math.inf
+        excess = {}
+        for constraint in self.screen.constraints:
+            if constraint.cheap:
+                cost = constraint.cost(self.screen.space, values)
+                self.screen.note(constraint.name, cost)
+                excess[constraint.name] = _excess(cost, constraint.limit)
+        total = sum(excess.values())
+        return (max(excess, key=excess.get) if total > self.slack else None), total
+
+    def _outcome(self, key):
+        if key in self._over:
+            return math.nan, self._over[key]
+        trial = self._tried.get(key)
+        if trial is None:
+            return None
+        if trial.status == TrialStatus.COMPLETED:
+            return self._sign * trial.score, 0.0  # less the penalty, if there is one
+        return UNKNOWN if trial.status == TrialStatus.FAILED else "running"
+
+    @property
+    def _sign(self):
+        return 1 if self.objective.direction == "max" else -1
+
+    def score_trial(self, trial):
+        super().score_trial(trial)
+        if self.slack:
+            _, excess = self._judge(network_values(trial.hyperparameters.values))
+            trial.score -= self._sign * self.penalty * excess
+
+    # Trials
+
+    def _new_trial(self):
+        trial = self._new_network() if self._parked else super()._new_trial()
+        if trial is not None:
+            self._tried[fingerprint(trial.hyperparameters.values)] = trial
+        return trial
+
+    def _new_network(self):
+        """The first trial that waits for a network, with one; `None` if there is none yet."""
+        trial = self._parked[0]
+        values = self._draw(int(trial.trial_id), self.records[trial.trial_id])
+        if values is None:
+            return None
+        trial.hyperparameters.values = values
+        return self._parked.pop(0)
+
+    def _draw(self, number, record):
+        try:
+            values = self._next_values()
+        except Exception:
+            self._stop(f"Drawing a network failed.\n{traceback.format_exc()}", True)
+            raise
+        if values is not None:
+            record.draws += 1
+            for cause, count in self._rounds.passed.items():
+                record.rejected[cause] = record.rejected.get(cause, 0) + count
+            self.candidates.count(self._rounds.passed)
+            self._rounds.passed = {}
+        return values
+
+    def _next_values(self):
+        """Values of the next network; `None` if that depends on those that run, or the end."""
+        values = self._go_on()
+        rounds, left = self._rounds, self.max_trials - len(self.trials) + len(self._parked)
+        note = {"tuner/round": len(rounds.history)}
+        if self.try_best and (rounds.ended or left == 1):
+            if any(self._outcome(key) == "running" for key in self._tried):
+                return None
+            best = rounds.policy.best().values
+            if self._outcome(fingerprint(best)) is None and self._judge(best)[0] is None:
+                return {**best, **note, "tuner/best": True}
+        if values is not None:
+            return {**values, **note}
+        if rounds.converged and rounds.ended:
+            self._stop(
+                f"The entropy of the distribution is {rounds.policy.entropy:.3g} nats, below "
+                f"min_entropy={self._rounds_options['min_entropy']:g}.",
+                failed=False,
+            )
+        elif rounds.ended:
+            self._give_up(rounds.passed)
+        return None
+
+    @property
+    def finished(self):
+        with self._lock:
+            return super().finished and not (self._parked and not self.stopped)
+
+    # Networks that were measured and rejected
+
+    def _reject(self, trial, record, name, number):
+        self._note_rejected(trial.hyperparameters.values, name, number)
+        super()._reject(trial, record, name, number)
+
+    def _note_rejected(self, values, name, number):
+        limits = {c.name: c.limit for c in self.screen.constraints}
+        self._over[fingerprint(values)] = _excess(number, limits.get(name, 0.0))
+
+    def _redraw(self, trial, record):
+        trial.status = TrialStatus.RUNNING
+        self._parked.append(trial)
+
+    def _take_up(self, found):
+        for trial, record in found:
+            for item in record.measured:
+                self._note_rejected(item["values"], item["name"], item["number"])
+            self._tried[fingerprint(trial.hyperparameters.values)] = trial
+        super()._take_up(found)
+
+    def _take_back(self, trial, record):
+        if fingerprint(trial.hyperparameters.values) in self._over:
+            trial.status = TrialStatus.RUNNING
+            self._parked.append(trial)
+        else:
+            super()._take_back(trial, record)
+
+
+def _excess(cost, limit):
+    """By what part of it a cost exceeds a limit; infinite where that cannot be said."""
+    if not math.isfinite(cost) or limit <= 0:
+        return math.inf
+    return max(0.0, cost / limit - 1)
+
+
+def _check_number(name, value, positive=False):
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not (0 < value if positive else 0 <= value) or not math.isfinite(value):
+        wanted = "above 0" if positive else "of at least 0"
+        raise ValueError(f"{name}: expected a number {wanted}, got {value!r}.")

@@ -1,0 +1,279 @@
+"""Networks in int8: what is rounded where, training for it, and what a file then computes."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_video.mobile import quantize_aware
+from keras_video.mobile.primitives import RunningMean
+from keras_video.mobile.quantization.after_training import (
+    clip_form,
+    deployed,
+    deployed_int8,
+    fewest_float_layers,
+    kept_layers,
+    loss,
+    predictions,
+    source_layers,
+    with_ranges,
+)
+from keras_video.mobile.quantization.aware import deploy, is_quantize_aware
+from keras_video.mobile.quantization.calibration import calibrate, observer, seen_by_hard_swish
+from keras_video.mobile.quantization.fake_quantization import FakeQuantize
+from keras_video.mobile.quantization.insertion import (
+    RunningMeanAgain,
+    behind_the_clip,
+    insert,
+    ranges_of,
+)
+from keras_video.mobile.quantization.noise_report import noise_report
+from tests.helpers import (
+    STREAM,
+    assert_differs,
+    assert_near,
+    random_array,
+    random_video,
+    run,
+    tiny_model,
+    to_numpy,
+)
+from tests.mobile.test_rewriting import roll
+
+pytestmark = pytest.mark.usefixtures("without_graphs")
+CLIPS = random_video((4, 6, 40, 32, 3))
+SHAPE = CLIPS.shape[1:]
+NOISE = 0.05  # of rounding, relative to the largest prediction
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny_model(streaming=True, input_shape=(None, *SHAPE[1:]), **STREAM)
+
+
+@pytest.fixture(scope="module")
+def form(model):
+    return clip_form(model, SHAPE[0])
+
+
+@pytest.fixture(scope="module")
+def ranges(form):
+    return calibrate(form, CLIPS, pixels=1, every_frame=True)
+
+
+@pytest.fixture(scope="module")
+def quantized(form, ranges):
+    return with_ranges(form, ranges)
+
+
+def limits_of(network):
+    return {name: layer.get_limits() for name, layer in ranges_of(network).items()}
+
+
+def test_rounding_changes_predictions_a_little(form, quantized):
+    exact, rounded = predictions(form, CLIPS), predictions(quantized, CLIPS)
+    assert_near(rounded, exact, NOISE)
+    assert_differs(rounded, exact, 1e-4)
+
+
+def test_without_rounding_the_copy_is_the_form(form, ranges):
+    class Nothing(keras.layers.Layer):
+        def call(self, inputs):
+            return inputs
+
+    copy = insert(form, lambda name: Nothing(name=name), round_kernels=False)
+    assert_near(predictions(copy, CLIPS), predictions(form, CLIPS))
+
+
+def test_every_computation_in_int8_has_ranges_around_it(model, quantized, ranges):
+    names = set(ranges_of(quantized))
+    assert names == set(ranges)
+    kernels = {layer.name for layer in quantized.layers if type(layer).__name__.startswith("Quan")}
+    assert {f"{name}_range" for name in kernels} <= names
+    assert len(kernels) == sum(hasattr(layer, "kernel_size") for layer in quantized.layers) - 1
+    assert {layer.name for layer in quantized.layers if type(layer) is keras.layers.Multiply} == {
+        name.removesuffix("_range") for name in names if name.endswith("active_range")
+    } | {f"{block}_squeeze_excite" for block in ("block0_layer0", "block0_layer1", "block1_layer0")}
+
+
+def test_a_stream_rounds_what_its_clip_rounds(model, ranges, quantized):
+    """The same ranges and kernels in both; sums in another order may round to the next value."""
+    step = deployed(model, ranges, stream=True, frames=None)
+    assert set(ranges_of(step)) == set(ranges)
+    assert limits_of(step) == ranges
+    for clip in CLIPS[:2]:
+        received = roll(step, clip)[-1]
+        expected = predictions(quantized, clip[None])[0]
+        assert_near(received, expected, NOISE)
+    assert_differs(predictions(quantized, CLIPS[:1]), predictions(quantized, CLIPS[1:2]), 0.05)
+
+
+def test_states_of_means_are_not_rounded(model, ranges):
+    step = deployed(model, ranges, stream=True, frames=None)
+    for name, tensor in step.output.items():
+        made_by = tensor._keras_history.operation
+        if name.endswith("_mean"):
+            assert type(made_by) is RunningMean
+            users = [node.operation for node in made_by._outbound_nodes]
+            assert not any(isinstance(user, FakeQuantize) for user in users)
+        else:
+            assert name == "predictions" or name.endswith("_past")
+
+
+@pytest.mark.parametrize("frames, keep_frames", [(1, True), (3, True), (3, False)])
+def test_the_second_way_to_a_running_mean(frames, keep_frames):
+    features, mean = random_array((frames, 1, 1, 4)), random_array((1, 1, 1, 4), 1)
+    shares = (1 / np.arange(5, 5 + frames, dtype="float32")).reshape(-1, 1, 1, 1)
+    inputs = [features, mean, shares]
+    expected = run(RunningMean(frames, keep_frames), inputs)
+    assert_near(to_numpy(run(RunningMeanAgain(frames, keep_frames), inputs)), to_numpy(expected))
+
+
+def test_hard_swish_is_found(form):
+    probe, names = observer(form)
+    found = set(seen_by_hard_swish(probe))
+    assert "stem_range" in found and "block1_layer0_feature_temporal_range" in found
+    assert found <= set(names)
+    assert {"block1_layer0_projection_range", "block1_layer0_range"} & set(names) - found
+
+
+def test_layers_kept_in_float(model, form, ranges):
+    kept = kept_layers(form, model, ["block0_layer1_expansion", "head"])
+    expected = {f"block0_layer1_expansion{tail}" for tail in ("", "_relu6", "_active")}
+    assert expected <= set(kept) and "head_active" in kept
+    assert not any(name.startswith("head_pool") for name in kept)
+    copy = with_ranges(form, ranges, kept)
+    assert type(copy.get_layer("head")) is keras.layers.Conv2D
+    assert "head_range" not in ranges_of(copy)
+    assert "head_active_range" in ranges_of(copy)  # what comes behind is int8 again
+    names = set(source_layers(form, model).values())
+    whole = with_ranges(form, ranges, kept_layers(form, model, names))
+    assert (
+        np.abs(predictions(whole, CLIPS) - predictions(form, CLIPS)).max()
+        < np.abs(predictions(copy, CLIPS) - predictions(form, CLIPS)).max()
+    )
+    for wrong in ("nothing", ["head", "block7"]):
+        with pytest.raises(ValueError, match="keep_float: expected names among .*head.*, got"):
+            kept_layers(form, model, wrong)
+
+
+def test_noise_report(form, quantized):
+    report = noise_report(form, quantized, CLIPS[:2])
+    by_name = {layer.name: layer for layer in report.layers}
+    assert by_name["classifier"].total < by_name["classifier"].own
+    assert 10 < by_name["classifier"].total < 60
+    exact, rounded = predictions(form, CLIPS[:2]), predictions(quantized, CLIPS[:2])
+    ratio = np.square(exact).sum() / np.square(rounded - exact).sum()
+    assert by_name["classifier"].total == pytest.approx(10 * np.log10(ratio), abs=0.1)
+    assert report.worst(1)[0].own == min(layer.own for layer in report.layers)
+    assert "head_pool_running (by nature)" in str(report)
+
+
+# The search itself is of plain numbers, and its dozen networks take long to compile on JAX.
+@pytest.mark.slow
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="nothing of it is JAX's own")
+def test_the_fewest_layers_in_float(model):
+    """A kernel of which one weight hides the others needs float; the rest does not."""
+    spoilt = tiny_model(streaming=True, input_shape=(None, *SHAPE[1:]), **STREAM)
+    layer = spoilt.get_layer("classifier")
+    kernel, bias = layer.get_weights()
+    kernel[0] = 2_000.0  # seen by all classes alike: no prediction changes
+    layer.set_weights([kernel, bias])
+    spoilt_form = clip_form(spoilt, SHAPE[0])
+    limits = calibrate(spoilt_form, CLIPS, pixels=1)
+    exact = predictions(spoilt_form, CLIPS)
+    labels = exact.argmax(-1)
+    assert loss(predictions(with_ranges(spoilt_form, limits), CLIPS), exact, labels) > 0.25
+    assert fewest_float_layers(spoilt, CLIPS, labels, bound=0.25) == ["classifier"]
+    assert fewest_float_layers(model, CLIPS, bound=0.99) == []
+    with pytest.raises(ValueError, match="bound: expected"):
+        fewest_float_layers(model, CLIPS, bound=1)
+    with pytest.raises(ValueError, match="labels: expected shape"):
+        fewest_float_layers(model, CLIPS, labels=[1, 2])
+
+
+def test_loss_by_labels_and_by_agreement():
+    exact, rounded = np.eye(4), np.eye(4)[[0, 1, 3, 3]]
+    assert loss(rounded, exact) == 0.25
+    assert loss(rounded, exact, np.array([0, 1, 3, 0])) == -0.25
+
+
+def compiled(network, rate=3e-3):
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    network.compile(keras.optimizers.Adam(rate), loss)
+    return network
+
+
+@pytest.mark.parametrize("with_data", [True, False])
+def test_training_for_int8(model, with_data, tmp_path):
+    labels = np.arange(4) % 5
+    before = model.get_weights()
+    network = quantize_aware(model, CLIPS if with_data else None, frames=6)
+    assert is_quantize_aware(network) and not is_quantize_aware(model)
+    assert network.streams and network.info["family"] == "movinet"
+    if with_data:
+        form = clip_form(model, SHAPE[0])
+        assert_near(predictions(network, CLIPS), predictions(form, CLIPS), NOISE)
+    else:
+        with pytest.raises(ValueError, match="model: expected ranges learned in training"):
+            deploy(network, stream=True)
+    losses = compiled(network).fit(CLIPS, labels, 4, epochs=5, verbose=0).history["loss"]
+    assert losses[-1] < losses[1]
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), before, strict=True))
+    limits = limits_of(network)
+    assert limits["frames_range"] == (0.0, 1.0)
+    step = deploy(network, stream=True)
+    assert limits_of(step) == limits
+    assert_near(roll(step, CLIPS[0])[-1], predictions(network, CLIPS[:1])[0], NOISE)
+    if with_data:
+        network.save(tmp_path / "aware.keras")
+        loaded = keras.saving.load_model(tmp_path / "aware.keras")
+        assert_near(predictions(loaded, CLIPS), predictions(network, CLIPS))
+        assert_near(roll(deploy(loaded, stream=True), CLIPS[0]), roll(step, CLIPS[0]), 1e-6)
+
+
+def test_clip_networks_are_trained_as_well():
+    clip_model = tiny_model(input_shape=SHAPE, squeeze="2plus3d", activation="swish")
+    network = quantize_aware(clip_model, CLIPS, keep_float=["stem"])
+    assert not network.streams and type(network.get_layer("stem")) is keras.layers.Conv2D
+    compiled(network).fit(CLIPS, np.arange(4), 4, verbose=0)
+    flat = deploy(network)
+    answer = flat({"frames": ops.convert_to_tensor(CLIPS[0])})["predictions"]
+    assert_near(to_numpy(answer), predictions(network, CLIPS[:1]), NOISE)
+    with pytest.raises(ValueError, match="causal"):
+        deploy(network, stream=True)
+
+
+def test_bad_data(model):
+    for data in (None, CLIPS[0], CLIPS[..., :1], CLIPS[:0], np.full_like(CLIPS, np.nan), 3):
+        with pytest.raises(ValueError, match="representative_data: expected"):
+            deployed_int8(model, data, stream=True)
+    with pytest.raises(ValueError, match="frames: expected"):
+        quantize_aware(model)
+
+
+def test_layers_without_a_rule(form):
+    inputs = keras.Input((6, 40, 32, 3))
+    network = keras.Model(inputs, keras.layers.UnitNormalization(name="unit")(inputs))
+    with pytest.raises(ValueError, match="unit of class UnitNormalization"):
+        insert(network, lambda name: FakeQuantize((0, 1), name=name))
+
+
+def test_configs_survive_json(quantized):
+    for layer in quantized.layers:
+        if isinstance(layer, FakeQuantize) or "Quantized" in type(layer).__name__:
+            config = json.loads(json.dumps(keras.saving.serialize_keras_object(layer)))
+            twin = keras.saving.deserialize_keras_object(config)
+            assert type(twin) is type(layer)
+
+
+def test_streams_learn_from_every_frame(model, form, ranges):
+    """What is answered to the first frames is further from zero than to all six."""
+    late = calibrate(form, CLIPS, pixels=1)
+    spans = [np.ptp(found["classifier_range"]) for found in (ranges, late)]
+    assert spans[0] > 1.02 * spans[1]
+    assert ranges["stem_range"] == late["stem_range"]
+    assert {"head_pool_running", "classifier"} <= behind_the_clip(form)
+    assert "head_pool" not in behind_the_clip(form)

@@ -155,7 +155,7 @@ def module_name(path):
 
 
 def import_graph(sources):
-    """`{module: modules it imports}` from `{module: source text}`, imports in functions included."""
+    """`{module: modules it imports}` from `{module: source}`, imports in functions included."""
     graph = {}
     for name, source in sources.items():
         used = set()

@@ -22,14 +22,14 @@ def check_int(name, value, least=1, most=None):
     return int(value)
 
 
-def check_number(name, value, least=-math.inf, most=math.inf, above=None, none=False):
+def check_number(name, value, least=-math.inf, most=math.inf, above=None, none=False, below=None):
     """Returns `value`, a finite int or float.
 
     Args:
         name: string, the argument.
         value: number.
         least, most: bounds, both allowed.
-        above: lower bound that is itself not allowed.
+        above, below: bounds that are themselves not allowed; they replace `least` and `most`.
         none: bool, whether `None` is allowed as well.
 
     Raises:
@@ -38,19 +38,19 @@ def check_number(name, value, least=-math.inf, most=math.inf, above=None, none=F
     if none and value is None:
         return None
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    low = least if above is None else above
-    fits = number and math.isfinite(value) and least <= value <= most
-    if not fits or (above is not None and value <= above):
-        bounds = f"above {low:g}" if above is not None else f"of at least {low:g}"
-        if low == -math.inf:
-            bounds = "" if most == math.inf else f"of at most {most:g}"
-        elif most < math.inf:
-            bounds = (
-                f"above {low:g}, up to {most:g}"
-                if above is not None
-                else (f"from {low:g} to {most:g}")
-            )
-        expected = f"a finite number {bounds}".strip()
+    fits = number and math.isfinite(value)
+    fits = fits and (value >= least if above is None else value > above)
+    if not (fits and (value <= most if below is None else value < below)):
+        bounds = []
+        if above is not None or least > -math.inf:
+            bounds.append(f"of at least {least:g}" if above is None else f"above {above:g}")
+        if below is not None or most < math.inf:
+            bounds.append(f"of at most {most:g}" if below is None else f"below {below:g}")
+        expected = f"a finite number {' and '.join(bounds)}".strip()
+        if above is None and below is None and len(bounds) == 2:
+            expected = f"a finite number from {least:g} to {most:g}"
+        elif below is None and len(bounds) == 2:
+            expected = f"a finite number above {above:g}, up to {most:g}"
         raise ValueError(f"{name}: expected {expected}{' or None' if none else ''}, got {value!r}.")
     return value
 

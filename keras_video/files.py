@@ -51,3 +51,16 @@ def write_text(path, text, sync=False):
 def write_json(path, content, sync=False, **options):
     """Writes a JSON file, see `replacing`; the options are those of `json.dumps`."""
     write_text(path, json.dumps(content, **options), sync)
+
+
+def read_json(path):
+    """Returns the content of a JSON file.
+
+    Raises:
+        ValueError: naming the file, if it is damaged.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except ValueError as error:  # also of the encoding
+        raise ValueError(f"{path}: expected JSON, got a damaged file ({error}).") from error

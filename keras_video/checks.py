@@ -80,6 +80,28 @@ def check_range(name, value, least=-math.inf, most=math.inf, above=None):
     return low, high
 
 
+def check_size(name, size, least=1):
+    """Returns the size of a frame as a pair of ints `(height, width)`.
+
+    Args:
+        name: string, the argument.
+        size: pair of ints `(height, width)`, or an int for a square.
+        least: int, lower bound of both, allowed.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    try:
+        sides = (size, size) if isinstance(size, numbers.Integral) else size
+        height, width = (check_int(name, side, least) for side in sides)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{name}: expected an int or a pair (height, width) of ints, each at least {least}, "
+            f"got {size!r}."
+        ) from None
+    return height, width
+
+
 def check_choice(name, value, choices):
     """Returns `value`; raises `ValueError` unless it is one of `choices`."""
     choices = tuple(choices)

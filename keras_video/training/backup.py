@@ -1,4 +1,4 @@
-"""`resumable_fit`: a training run that was killed goes on as if nothing had happened."""
+"""Training that continues exactly where it was interrupted."""
 
 import json
 import os
@@ -8,42 +8,43 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_video.specs import check_int
+from keras_video import files
+from keras_video.checks import check_int
 
 
 def resumable_fit(model, data, epochs, backup, every=100, callbacks=(), **kwargs):
-    """`model.fit` that continues, after it was killed, at the batch of its last backup.
+    """Call `model.fit` with backups, so that the same call continues after a crash.
 
-    `keras.callbacks.BackupAndRestore` repeats the epoch that was interrupted, with weights that
-    have already seen a part of it. Here everything that the rest of the run depends on is backed
-    up: weights, optimizer, random generators, epoch and batch. The same call made again, in a new
-    process, ends with the weights of an unbroken run.
+    `keras.callbacks.BackupAndRestore` repeats the interrupted epoch, with weights that have already
+    seen part of it. Here the backup holds everything that the rest of the run depends on: weights,
+    optimizer, random generators, epoch and batch. The same call in a new process ends with the
+    weights of an uninterrupted run.
 
     Args:
         model: compiled Keras model.
-        data: `keras.utils.PyDataset`. Whatever it shuffles and draws must depend on nothing but its
-            attribute `epoch`, which counts up in `on_epoch_end`; without that attribute it must
-            give the same batches in every epoch.
-        epochs: int, at least 1, the epoch to stop at, as of `fit`.
-        backup: folder of the backup; emptied when the run has ended.
-        every: int, at least 1, batches between two backups. There is one after each epoch, too.
-        callbacks: Keras callbacks. They begin anew after an interruption.
+        data: `keras.utils.PyDataset`. All its random choices must depend only on its attribute
+            `epoch`, which increases in `on_epoch_end`. Without this attribute, it must return the
+            same batches in every epoch.
+        epochs: int, at least 1, the total number of epochs, as in `fit`.
+        backup: folder of the backup. The backup is removed when the run has ended.
+        every: int, at least 1, number of batches between two backups. Each epoch ends with a
+            backup as well.
+        callbacks: Keras callbacks. They start anew after an interruption.
         **kwargs: the other arguments of `fit`.
 
     Returns:
-        `keras.callbacks.History`, of the epochs of this call. The metrics of an epoch that was
-        interrupted are those of its rest.
+        `keras.callbacks.History` of the epochs of this call. For an epoch that was interrupted, the
+        metrics are those of its remaining batches.
 
     Raises:
-        ValueError: if an argument is out of its range, or if the backup is damaged, or one of
+        ValueError: if an argument is out of its range, or if the backup is damaged or belongs to
             another model, optimizer or data set.
     """
-    for name, value in (("epochs", epochs), ("every", every)):
-        check_int(name, value)
+    check_int("epochs", epochs)
+    check_int("every", every)
     if not isinstance(data, keras.utils.PyDataset):
         raise ValueError(f"data: expected a PyDataset, got {type(data).__name__}.")
-    # Batches would otherwise be drawn in an order that nobody can repeat.
-    kwargs |= {"shuffle": False}
+    kwargs |= {"shuffle": False}  # the order that `fit` draws could not be repeated
     before_first = getattr(data, "epoch", None)
     writer = _Writer(backup, len(data), every)
     epoch, batch = writer.restore(model)
@@ -74,7 +75,7 @@ def resumable_fit(model, data, epochs, backup, every=100, callbacks=(), **kwargs
 
 
 class _Rest(keras.utils.PyDataset):
-    """The batches of a data set from one on."""
+    """The batches of a data set from batch `offset` on."""
 
     def __init__(self, dataset, offset):
         super().__init__(
@@ -98,7 +99,7 @@ class _Rest(keras.utils.PyDataset):
 
 
 class _Writer(keras.callbacks.Callback):
-    """Writes the backups, and reads the last one."""
+    """Callback that writes the backups, and restores the last one."""
 
     def __init__(self, folder, batches, every):
         super().__init__()
@@ -111,7 +112,7 @@ class _Writer(keras.callbacks.Callback):
         self.epoch = epoch
 
     def on_train_batch_begin(self, batch, logs=None):
-        # Between epochs `fit` itself draws numbers, another time after an interruption.
+        # Between epochs `fit` draws random numbers itself, and once more after an interruption.
         if self.random is not None:
             _set_random_state(self.random)
             self.random = None
@@ -126,26 +127,18 @@ class _Writer(keras.callbacks.Callback):
         self.random = _random_state()
 
     def save(self, epoch, batch):
-        """Writes all that the run depends on, or nothing."""
+        """Write everything that the rest of the run depends on."""
         if hasattr(self.model, "jax_state_sync"):
             self.model.jax_state_sync()
         arrays = {f"{i:05d}": _array(v) for i, v in enumerate(_variables(self.model))}
         arrays |= {f"random{i}": state for i, state in enumerate(_random_state())}
         note = {"epoch": epoch, "batch": batch, "batches": self.batches}
-        os.makedirs(os.path.dirname(self.path), exist_ok=True)
-        temporary = f"{self.path}.{os.getpid()}.tmp"
-        try:
-            with open(temporary, "wb") as file:
-                np.savez(file, note=np.frombuffer(json.dumps(note).encode(), "uint8"), **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self.path)
-        finally:
-            if os.path.exists(temporary):
-                os.unlink(temporary)
+        note = np.frombuffer(json.dumps(note).encode(), "uint8")
+        with files.replacing(self.path, sync=True) as partial, open(partial, "wb") as file:
+            np.savez(file, note=note, **arrays)
 
     def restore(self, model):
-        """Puts the last backup into the model; returns the epoch and batch to begin with."""
+        """Load the last backup into the model; return the epoch and batch to start with."""
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         if not os.path.exists(self.path):
@@ -159,18 +152,19 @@ class _Writer(keras.callbacks.Callback):
                 epoch, batch, batches = (note[key] for key in ("epoch", "batch", "batches"))
         except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(
-                f"backup: {self.path} is damaged or no backup ({error}). Remove it to begin anew."
+                f"backup: expected a backup of resumable_fit, got {self.path}, which is damaged or "
+                f"no backup ({error}). Remove it to start again."
             ) from error
         if [tuple(v.shape) for v in variables] != [a.shape for a in arrays]:
             raise ValueError(
-                f"backup: {self.path} is one of another model or optimizer: expected the "
-                f"{len(variables)} variables of {model.name}, got {len(arrays)} that differ in "
-                "number or shape. Remove it to begin anew."
+                f"backup: expected {len(variables)} variables of {model.name} and its optimizer, "
+                f"got {len(arrays)} of another model or optimizer in {self.path}. Remove it to "
+                "start again."
             )
         if batches != self.batches:
             raise ValueError(
-                f"backup: {self.path} is one of a run with {batches} batches in an epoch, "
-                f"this one has {self.batches}. Remove it to begin anew."
+                f"backup: expected a run with {self.batches} batches in an epoch, got {batches} in "
+                f"{self.path}. Remove it to start again."
             )
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(ops.convert_to_tensor(array, dtype=variable.dtype))
@@ -178,7 +172,7 @@ class _Writer(keras.callbacks.Callback):
         return epoch, batch
 
     def remove(self):
-        """Takes the backup away, and its folder if nothing else is in it."""
+        """Remove the backup, and its folder if that is empty then."""
         if os.path.exists(self.path):
             os.unlink(self.path)
         folder = os.path.dirname(self.path)
@@ -187,7 +181,7 @@ class _Writer(keras.callbacks.Callback):
 
 
 def _variables(model):
-    # In order: names depend on what else was built in the process.
+    # By position: names depend on what else was built in the process.
     return [*model.variables, *model.optimizer.variables]
 
 
@@ -197,7 +191,7 @@ def _array(variable):
 
 
 def _random_state():
-    """The generators that no variable holds: Keras' dropout on torch draws from torch's own."""
+    """Return torch's own generators, which Keras' dropout uses on torch; no variable holds them."""
     if keras.backend.backend() != "torch":
         return []
     import torch
@@ -218,6 +212,6 @@ def _set_random_state(states):
 
 
 def _set_epoch(data, before_first, epoch):
-    """`fit` counts up once before its first epoch, on every backend."""
+    """Set the epoch of the data set; `fit` increases it once before its first epoch."""
     if before_first is not None:
         data.epoch = before_first + epoch

@@ -1,7 +1,4 @@
-"""`open_batches`: one way to walk through every kind of data set.
-
-Finds the classes of a data set among the outputs of a model, by name.
-"""
+"""One pass through any kind of data set, and its classes matched with the outputs of a model."""
 
 import collections
 import concurrent.futures
@@ -11,15 +8,18 @@ import itertools
 import keras
 import numpy as np
 
+from keras_video.checks import check_int
+
 
 class Batches:
-    """Batches `(clips, labels)` of a data set, and what is known of them beforehand.
+    """Batches `(clips, labels)` of a data set, and what is known before they are read.
 
     Args:
-        batches: function that begins a walk: returns an iterator over batches.
-        count: int, number of batches, or `None` if it is not known.
-        batch_size: int, videos of a full batch, or `None` if it is not known.
-        dataset: where `class_names`, `labels`, `files` and `skipped` are looked up, if it has them.
+        batches: function that returns a new iterator over the batches.
+        count: int, number of batches, or `None` if unknown.
+        batch_size: int, number of videos in a full batch, or `None` if unknown.
+        dataset: object whose attributes `class_names`, `labels`, `files` and `skipped` are used, as
+            far as it has them.
 
     Attributes:
         class_names, labels: those of the data set, or `None`.
@@ -33,20 +33,19 @@ class Batches:
 
     @property
     def skipped(self):
-        """list of `(path, reason)`, files that could not be read so far."""
+        """List of `(path, reason)`, the files that could not be read so far."""
         return list(getattr(self._dataset, "skipped", ()))
 
     def readable(self, videos):
-        """Which of the videos that came were what they should be.
+        """Return which of the videos that were read count.
 
-        In the place of a broken file a `VideoDataset` shows another one again, which must not
-        count twice.
+        A `VideoDataset` replaces a broken file by another video, which must not count twice.
 
         Args:
-            videos: int, how many came.
+            videos: int, number of videos that were read.
 
         Returns:
-            bool array `(videos,)`.
+            bool array `(videos,)`, `False` for the replacements of broken files.
         """
         files = getattr(self._dataset, "files", None)
         broken = {path for path, _ in self.skipped}
@@ -57,36 +56,37 @@ class Batches:
     def __iter__(self):
         for batch in self._batches():
             if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-                received = f"{len(batch)} parts" if isinstance(batch, (tuple, list)) else "clips"
+                got = f"{len(batch)} parts" if isinstance(batch, (tuple, list)) else "clips"
                 raise ValueError(
-                    "`dataset` must give batches (clips, labels), without sample weights. "
-                    f"Received: a batch of {received}"
+                    "dataset: expected batches (clips, labels), without sample weights, got a "
+                    f"batch of {got}."
                 )
             yield batch
 
 
 def open_batches(dataset, protocol="single_clip", crops=1, clips=None, batch_size=8):
-    """Prepares to walk once through a data set, as `evaluate` describes it.
+    """Prepare one pass through a data set.
 
     Args:
         dataset: `VideoDataset`, `keras.utils.PyDataset`, iterable of batches, or pair of arrays.
-        protocol, crops, clips: which views of the videos, see `evaluate`.
-        batch_size: int, for a pair of arrays.
+        protocol, crops, clips: the views of each video, see `evaluate`.
+        batch_size: int, batch size for a pair of arrays.
 
     Returns:
         `Batches`.
 
     Raises:
-        ValueError: if it is none of these, is empty or endless, or cannot give such views.
+        ValueError: for another kind of data set, for one that is infinite, and for one that
+            cannot give these views.
     """
     if hasattr(dataset, "replace") and isinstance(dataset, keras.utils.PyDataset):
         return _from_videos(dataset, crops, clips or 10 if protocol == "multi_clip" else 1)
     if protocol == "multi_clip" or crops != 1:
         raise ValueError(
-            f"protocol={protocol!r} with crops={crops} reads other parts of the videos: `dataset` "
-            "must be a keras_video.data.VideoDataset. Received: "
-            f"{type(dataset).__name__}. A data set that holds several views of each video itself, "
-            "(batch, views, frames, height, width, 3), is evaluated with protocol='single_clip'."
+            f"dataset: expected a keras_video.data.VideoDataset for protocol={protocol!r} with "
+            f"crops={crops}, which read other parts of the videos, got {type(dataset).__name__}. "
+            "Use protocol='single_clip' for a data set that already holds several views of each "
+            "video, (batch, views, frames, height, width, 3)."
         )
     if isinstance(dataset, keras.utils.PyDataset):
         return _from_py_dataset(dataset)
@@ -94,11 +94,14 @@ def open_batches(dataset, protocol="single_clip", crops=1, clips=None, batch_siz
         return _from_arrays(*dataset, batch_size)
     if isinstance(dataset, (str, bytes, dict)) or not hasattr(dataset, "__iter__"):
         raise ValueError(
-            "`dataset` must be a VideoDataset, another keras.utils.PyDataset, an iterable of "
-            f"batches (clips, labels), or a pair of arrays. Received: {type(dataset).__name__}"
+            "dataset: expected a VideoDataset, another keras.utils.PyDataset, an iterable of "
+            f"batches (clips, labels) or a pair of arrays, got {type(dataset).__name__}."
         )
     if hasattr(dataset, "cardinality") and int(dataset.cardinality()) == -1:
-        raise ValueError("`dataset` has no end: evaluate it without `repeat`, or `take` a part.")
+        raise ValueError(
+            "dataset: expected a finite data set, got an infinite one. Remove `repeat`, or use "
+            "`take`."
+        )
     try:
         count = len(dataset)
     except TypeError:
@@ -107,7 +110,7 @@ def open_batches(dataset, protocol="single_clip", crops=1, clips=None, batch_siz
 
 
 def _from_videos(dataset, crops, clips):
-    """A whole `VideoDataset` in order, without augmentation, with the views that are asked for."""
+    """Read a whole `VideoDataset` in order, without augmentation, with these views."""
     dataset = dataset.replace(
         clips=clips,
         crops=crops,
@@ -123,30 +126,32 @@ def _from_videos(dataset, crops, clips):
 def _from_py_dataset(dataset):
     count = dataset.num_batches
     if count is None:
-        raise ValueError("`dataset` has no end: it must have a number of batches (`__len__`).")
+        raise ValueError(
+            "dataset: expected a PyDataset with a number of batches (`__len__`), got none."
+        )
     size = getattr(dataset, "batch_size", None)
-    return Batches(lambda: _made_ahead(dataset, count), count, size, dataset)
+    return Batches(lambda: _prefetch(dataset, count), count, size, dataset)
 
 
-def _made_ahead(dataset, count):
-    """The batches in order, made by threads while the model works on others.
+def _prefetch(dataset, count):
+    """Yield the batches in order, while threads already load the next ones.
 
-    An error in one of them is raised here, when its turn has come.
+    An error in a batch is raised when that batch is due.
     """
     workers = max(1, dataset.workers)
     numbers = iter(range(count))
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         pending = collections.deque()
 
-        def order(how_many):
-            for number in itertools.islice(numbers, how_many):
+        def submit(count):
+            for number in itertools.islice(numbers, count):
                 pending.append(pool.submit(dataset.__getitem__, number))
 
-        order(workers + 1)
+        submit(workers + 1)
         try:
             while pending:
                 batch = pending.popleft().result()
-                order(1)
+                submit(1)
                 yield batch
         finally:
             for task in pending:
@@ -154,11 +159,10 @@ def _made_ahead(dataset, count):
 
 
 def _from_arrays(clips, labels, batch_size):
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f"`batch_size` must be an int of at least 1. Received: {batch_size!r}")
+    check_int("batch_size", batch_size)
     if len(clips) != len(labels):
         raise ValueError(
-            f"`dataset` must be as many clips as labels. Received: {len(clips)} and {len(labels)}"
+            f"dataset: expected one label for each of {len(clips)} clips, got {len(labels)} labels."
         )
 
     def batches():
@@ -171,31 +175,35 @@ def _from_arrays(clips, labels, batch_size):
 
 
 def match_classes(model_names, data_names, classes):
-    """Finds the classes of a data set among the outputs of a model.
+    """Find the classes of a data set among the outputs of a model, by name.
+
+    Case, `_`, `-` and spaces are ignored.
 
     Args:
-        model_names: list of names of the outputs, or `None` for those of the data set.
-        data_names: list of the names of the data set's classes, or `None` if it has none.
+        model_names: list of names of the outputs, or `None` to use those of the data set.
+        data_names: list of names of the data set's classes, or `None` if it has none.
         classes: int, number of outputs.
 
     Returns:
-        The pair of the names of all outputs and an int array, the output of each class of the data.
+        `(names, outputs)`: list of the names of all outputs, and int array, the number of the
+        output for each class of the data set.
 
     Raises:
-        ValueError: if numbers of classes differ, or a class of the data is not among the outputs.
+        ValueError: if the numbers of classes differ, or a class of the data set is not among the
+            outputs.
     """
     if model_names is not None and len(model_names) != classes:
         raise ValueError(
-            f"`class_names` must name each of the {classes} outputs of the model. Received: "
-            f"{len(model_names)} names"
+            f"class_names: expected a name for each of the {classes} outputs of the model, got "
+            f"{len(model_names)} names."
         )
     if data_names is None or model_names is None:
         names = model_names or data_names or [str(k) for k in range(classes)]
         if len(names) != classes:
             raise ValueError(
-                f"The data set has {len(names)} classes ({', '.join(map(str, names[:3]))}, ..) and "
-                f"the model {classes} outputs. Give the names of the outputs as `class_names`, to "
-                "find the classes of the data among them."
+                f"dataset: expected {classes} classes, as the model has outputs, got {len(names)} "
+                f"classes ({', '.join(map(str, names[:3]))}, ...). If the data set has only some "
+                "of the model's classes, pass the names of all outputs as `class_names`."
             )
         return [str(name) for name in names], np.arange(classes)
     places = {_key(name): place for place, name in enumerate(model_names)}
@@ -204,8 +212,8 @@ def match_classes(model_names, data_names, classes):
             close = difflib.get_close_matches(_key(name), places, 1)
             hint = f" Did you mean {model_names[places[close[0]]]!r}?" if close else ""
             raise ValueError(
-                f"The class {name!r} of the data set is not among the {classes} classes of the "
-                f"model ({', '.join(model_names[:3])}, ..).{hint}"
+                f"dataset: expected classes among the {classes} of the model "
+                f"({', '.join(model_names[:3])}, ...), got {name!r}.{hint}"
             )
     return model_names, np.array([places[_key(name)] for name in data_names])
 

@@ -1,12 +1,13 @@
-"""`evaluate`: how often a model is right, clip by clip, over several views, or frame by frame."""
+"""Evaluation of a classifier: on single clips, on several views of a video, or frame by frame."""
 
 import contextlib
 import time
 
 import keras
 import numpy as np
-from keras import ops
+from keras import ops, tree
 
+from keras_video.checks import check_choice, check_int, check_labels
 from keras_video.models import EnsembleStream, Stream, TemporalEnsemble
 from keras_video.plotting.stream import import_figure
 from keras_video.progress import progress
@@ -31,36 +32,36 @@ def evaluate(
     chunk_frames=1,
     batch_size=8,
 ):
-    """Measures a classifier of videos.
+    """Measure the accuracy of a video classifier.
 
-    Of several views of a video, the logits are averaged first; softmax comes afterwards
-    (bLVNet-TAM; for models that end in softmax or sigmoid see `metrics.to_logits`).
+    With several views of a video, the logits are averaged before softmax, as for bLVNet-TAM. For
+    models that end in softmax or sigmoid see `metrics.to_logits`.
 
     Args:
-        model: Keras model from clips `(batch, frames, height, width, 3)` to `(batch, classes)`;
-            for the protocol `"streaming"` a `VideoClassifier` built with `streaming=True`, or a
-            `TemporalEnsemble` of such.
+        model: Keras model that maps clips `(batch, frames, height, width, 3)` to
+            `(batch, classes)`. For the protocol `"streaming"` a `VideoClassifier` built with
+            `streaming=True`, or a `TemporalEnsemble` of such models.
         dataset: `keras_video.data.VideoDataset`; or any `keras.utils.PyDataset` or iterable (such
             as a `tf.data.Dataset`) of batches `(clips, labels)`; or a pair of arrays. Labels are
             class numbers, one-hot or multi-hot. Batches may hold several views of each video,
-            `(batch, views, frames, height, width, 3)`. All of a `VideoDataset` is read, in order,
-            by the test rule of its sampling, without augmentation; files that are skipped do not
-            count.
-        protocol: `"single_clip"`, one clip from the middle of each video (of other data sets: what
-            they hold); `"multi_clip"`, `clips` clips spread over each video of a `VideoDataset`;
-            `"streaming"`, the single clip in pieces of `chunk_frames` frames, with the answers
-            after each piece; the answer after the last frame counts.
-        crops: 1 (centre) or 3 (left, centre, right, or along the height); 3 needs a
+            `(batch, views, frames, height, width, 3)`. A `VideoDataset` is read completely and in
+            order, with the test rule of its sampling and without augmentation. Files that it skips
+            are not counted.
+        protocol: `"single_clip"`, one clip from the middle of each video (from other data sets: the
+            clips that they hold); `"multi_clip"`, `clips` clips spread over each video of a
+            `VideoDataset`; `"streaming"`, the single clip in chunks of `chunk_frames` frames, with
+            an output after each chunk. The output after the last frame counts.
+        crops: 1 (centre) or 3 (left, centre and right, or along the height). 3 requires a
             `VideoDataset`.
         clips: int, for `"multi_clip"` only; default 10.
-        top: ints, for which k to count top-k accuracy.
-        class_names: names of the model's outputs; default those of the data set. If the data set
-            has other names, its classes are looked up among these: a folder may hold a few of the
-            600 classes of Kinetics-600. Case, `_`, `-` and spaces make no difference.
+        top: ints, the values of k for top-k accuracy.
+        class_names: names of the model's outputs; default those of the data set. If both have
+            names, the classes of the data set are looked up among them: a folder may hold only a
+            few of the 600 classes of Kinetics-600. Case, `_`, `-` and spaces are ignored.
         report: path of a JSON report to write.
-        plots: folder for pictures: the confusion matrix, and after streaming the accuracy over
-            frames. Needs matplotlib.
-        verbose: bool, shows a progress bar on a terminal, and prints one line at the end.
+        plots: folder for plots: the confusion matrix and, for `"streaming"`, the accuracy over
+            frames. Requires matplotlib.
+        verbose: bool, whether to show a progress bar on a terminal and print a summary at the end.
         chunk_frames: int, at least 1, for `"streaming"`.
         batch_size: int, at least 1, for a pair of arrays.
 
@@ -68,8 +69,9 @@ def evaluate(
         `keras_video.training.report.Evaluation`.
 
     Raises:
-        ValueError: for arguments that do not fit together, labels that do not fit the outputs of
-            the model, outputs of another shape or not finite, and a data set without videos.
+        ValueError: for arguments that cannot be combined, for labels that do not match the outputs
+            of the model, for outputs of another shape or not finite, and for a data set without
+            videos.
 
     Example:
     >>> result = keras_video.evaluate(model, dataset, "multi_clip", crops=3)  # doctest: +SKIP
@@ -78,10 +80,13 @@ def evaluate(
     """
     _check_arguments(model, protocol, crops, clips, top, chunk_frames)
     if plots is not None:
-        import_figure()  # a missing matplotlib shows before the work, not after
+        import_figure()  # fails now, not after hours of work, if matplotlib is missing
     data = open_batches(dataset, protocol, crops, clips, batch_size)
-    answer = _StreamAnswers(model, chunk_frames) if protocol == "streaming" else _ClipAnswers(model)
-    tally = _Tally(answer, data, class_names)
+    if protocol == "streaming":
+        predictor = _StreamPredictor(model, chunk_frames)
+    else:
+        predictor = _ClipPredictor(model)
+    tally = _Tally(predictor, data, class_names)
     with contextlib.closing(iter(data)) as batches:
         shown = progress(batches, data.count, "evaluating") if verbose and data.count else batches
         for clips_of_batch, labels in shown:
@@ -96,8 +101,8 @@ def evaluate(
     return result
 
 
-class _ClipAnswers:
-    """Answers of a clip model, `(batch, 1, classes)`."""
+class _ClipPredictor:
+    """Outputs of a clip model, `(batch, 1, classes)`."""
 
     def __init__(self, model):
         self.model = model
@@ -109,13 +114,13 @@ class _ClipAnswers:
         return np.asarray(outputs).astype("float32")[:, None]
 
 
-class _StreamAnswers:
-    """Answers of a streaming model after each chunk, `(batch, steps, classes)`."""
+class _StreamPredictor:
+    """Outputs of a streaming model after each chunk, `(batch, steps, classes)`."""
 
     def __init__(self, model, chunk_frames):
         self.model, self.chunk_frames = model, chunk_frames
         self.stream, self.batch_size = None, 0
-        self.frames_seen = np.zeros(0, "int64")  # of the longest clip so far
+        self.frames_seen = np.zeros(0, "int64")  # after each chunk of the longest clip so far
 
     def __call__(self, clips):
         if self.batch_size != len(clips):
@@ -124,37 +129,37 @@ class _StreamAnswers:
         self.stream.reset()
         ends = np.arange(self.chunk_frames, clips.shape[1] + self.chunk_frames, self.chunk_frames)
         ends = np.minimum(ends, clips.shape[1])
-        answers = []
-        for piece in np.split(clips, ends[:-1], axis=1):
-            outputs = self.stream.step(piece)
+        steps = []
+        for chunk in np.split(clips, ends[:-1], axis=1):
+            outputs = self.stream.step(chunk)
             _check_outputs(outputs, len(clips))
-            answers.append(ops.convert_to_numpy(outputs).astype("float32"))
+            steps.append(ops.convert_to_numpy(outputs).astype("float32"))
         if len(ends) > len(self.frames_seen):
             self.frames_seen = ends
-        return np.stack(answers, axis=1)
+        return np.stack(steps, axis=1)
 
 
 class _Tally:
-    """Collects answers and labels, batch by batch."""
+    """Logits and labels of all batches."""
 
-    def __init__(self, answer, data, class_names):
-        self.answer, self.data = answer, data
-        self.activation = final_activation(answer.model)
+    def __init__(self, predictor, data, class_names):
+        self.predictor, self.data = predictor, data
+        self.activation = final_activation(predictor.model)
         self.names = None if class_names is None else [str(name) for name in class_names]
-        self.columns = None  # of the data set's classes among the outputs; found with batch one
+        self.columns = None  # output for each class of the data set, known after the first batch
         self.size = (data.batch_size or 0) if data.count != 1 else 0
         self.logits, self.labels, self.ranks = [], [], []
         self.views = 1
         self.shown, self.began, self.first = 0, time.perf_counter(), None
 
     def add(self, clips, labels):
-        """Answers one batch of clips, of one or several views each."""
+        """Run the model on one batch of clips, with one or several views each."""
         clips, labels = _to_numpy(clips), _to_numpy(labels)
         if clips.ndim not in (5, 6) or labels.shape[:1] != clips.shape[:1]:
             raise ValueError(
-                "Batches must be clips (batch, frames, height, width, 3), or several views of them "
-                "(batch, views, frames, height, width, 3), and as many labels. Received: shapes "
-                f"{clips.shape} and {labels.shape}"
+                "dataset: expected batches of clips (batch, frames, height, width, 3), or of views "
+                "(batch, views, frames, height, width, 3), and as many labels, got shapes "
+                f"{clips.shape} and {labels.shape}."
             )
         if not len(clips):
             return
@@ -164,13 +169,13 @@ class _Tally:
         steps = steps.astype("float32")
         if not np.isfinite(steps).all():
             raise ValueError(
-                f"The outputs of {self.answer.model.name} must be finite; after "
-                f"{sum(map(len, self.labels))} videos they are not."
+                f"model: expected finite outputs, got NaN or infinity from "
+                f"{self.predictor.model.name} after {sum(map(len, self.labels))} videos."
             )
-        labels = self._check_labels(labels, steps.shape[-1])
+        labels = self._match_labels(labels, steps.shape[-1])
         self.logits.append(steps[:, -1])
         self.labels.append(labels)
-        if self.answer.frames_seen is not None:
+        if self.predictor.frames_seen is not None:
             single = labels if labels.ndim == 1 else labels.argmax(axis=1)
             single = np.repeat(single[:, None], steps.shape[1], axis=1)
             self.ranks.append(metrics.ranks(steps, single))
@@ -178,17 +183,20 @@ class _Tally:
         self.first = self.first or (time.perf_counter(), self.shown)
 
     def finish(self, protocol, top):
-        """Counts; the result is an `Evaluation`."""
+        """Compute the metrics; return an `Evaluation`."""
         if not self.labels:
             reasons = "; ".join(f"{path}: {reason}" for path, reason in self.data.skipped[:3])
-            raise ValueError(f"`dataset` has no videos to evaluate. {reasons}".rstrip())
+            raise ValueError(
+                f"dataset: expected at least one video that can be read, got no videos. {reasons}"
+            )
         began, shown = self.first if len(self.labels) > 1 else (self.began, 0)
         seconds = time.perf_counter() - began
         try:
             labels = np.concatenate(self.labels)
         except ValueError:
             raise ValueError(
-                "All batches must have labels of one form: class numbers, or zeros and ones."
+                "dataset: expected labels of one form, got class numbers in some batches, rows of "
+                "zeros and ones in others."
             ) from None
         kept = self.data.readable(len(labels))
         return summarize(
@@ -197,8 +205,8 @@ class _Tally:
             self.names,
             top,
             self._step_ranks(kept),
-            self.answer.frames_seen,
-            model=self.answer.model.name,
+            self.predictor.frames_seen,
+            model=self.predictor.model.name,
             protocol=protocol,
             views=self.views,
             skipped=list(self.data.skipped),
@@ -206,35 +214,36 @@ class _Tally:
         )
 
     def _step_ranks(self, kept):
-        """Ranks after each chunk `(videos, steps)`; clips that end early keep their last answer."""
+        """Return ranks after each chunk `(videos, steps)`; short clips keep their last output."""
         if not self.ranks:
             return None
-        steps = len(self.answer.frames_seen)
+        steps = len(self.predictor.frames_seen)
         held = [np.pad(r, ((0, 0), (0, steps - r.shape[1])), mode="edge") for r in self.ranks]
         return np.concatenate(held)[kept]
 
     def _logits(self, clips):
-        # Batches of one size need one compilation; what is filled up is cut off again.
+        # Smaller batches are padded, because each batch size would be compiled.
         count = len(clips)
         self.size = max(self.size, count)
         if count < self.size:
             clips = np.concatenate([clips, np.repeat(clips[-1:], self.size - count, axis=0)])
-        outputs = self.answer(np.ascontiguousarray(clips))[:count]
-        if self.activation is None:  # no graph to read; the shape of the numbers says it
+        outputs = self.predictor(np.ascontiguousarray(clips))[:count]
+        if self.activation is None:  # a model without a graph: decide by the values
             looks = (outputs >= 0).all() and np.allclose(outputs.sum(-1), 1, atol=1e-3)
             self.activation = "softmax" if looks else "linear"
         return metrics.to_logits(outputs, self.activation)
 
-    def _check_labels(self, labels, classes):
-        """Labels in terms of the model's outputs; the first batch also checks all that are known.
+    def _match_labels(self, labels, classes):
+        """Return labels in terms of the model's outputs.
 
-        Raises before hours of work are lost, not after.
+        With the first batch, check also all labels that the data set already knows, so that an
+        error is not raised after hours of work.
         """
         if self.columns is None:
             self.names, self.columns = match_classes(self.names, self.data.class_names, classes)
             if self.data.labels is not None:
-                metrics.check_labels(self.data.labels, len(self.columns))
-        labels = metrics.check_labels(labels, len(self.columns))
+                check_labels("labels", self.data.labels, len(self.columns))
+        labels = check_labels("labels", labels, len(self.columns))
         if labels.ndim == 1:
             return self.columns[labels]
         hot = np.zeros((len(labels), classes), bool)
@@ -243,7 +252,7 @@ class _Tally:
 
 
 def final_activation(model):
-    """What the answers of a model went through last.
+    """Return the last activation of a model.
 
     Args:
         model: Keras model.
@@ -251,51 +260,57 @@ def final_activation(model):
     Returns:
         `"softmax"`, `"sigmoid"` or `"linear"`; `None` for a model without a graph.
     """
-    outputs = getattr(model, "outputs", None)
-    history = getattr(outputs[0], "_keras_history", None) if outputs else None
-    if history is None:
+    if isinstance(model, keras.Sequential):
+        operations = model.layers
+    else:
+        operations = getattr(model, "operations", None)  # of Functional models, in order
+    if not operations:
         return None
-    operation = history.operation
-    if isinstance(operation, keras.Model):
-        return final_activation(operation)
-    activation = getattr(operation, "activation", None)  # of Dense, Activation, ..
-    name = getattr(activation, "__name__", type(operation).__name__).lower()
+    last = operations[-1]
+    if len(model.outputs) > 1:  # a stream: its first output are the predictions
+        last = next((op for op in operations if _makes(op, model.outputs[0])), last)
+    if isinstance(last, keras.Model):
+        return final_activation(last)
+    activation = getattr(last, "activation", None)  # of Dense, Activation and others
+    name = getattr(activation, "__name__", type(last).__name__).lower()
     return name if name in ("softmax", "sigmoid") else "linear"
 
 
+def _makes(operation, tensor):
+    return any(output is tensor for output in tree.flatten(operation.output))
+
+
 def _check_arguments(model, protocol, crops, clips, top, chunk_frames):
-    if protocol not in PROTOCOLS:
-        raise ValueError(f"`protocol` must be one of {PROTOCOLS}. Received: {protocol!r}")
-    if crops not in (1, 3):
-        raise ValueError(f"`crops` must be 1 or 3. Received: {crops}")
+    check_choice("protocol", protocol, PROTOCOLS)
+    check_choice("crops", crops, (1, 3))
     if clips is not None and protocol != "multi_clip":
-        raise ValueError(f"`clips` belongs to protocol='multi_clip'. Received: {protocol!r}")
-    for name, value in (("clips", 1 if clips is None else clips), ("chunk_frames", chunk_frames)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"`{name}` must be an int of at least 1. Received: {value!r}")
-    if not all(isinstance(k, int) and k >= 1 for k in top):
-        raise ValueError(f"`top` must hold ints of at least 1. Received: {top}")
+        raise ValueError(f"clips: expected None with protocol={protocol!r}, got {clips!r}.")
+    check_int("clips", 1 if clips is None else clips)
+    check_int("chunk_frames", chunk_frames)
+    for k in top:
+        check_int("top", k)
     streams = bool(getattr(model, "streaming", False))
     name = getattr(model, "name", type(model).__name__)
     if protocol == "streaming" and not streams:
         raise ValueError(
-            f"protocol='streaming' needs a model built with streaming=True. {name} takes clips: "
-            "copy its weights with keras_video.models.copy_weights(clip_model, streaming_model)."
+            "model: expected a model built with streaming=True for protocol='streaming', got "
+            f"{name}, which takes clips. Copy its weights with "
+            "keras_video.models.copy_weights(clip_model, streaming_model)."
         )
     if protocol != "streaming" and streams:
         raise ValueError(
-            f"protocol={protocol!r} needs a model of clips. {name} streams: use "
-            "protocol='streaming', or build it with causal=True instead."
+            f"model: expected a model of clips for protocol={protocol!r}, got {name}, which "
+            "streams. Use protocol='streaming', or build it with causal=True instead."
         )
 
 
 def _check_outputs(outputs, count):
     shape = tuple(getattr(outputs, "shape", ()))
     if len(shape) != 2 or shape[0] != count or shape[1] < 2:
-        received = f"shape {shape}" if shape else type(outputs).__name__
+        got = f"shape {shape}" if shape else type(outputs).__name__
         raise ValueError(
-            f"The model must give ({count}, classes) for {count} clips, with at least 2 classes. "
-            f"Received: {received}"
+            f"model: expected outputs ({count}, classes) for {count} clips, with at least 2 "
+            f"classes, got {got}."
         )
 
 

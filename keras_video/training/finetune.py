@@ -1,59 +1,12 @@
-"""`finetune`: what fine-tuning a video network takes, in one call.
-
-Losses and metrics for the kinds of labels that videos have.
-"""
+"""Fine-tuning in one call, and the loss and metrics for each kind of label."""
 
 import os
 
 import keras
+import numpy as np
 
-from keras_video.specs import check_int
+from keras_video.checks import check_int, check_labels, check_number
 from keras_video.training.backup import resumable_fit
-
-
-def choose_loss(labels, label_smoothing=0.0):
-    """Loss and metrics that suit labels of a kind, for networks that end in logits.
-
-    Args:
-        labels: array, ints `(batch,)` or floats `(batch, classes)`.
-        label_smoothing: float in [0, 1).
-
-    Returns:
-        The pair of a loss and a list of metrics.
-    """
-    smooth = {"from_logits": True, "label_smoothing": label_smoothing}
-    if is_multi_label(labels):
-        area = keras.metrics.AUC(multi_label=True, from_logits=True, curve="PR", name="pr_auc")
-        return keras.losses.BinaryCrossentropy(**smooth), [area]
-    if labels.ndim == 2:
-        accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
-        return keras.losses.CategoricalCrossentropy(**smooth), [accuracy]
-    accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
-    if label_smoothing:
-        return SmoothedCrossentropy(label_smoothing), [accuracy]
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=True), [accuracy]
-
-
-def is_multi_label(labels):
-    """bool, whether rows `(batch, classes)` are several 0/1 answers instead of one distribution."""
-    return labels.ndim == 2 and bool((abs(labels.sum(axis=1) - 1) > 1e-3).any())
-
-
-def check_labels(labels, output_shape):
-    """Raises where labels and the classes of a network cannot belong together."""
-    classes = output_shape[-1]
-    if labels.ndim == 1 and (labels.min() < 0 or labels.max() >= classes):
-        raise ValueError(
-            f"labels: expected ints from 0 to {classes - 1} for a network of {classes} classes, "
-            f"got {labels.min()} to {labels.max()}."
-        )
-    if labels.ndim == 2 and labels.shape[1] != classes:
-        raise ValueError(
-            f"labels: expected {classes} columns, one for each class of the network, "
-            f"got {labels.shape[1]}."
-        )
-    if labels.ndim > 2:
-        raise ValueError(f"labels: expected rank 1 or 2, got shape {labels.shape}.")
 
 
 @keras.saving.register_keras_serializable("keras_video")
@@ -61,7 +14,7 @@ class SmoothedCrossentropy(keras.losses.Loss):
     """Cross entropy of int labels `(batch,)` and logits, with label smoothing.
 
     Args:
-        label_smoothing: float in [0, 1): that much of the target is spread over all classes.
+        label_smoothing: float in [0, 1), the part of the target that is spread over all classes.
     """
 
     def __init__(self, label_smoothing=0.1, name="smoothed_crossentropy", **kwargs):
@@ -80,6 +33,35 @@ class SmoothedCrossentropy(keras.losses.Loss):
         return {**super().get_config(), "label_smoothing": self.label_smoothing}
 
 
+def is_multi_label(labels):
+    """Return whether labels `(batch, classes)` are multi-hot: some row does not sum to 1."""
+    return labels.ndim == 2 and bool((abs(labels.sum(axis=1) - 1) > 1e-3).any())
+
+
+def choose_loss(labels, label_smoothing=0.0):
+    """Return the loss and the metrics for a kind of label, for models that output logits.
+
+    Args:
+        labels: array, ints `(batch,)` or floats `(batch, classes)`.
+        label_smoothing: float in [0, 1).
+
+    Returns:
+        `(loss, metrics)`: a Keras loss and a list of Keras metrics. Multi-hot labels get binary
+        cross entropy, all others cross entropy over the classes.
+    """
+    smooth = {"from_logits": True, "label_smoothing": label_smoothing}
+    if is_multi_label(labels):
+        area = keras.metrics.AUC(multi_label=True, from_logits=True, curve="PR", name="pr_auc")
+        return keras.losses.BinaryCrossentropy(**smooth), [area]
+    if labels.ndim == 2:
+        accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
+        return keras.losses.CategoricalCrossentropy(**smooth), [accuracy]
+    accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+    if label_smoothing:
+        return SmoothedCrossentropy(label_smoothing), [accuracy]
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True), [accuracy]
+
+
 def finetune(
     model,
     train,
@@ -96,47 +78,54 @@ def finetune(
     compile=True,
     verbose="auto",
 ):
-    """Trains a network with pretrained weights on another data set.
+    """Train a model with pretrained weights on another data set.
 
-    AdamW with a cosine schedule and linear warm-up, gradients clipped to a joint norm of 1; the
-    early stages may be frozen.
+    The optimizer is AdamW with a cosine schedule and a linear warm-up. Gradients are clipped to a
+    global norm of 1. The first stages can be frozen.
 
     Args:
-        model: `VideoClassifier` or `ClipRecurrent` with logits as outputs.
-        train: `keras.utils.PyDataset` of `(clips, labels)`; it does its own shuffling. Int labels
-            `(batch,)`, or floats `(batch, classes)` of one-hot or multi-hot kind.
+        model: `VideoClassifier` or `ClipRecurrent` that outputs logits.
+        train: `keras.utils.PyDataset` of `(clips, labels)`, which does its own shuffling. Labels
+            are ints `(batch,)`, or floats `(batch, classes)`: one-hot, mixed or multi-hot.
         validation: data of the same kind, or `None`.
         epochs: int, at least 1.
-        learning_rate: float, the highest rate, reached after the warm-up.
-        weight_decay: float, that of AdamW.
+        learning_rate: float, the highest learning rate, reached after the warm-up.
+        weight_decay: float, weight decay of AdamW.
         label_smoothing: float in [0, 1).
-        freeze: `None`, or what `VideoClassifier.freeze` takes: the layer from which on the weights
-            are trained, such as `"block3"`.
-        warmup: float in [0, 1), part of all steps.
-        backup: folder for exact backups, or `None`. After a crash the same call goes on at the
-            batch where the last backup was made.
-        log_dir: folder for TensorBoard (needs the `tensorboard` package and TensorFlow), or `None`.
+        freeze: `None`, or name of the first layer to train, such as `"block3"`. All layers before
+            it are frozen, see `VideoClassifier.freeze`.
+        warmup: float in [0, 1), the warm-up's share of all steps.
+        backup: folder for backups, or `None`. After a crash the same call continues at the batch of
+            the last backup, see `resumable_fit`.
+        log_dir: folder for TensorBoard (requires the `tensorboard` package and TensorFlow), or
+            `None`.
         callbacks: more Keras callbacks.
-        compile: bool. `False` keeps the optimizer, loss and metrics of a compiled model, and leaves
-            `learning_rate`, `weight_decay`, `label_smoothing` and `warmup` without a meaning.
-        verbose: as of `fit`.
+        compile: bool. `False` keeps the optimizer, loss and metrics of a compiled model; then
+            `learning_rate`, `weight_decay`, `label_smoothing` and `warmup` are ignored.
+        verbose: as in `fit`.
 
     Returns:
         `keras.callbacks.History`.
 
     Raises:
-        ValueError: if an argument is out of its range, or labels and classes do not match.
+        ValueError: if an argument is out of its range, if labels and classes do not match, or if
+            `compile=False` is given for a model that is not compiled.
     """
-    _check(epochs, learning_rate, warmup, label_smoothing)
+    check_int("epochs", epochs)
+    check_number("learning_rate", learning_rate, above=0)
+    for name, value in (("warmup", warmup), ("label_smoothing", label_smoothing)):
+        if not 0 <= check_number(name, value) < 1:
+            raise ValueError(f"{name}: expected a number in [0, 1), got {value!r}.")
     if not compile and not model.compiled:
-        raise ValueError("compile: expected a compiled model beside compile=False.")
+        raise ValueError("compile=False requires a model that is already compiled.")
     labels = _first_labels(train)
     network = getattr(model, "network", model)
-    check_labels(labels, network.output_shape[0] if network.streaming else network.output_shape)
+    outputs = network.output_shape[0] if network.streaming else network.output_shape
+    _check_labels(labels, outputs[-1])
     if freeze is not None:
         network.freeze(until=freeze)
-    steps = epochs * len(train)
     if compile:
+        steps = epochs * len(train)
         rising = min(round(warmup * steps), steps - 1)
         schedule = keras.optimizers.schedules.CosineDecay(
             learning_rate / 10 if rising else learning_rate,
@@ -154,17 +143,15 @@ def finetune(
     if backup is not None:
         every = max(1, min(100, len(train) // 4))
         return resumable_fit(model, train, epochs, backup, every, **options)
-    # `train` shuffles by itself, and knows how to do it again.
+    # The data set shuffles by itself, and can repeat its order after a crash.
     return model.fit(train, epochs=epochs, shuffle=False, **options)
 
 
 def _first_labels(train):
-    import numpy as np
-
     if not isinstance(train, keras.utils.PyDataset):
         raise ValueError(
-            "train: expected a keras.utils.PyDataset, such as "
-            f"keras_video.data.video_dataset_from_directory gives, got {type(train).__name__}."
+            "train: expected a keras.utils.PyDataset, such as that of "
+            f"keras_video.data.video_dataset_from_directory, got {type(train).__name__}."
         )
     if len(train) == 0:
         raise ValueError("train: expected at least one batch, got an empty data set.")
@@ -174,10 +161,12 @@ def _first_labels(train):
     return np.asarray(batch[1])
 
 
-def _check(epochs, learning_rate, warmup, label_smoothing):
-    check_int("epochs", epochs)
-    if not learning_rate > 0:
-        raise ValueError(f"learning_rate: expected a positive number, got {learning_rate!r}.")
-    for name, value in (("warmup", warmup), ("label_smoothing", label_smoothing)):
-        if not 0 <= value < 1:
-            raise ValueError(f"{name}: expected a number in [0, 1), got {value!r}.")
+def _check_labels(labels, classes):
+    """Check labels against the classes of a model; rows may also be soft, as after mixup."""
+    if labels.ndim == 1:
+        check_labels("labels", labels, classes)
+    elif labels.ndim != 2 or labels.shape[1] != classes:
+        raise ValueError(
+            f"labels: expected class numbers (batch,), or rows (batch, {classes}) for the "
+            f"{classes} classes of the model, got shape {labels.shape}."
+        )

@@ -1,28 +1,35 @@
-"""How the official MoViNets were trained on Kinetics-600, written down once."""
+"""The settings with which the official MoViNets were trained on Kinetics-600."""
 
 from dataclasses import dataclass
 
 import keras
 from keras import ops
 
+from keras_video import applications
+from keras_video.applications import movinet
+from keras_video.checks import check_number
+from keras_video.training.finetune import SmoothedCrossentropy
+
 
 @dataclass(frozen=True)
 class TrainingRecipe:
-    """The settings of one published training run (official configuration files, movinet.md 5).
+    """The settings of one published training run.
+
+    They come from the official configuration files in the TensorFlow Model Garden.
 
     Args:
-        model: string, `"a0"` .. `"a5"` or `"t0"`.
-        causal: bool, whether the stream variant was trained.
-        frames: int, frames of a training clip; their rate and size are those of the evaluation,
-            dropout and stochastic depth are part of the network's config.
-        stride_jitter: int, how much the frame stride (of 25 frames per second) varies.
+        model: string, `"a0"` to `"a5"` or `"t0"`.
+        causal: bool, whether the streaming variant was trained.
+        frames: int, frames of a training clip. Their rate and size are those of the evaluation.
+            Dropout and stochastic depth are part of the model's config.
+        stride_jitter: int, largest random change of the frame stride (at 25 frames per second).
         batch_size: int, clips in a step.
-        steps, warmup_steps: ints, steps in all, and of the linear warm-up.
-        learning_rate: float, where the cosine begins.
+        steps, warmup_steps: ints, number of all steps, and of those of the linear warm-up.
+        learning_rate: float, start of the cosine schedule.
         rho, momentum, epsilon: floats, those of RMSprop.
-        clip_norm: float, joint norm to which gradients are clipped.
-        weight_decay: float, `weight_decay / 2` times the sum of squares of the kernels of all
-            convolutions is added to the loss; biases, batch norm and the last layer are left out.
+        clip_norm: float, global norm to which gradients are clipped.
+        weight_decay: float. The loss has a term of `weight_decay / 2` times the sum of squares of
+            the kernels of all convolutions, without biases, batch norm and the last layer.
         label_smoothing: float in [0, 1).
         area, aspect: ranges of the random resized crop.
         auto_augment: bool, whether the official run used AutoAugment.
@@ -48,27 +55,23 @@ class TrainingRecipe:
 
     @property
     def config(self):
-        """The `MoViNetConfig`: resolution, frame rate, variant."""
-        from keras_video.applications import movinet
-
+        """The `MoViNetConfig`, which has the resolution, frame rate and variant."""
         config = movinet.CONFIGS[f"movinet_{self.model}"]
         return config.streaming() if self.causal else config
 
     def build(self, classes=600, **options):
-        """The network for clips, with the recipe's weight decay; options as of `MoViNetA0`."""
-        from keras_video import applications
-
+        """Build the clip model with weight decay; the options are those of `MoViNetA0`."""
         builder = getattr(applications, f"MoViNet{self.model.upper()}")
         return regularize(
             builder(classes=classes, causal=self.causal, **options), self.weight_decay
         )
 
     def optimizer(self, batch_size=None, steps=None):
-        """RMSprop with the recipe's schedule.
+        """Return RMSprop with the recipe's schedule.
 
         Args:
             batch_size: int, scales the learning rate by `batch_size / 1024`; default no scaling.
-            steps: int, a run of another length; the warm-up is shortened in proportion.
+            steps: int, number of steps of a longer or shorter run; the warm-up is scaled with it.
         """
         scale = 1.0 if batch_size is None else batch_size / self.batch_size
         total = self.steps if steps is None else steps
@@ -82,9 +85,7 @@ class TrainingRecipe:
         )
 
     def loss(self):
-        """Cross entropy of int labels and logits, with the recipe's label smoothing."""
-        from keras_video.training.finetune import SmoothedCrossentropy
-
+        """Return the cross entropy of int labels and logits, with the recipe's label smoothing."""
         return SmoothedCrossentropy(self.label_smoothing)
 
 
@@ -107,10 +108,10 @@ RECIPES = _recipes()
 
 
 def regularize(model, weight_decay):
-    """Adds weight decay in the form of an L2 loss to the kernels of the convolutions of a model.
+    """Add weight decay, as an L2 loss, to the kernels of a model's convolutions.
 
-    `weight_decay / 2` times the sum of squares, as TensorFlow's `l2_loss` counts; biases, batch
-    norm and the last layer are left out. It becomes a part of `model.losses`, and is not saved.
+    The loss is `weight_decay / 2` times the sum of squares, as with TensorFlow's `l2_loss`. Biases,
+    batch norm and the last layer are left out. It becomes part of `model.losses` and is not saved.
 
     Args:
         model: Keras model.
@@ -122,8 +123,7 @@ def regularize(model, weight_decay):
     Raises:
         ValueError: if `weight_decay` is negative.
     """
-    if not weight_decay >= 0:
-        raise ValueError(f"weight_decay: expected a number of at least 0, got {weight_decay!r}.")
+    check_number("weight_decay", weight_decay, 0)
     kernels = [w for w in model.trainable_weights if w.path.endswith("kernel")]
     last = [w for w in model.layers[-1].trainable_weights]
     for kernel in kernels:
@@ -134,15 +134,15 @@ def regularize(model, weight_decay):
 
 @keras.saving.register_keras_serializable("keras_video")
 class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
-    """A cosine to zero over all steps, whose beginning is replaced by a straight line from zero.
+    """Cosine decay to zero with a linear warm-up, as in the official training code.
 
-    Unlike `keras.optimizers.schedules.CosineDecay` with a warm-up, the cosine is not shifted: the
-    line ends where the cosine is at that step, as in the official training code.
+    Unlike with `keras.optimizers.schedules.CosineDecay`, the warm-up does not shift the cosine: it
+    rises from zero to the value that the cosine has at the end of the warm-up.
 
     Args:
         learning_rate: float, value of the cosine at step 0.
-        steps: int, where it reaches 0.
-        warmup_steps: number of steps of the line.
+        steps: int, the step at which the cosine reaches 0.
+        warmup_steps: number of warm-up steps.
     """
 
     def __init__(self, learning_rate, steps, warmup_steps):

@@ -1,54 +1,53 @@
-"""`ClipRecurrent`: trains a streaming network on videos of any length in the memory of one clip.
-
-Walks through a video clip by clip, in the loop that each backend compiles once.
-"""
+"""Training of streaming models on long videos, subclip by subclip, in the memory of one subclip."""
 
 import keras
 from keras import ops, tree
 
+from keras_video.checks import check_choice, check_int
 from keras_video.models import VideoClassifier
-from keras_video.specs import check_int
+
+REDUCTIONS = ("sum", "mean")
 
 
 def over_subclips(frames, length, step, carry):
-    """Applies `carry = step(subclip, carry)` to the subclips of a batch of videos, in order.
+    """Apply `carry = step(subclip, carry)` to the subclips of a batch of videos, in order.
 
-    On TensorFlow and JAX the step is traced once however many subclips there are, and the memory
-    of one is free before the next begins.
+    On TensorFlow and JAX the step is traced only once, and the memory of a subclip is freed before
+    the next one starts.
 
     Args:
         frames: tensor `(batch, frames, height, width, 3)`.
-        length: int, frames of a subclip; the last one holds what is left.
+        length: int, number of frames of a subclip; the last one may be shorter.
         step: function of a subclip `(batch, length, height, width, 3)` and the carry.
-        carry: structure of tensors. `step` returns the same structure, shapes and dtypes.
+        carry: structure of tensors. `step` must return the same structure, shapes and dtypes.
 
     Returns:
-        The last carry.
+        The final carry.
     """
     total = frames.shape[1]
     backend = keras.backend.backend()
     if total is None:
-        return _tensorflow(frames, None, length, step, carry)
+        return _tensorflow_loop(frames, None, length, step, carry)
     whole = total // length
     if backend == "torch" or whole < 2:
         for i in range(whole):
             carry = step(frames[:, i * length : (i + 1) * length], carry)
     else:
-        loop = _tensorflow if backend == "tensorflow" else _jax
+        loop = _tensorflow_loop if backend == "tensorflow" else _jax_loop
         carry = loop(frames, whole, length, step, carry)
     return step(frames[:, whole * length :], carry) if total % length else carry
 
 
 def count_subclips(frames, length):
-    """Number of subclips, an int where the number of frames is known."""
+    """Return the number of subclips: an int if the number of frames is known, else a tensor."""
     total = frames.shape[1]
     if total is not None:
         return -(-total // length)
-    return -(-keras.ops.shape(frames)[1] // length)
+    return -(-ops.shape(frames)[1] // length)
 
 
-def _tensorflow(frames, whole, length, step, carry):
-    """A `while_loop`; with `whole=None` the number of frames is known only when it runs."""
+def _tensorflow_loop(frames, whole, length, step, carry):
+    """Run `over_subclips` as a `while_loop`; `whole=None` if the number of frames is unknown."""
     import tensorflow as tf
 
     count = count_subclips(frames, length) if whole is None else whole
@@ -70,7 +69,7 @@ def _tensorflow(frames, whole, length, step, carry):
     return tree.pack_sequence_as(carry, flat)
 
 
-def _jax(frames, whole, length, step, carry):
+def _jax_loop(frames, whole, length, step, carry):
     import jax
 
     def body(i, carry):
@@ -79,33 +78,31 @@ def _jax(frames, whole, length, step, carry):
     return jax.lax.fori_loop(0, whole, body, carry)
 
 
-REDUCTIONS = ("sum", "mean")
-
-
 @keras.saving.register_keras_serializable("keras_video")
 class ClipRecurrent(keras.Model):
-    """Trains a streaming network clip by clip (Kondratyuk et al. 2021, section 3.2.2).
+    """Train a streaming model clip by clip (Kondratyuk et al. 2021, section 3.2.2).
 
-    A batch of videos is split into subclips. Each one is a forward and backward pass of its own,
-    with the loss of what the network says after its last frame; the state goes on to the next one,
-    gradients do not go back. They are added up, and the optimizer makes one step per batch. So the
-    memory depends on `clip_frames`, not on the length of the videos, and still the network learns
-    to use what it saw long ago. On a single subclip this is ordinary training.
+    A batch of videos is split into subclips. Each subclip has its own forward and backward pass,
+    with the loss of the predictions after its last frame. The state passes to the next subclip,
+    gradients do not pass back. The gradients of all subclips are added, and the optimizer makes one
+    step per batch. So the memory depends on `clip_frames`, not on the length of the videos, and the
+    model still learns to use frames of earlier subclips. With a single subclip this is ordinary
+    training.
 
-    The weights are those of `network`; save that one, or `keras_video.models.copy_weights` them
-    into a clip network. Evaluation and prediction go clip by clip too.
+    The weights are those of `network`: save it, or copy its weights to a clip model with
+    `keras_video.models.copy_weights`. `evaluate` and `predict` also run subclip by subclip.
 
     Args:
         network: `VideoClassifier` built with `streaming=True`.
-        clip_frames: int, at least 1, frames of a subclip. The last one may be shorter. Batch norm
-            sees one subclip at a time, too.
+        clip_frames: int, at least 1, number of frames of a subclip. The last one may be shorter.
+            Batch norm computes its statistics from one subclip at a time.
         reduction: `"sum"` or `"mean"` of the losses of the subclips, and so of their gradients.
-            Regularisation counts once per batch in both.
+            Regularization losses count once per batch in both cases.
         name: string.
 
     Call arguments:
-        frames: tensor `(batch, frames, height, width, 3)`; the number of frames may change from
-            batch to batch (a new number is a new compilation), the pixels may not.
+        frames: tensor `(batch, frames, height, width, 3)`. The number of frames may differ between
+            batches (each new number is compiled), height and width may not.
         training: bool.
 
     Returns:
@@ -124,12 +121,11 @@ class ClipRecurrent(keras.Model):
     def __init__(self, network, clip_frames=8, reduction="sum", name=None, **kwargs):
         if not getattr(network, "streaming", False):
             raise ValueError(
-                f"network: expected a network built with streaming=True, "
+                "network: expected a model built with streaming=True, "
                 f"got {getattr(network, 'name', network)!r}."
             )
         check_int("clip_frames", clip_frames)
-        if reduction not in REDUCTIONS:
-            raise ValueError(f"reduction: expected one of {REDUCTIONS}, got {reduction!r}.")
+        check_choice("reduction", reduction, REDUCTIONS)
         super().__init__(name=name or f"{network.name}_trainer", **kwargs)
         self.network = network
         self.clip_frames = clip_frames
@@ -156,29 +152,29 @@ class ClipRecurrent(keras.Model):
         return keras.KerasTensor((frames.shape[0], *outputs.shape[1:]), outputs.dtype)
 
     def train_step(self, *args):
-        """One step of `fit`, in the form that the backend's trainer asks for."""
+        """Run one step of `fit`, with the arguments of the backend's Keras trainer."""
         steps = {"tensorflow": _tensorflow_step, "jax": _jax_step, "torch": _torch_step}
         return steps[keras.backend.backend()](self, *args)
 
     def subclip_loss(self, subclip, state, y, sample_weight, count):
-        """The share of one subclip in the loss of a batch of `count` subclips.
+        """Return the contribution of one subclip to the loss of a batch of `count` subclips.
 
         Returns:
             `(loss, predictions, new_state)`.
         """
         predictions, state = self.network(subclip, state, training=True)
         loss = self.compute_loss(subclip, y, predictions, sample_weight, training=True)
-        share = 1 if self.reduction == "sum" else 1 / ops.cast(count, loss.dtype)
+        count = ops.cast(count, loss.dtype)
+        share = 1 if self.reduction == "sum" else 1 / count
         if self.losses:
             penalty = sum(ops.cast(extra, loss.dtype) for extra in self.losses)
-            return (loss - penalty) * share + penalty / ops.cast(count, loss.dtype), *(
-                predictions,
-                state,
-            )
-        return loss * share, predictions, state
+            loss = (loss - penalty) * share + penalty / count
+        else:
+            loss = loss * share
+        return loss, predictions, state
 
     def update_metrics(self, x, y, predictions, sample_weight, loss):
-        """Metrics are those of the predictions after the last frame."""
+        """Update the metrics with the predictions after the last frame; return their values."""
         for metric in self.metrics:
             if metric.name == "loss":
                 metric.update_state(loss, sample_weight=ops.shape(x)[0])

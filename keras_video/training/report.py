@@ -1,4 +1,4 @@
-"""`Evaluation`: the figures of one evaluation, as a text, as JSON, as pictures."""
+"""The results of one evaluation, as text, JSON and plots."""
 
 import json
 import math
@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_video import files
+from keras_video.plotting import evaluation as plotting
 from keras_video.training import metrics
 
 
@@ -16,11 +18,11 @@ class ClassResult(NamedTuple):
 
     Args:
         name: string.
-        videos: int, how many videos show the class.
-        top1: float in [0, 1], part of them that were recognised; `None` without videos, or where
-            videos have several labels.
-        average_precision: float in [0, 1] where videos have several labels, else `None`; `None`
-            also without videos.
+        videos: int, number of videos of the class.
+        top1: float in [0, 1], top-1 accuracy on these videos; `None` without videos, or if videos
+            have several labels.
+        average_precision: float in [0, 1] if videos have several labels, else `None`; `None` also
+            without videos.
     """
 
     name: str
@@ -31,26 +33,26 @@ class ClassResult(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What `evaluate` found. Accuracies are parts of 1.
+    """The results of `evaluate`. Accuracies are in [0, 1].
 
     Args:
         model: string, name of the model.
         protocol: `"single_clip"`, `"multi_clip"` or `"streaming"`.
-        views: int, clips x crops shown of each video.
-        videos: int, how many videos were classified.
+        views: int, clips x crops of each video.
+        videos: int, number of videos that were classified.
         skipped: list of `(path, reason)`, files that could not be read and are not counted.
         class_names: list of names of the model's outputs.
-        top: dict `{k: top-k accuracy}`; empty where videos have several labels.
+        top: dict `{k: top-k accuracy}`; empty if videos have several labels.
         per_class: list of `ClassResult`, in the order of the outputs.
-        confusion: int array `(classes, classes)`, videos by true class (row) and answer (column),
-            or `None` where videos have several labels.
-        mean_average_precision: float, where videos have several labels (see
+        confusion: int array `(classes, classes)`, number of videos by true class (row) and
+            predicted class (column), or `None` if videos have several labels.
+        mean_average_precision: float if videos have several labels (see
             `metrics.mean_average_precision`), else `None`.
-        frames_seen, accuracy_after: streaming only: int array `(steps,)`, and float array
-            `(steps,)`, top-1 accuracy of the answers after so many frames. A video that ends
-            earlier keeps its last answer.
-        clips_per_second: float, from the file to the answer. The first batch, in which the model is
-            compiled, counts only if it is the only one.
+        frames_seen, accuracy_after: for streaming only, else `None`. Int array `(steps,)`, numbers
+            of frames, and float array `(steps,)`, top-1 accuracy after so many frames. A shorter
+            video keeps its last prediction.
+        clips_per_second: float, speed of reading and classifying. The first batch, in which the
+            model is compiled, counts only if it is the only one.
         logits: float32 array `(videos, classes)`, means over views.
         labels: int array `(videos,)` or bool array `(videos, classes)`.
     """
@@ -73,16 +75,16 @@ class Evaluation:
 
     @property
     def top1(self):
-        """float, top-1 accuracy, or `None` if it was not counted."""
+        """Top-1 accuracy, float, or `None` if it was not computed."""
         return self.top.get(1)
 
     @property
     def top5(self):
-        """float, top-5 accuracy, or `None` if it was not counted."""
+        """Top-5 accuracy, float, or `None` if it was not computed."""
         return self.top.get(5)
 
     def to_json(self):
-        """The report as a JSON object, one class or matrix row per line; no NaN in it."""
+        """Return the report as a JSON string, with each class and matrix row on its own line."""
         values = {
             "model": self.model,
             "protocol": self.protocol,
@@ -101,29 +103,20 @@ class Evaluation:
         return "{\n" + ",\n".join(members) + "\n}\n"
 
     def save(self, path):
-        """Writes `to_json()` to a file, which is whole as soon as it is there."""
-        path = os.fspath(path)
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        temporary = f"{path}.{os.getpid()}.tmp"
-        try:
-            with open(temporary, "w", encoding="utf-8") as file:
-                file.write(self.to_json())
-            os.replace(temporary, path)
-        finally:
-            if os.path.exists(temporary):
-                os.remove(temporary)
+        """Write `to_json()` to a file."""
+        files.write_text(path, self.to_json())
 
     def plot(self, folder):
-        """Draws what there is to draw (needs matplotlib, extra `plot`).
+        """Plot the confusion matrix and, for streaming, the accuracy over frames.
+
+        Requires matplotlib (extra `plot`).
 
         Args:
-            folder: path; `confusion_matrix.png`, and after streaming `accuracy_over_frames.png`.
+            folder: path, where `confusion_matrix.png` and `accuracy_over_frames.png` are written.
 
         Returns:
             List of the paths.
         """
-        from keras_video.plotting import evaluation as plotting
-
         paths = []
         if self.confusion is not None:
             path = os.path.join(folder, "confusion_matrix.png")
@@ -137,11 +130,11 @@ class Evaluation:
         return paths
 
     def summary(self):
-        """The figures in one line."""
+        """Return the results in one line."""
         parts = [
             f"top-{k} {_percent(value)}"
             for k, value in self.top.items()
-            if k == 1 or k < len(self.class_names)  # else it is 100 % for every model
+            if k == 1 or k < len(self.class_names)  # else 100 % for every model
         ]
         if self.mean_average_precision is not None:
             parts.append(f"mAP {_percent(self.mean_average_precision)}")
@@ -154,11 +147,12 @@ class Evaluation:
         return f"{self.protocol}: {', '.join(parts)}"
 
     def table(self, most=None):
-        """The per-class table as lines of text, without the classes that have no videos.
+        """Return a table of the classes that have videos, one line for each.
 
         Args:
-            most: int, how many lines are too many: then only the weakest classes are shown, the
-                weakest first. `None` shows all, in the order of the outputs.
+            most: int, largest number of classes to show, or `None` for all. If there are more, only
+                the weakest classes are shown, the weakest first; else all in the order of the
+                outputs.
         """
         rows = [(row, row.average_precision if row.top1 is None else row.top1)
                 for row in self.per_class if row.videos]  # fmt: skip
@@ -175,14 +169,14 @@ class Evaluation:
 
 
 def summarize(logits, labels, class_names, top, step_ranks=None, frames_seen=None, **facts):
-    """Counts everything that can be counted once all videos have been answered.
+    """Compute all metrics from the logits and labels of all videos.
 
     Args:
         logits: array `(videos, classes)`.
-        labels: what `metrics.check_labels` returned for all videos. Rows with exactly one label
-            each are taken for class numbers.
+        labels: int array `(videos,)` or bool array `(videos, classes)`, as of `check_labels`. If
+            every row has exactly one label, rows are converted to class numbers.
         class_names: list of `classes` strings.
-        top: ints, for which k to count top-k accuracy.
+        top: ints, the values of k for top-k accuracy.
         step_ranks: int array `(videos, steps)`, `metrics.ranks` after each chunk, or `None`.
         frames_seen: int array `(steps,)`, or `None`.
         **facts: the other fields of `Evaluation`.
@@ -237,7 +231,7 @@ def _plain(value):
 
 
 def _lines(value):
-    """JSON of a value; a list of lists or objects with one of them on each line."""
+    """Return a value as JSON; in a list of lists or objects each of them gets a line."""
     if isinstance(value, list) and value and isinstance(value[0], (list, dict)):
         rows = ",\n".join(f"    {json.dumps(row, allow_nan=False)}" for row in value)
         return f"[\n{rows}\n  ]"

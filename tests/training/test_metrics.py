@@ -147,38 +147,3 @@ def test_saturated_outputs_stay_finite_and_in_order():
 def test_unknown_activation():
     with pytest.raises(ValueError, match="relu"):
         metrics.to_logits([1.0], "relu")
-
-
-# Labels
-
-
-@pytest.mark.parametrize("dtype", ["int32", "int64", "uint8", "float32"])
-def test_class_numbers(dtype):
-    for shape in ((3,), (3, 1)):
-        labels = metrics.check_labels(np.array([0, 2, 1], dtype).reshape(shape), 3)
-        assert labels.dtype == np.int64 and labels.tolist() == [0, 2, 1]
-
-
-def test_zeros_and_ones_stay_as_they_are():
-    hot = np.array([[0, 1, 0], [1, 1, 0], [0, 0, 0]], "float32")
-    labels = metrics.check_labels(hot, 3)
-    assert labels.dtype == bool
-    np.testing.assert_array_equal(labels, hot)
-
-
-@pytest.mark.parametrize(
-    "labels, message",
-    [
-        ([0, 1, 3], r"from 0 to 2.*Received: 3 \(number 2\)"),
-        ([0, -1, 2], r"Received: -1 \(number 1\)"),
-        ([0.5, 1], r"whole numbers.*0\.5"),
-        ([np.nan, 1], "whole numbers"),
-        ([[0, 1]], "column for each of the 3"),
-        ([[0, 0.9, 0.1]], "0 or 1"),
-        ([[[0]]], "shape"),
-        (["a", "b"], "dtype"),
-    ],
-)
-def test_labels_that_do_not_fit(labels, message):
-    with pytest.raises(ValueError, match=message):
-        metrics.check_labels(np.array(labels), 3)

@@ -52,6 +52,8 @@ def super_step(batch, frames, size, layers, **options):
     import keras
     from keras import ops
 
+    from keras_video.tuner import super_network
+
     space = make_space(frames, size, layers)
 
     class Drawing(keras.Model):
@@ -68,7 +70,7 @@ def super_step(batch, frames, size, layers, **options):
                 selection[choice.name] = ops.one_hot(index, len(choice.values))
             return self.network(clips, selection, training=training)
 
-    return _step(Drawing(space.super_network(**options)), batch, frames, size)
+    return _step(Drawing(super_network(space, **options)), batch, frames, size)
 
 
 def _step(model, batch, frames, size):

@@ -24,7 +24,8 @@ _OWNERS = {
     "SearchTuner": "search.tuner",
     "Slots": "spaces",
     "Space": "spaces",
-    "Stage": "one_shot.plan",
+    "Stage": "spaces",
+    "SuperNetwork": "one_shot.super_network",
     "TVNSpace": "spaces",
     "TuNAS": "one_shot.tunas",
     "TuNASOracle": "one_shot.tunas",
@@ -35,6 +36,7 @@ _OWNERS = {
     "results_table": "search.results",
     "search_history": "one_shot.oracle",
     "stage_table": "one_shot.oracle",
+    "super_network": "one_shot.super_network",
 }
 
 __all__ = sorted(_OWNERS)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from keras import ops
 
-from keras_video.specs import check_int, check_number
+from keras_video.checks import check_int, check_number
 
 TINY = 1e-20
 

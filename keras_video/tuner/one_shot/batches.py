@@ -6,7 +6,7 @@ A search that was killed goes on with the batches it would have seen.
 import keras
 import numpy as np
 
-from keras_video.specs import check_int
+from keras_video.checks import check_int
 from keras_video.tuner.spaces.base import adapt
 
 

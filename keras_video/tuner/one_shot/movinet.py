@@ -1,4 +1,4 @@
-"""`MoViNetSuperNetwork`: all MoViNets of a space in one."""
+"""`MoViNetSuperNetwork`: the super-network of `MoViNetSpace`."""
 
 import keras
 import numpy as np
@@ -15,27 +15,35 @@ from keras_video.tuner.one_shot.masked import (
     pick,
     pick_width,
 )
-from keras_video.tuner.one_shot.super_network import SuperNetwork, fixed_indices
+from keras_video.tuner.one_shot.super_network import (
+    SuperNetwork,
+    fixed_indices,
+    super_network,
+)
+from keras_video.tuner.spaces.movinet import MoViNetSpace
 from keras_video.tuner.spaces.movinet_bases import STRIDES, extents
 
 
+@super_network.register(MoViNetSpace)
 class MoViNetSuperNetwork(SuperNetwork):
-    """Shared weights of all networks of a `MoViNetSpace`, and how one of them is computed.
+    """The super-network of a `MoViNetSpace`.
 
-    Widths are the first channels of the widest layer, and a layer is left out by not adding its
-    branch; 1x1x1 convolutions and squeeze-excite are shared by all kernels, and each kernel has
-    weights of its own. There is no stochastic depth: the number of layers is itself drawn.
+    A narrow layer uses the first channels of the widest layer. A layer is left out by not adding
+    its branch. All kernels share the 1x1x1 convolutions and squeeze-excite, but each depthwise
+    kernel has its own weights. There is no stochastic depth, because the number of layers is drawn
+    already.
 
     Args:
         space: `MoViNetSpace`.
         fixed: dict of values that are compiled in.
-        remat: bool, computes each layer a second time in the backward pass instead of keeping its
+        remat: bool, whether layers are computed again in the backward pass instead of keeping their
             activations.
-        mode: `"switch"` or `"sum"`, how to choose between families of kernels.
-        dtype: dtype policy of the layers.
+        mode: `"switch"` or `"sum"`, how to choose between families of kernels, see
+            `masked.depthwise.one_of`.
+        dtype: dtype policy of the layers, for example `"mixed_bfloat16"`.
 
     Raises:
-        ValueError: if a fixed value is none of the space.
+        ValueError: if the space does not have a fixed value.
     """
 
     def __init__(self, space, fixed=None, remat=False, mode="switch", dtype=None):
@@ -131,7 +139,7 @@ class MoViNetSuperNetwork(SuperNetwork):
         return pick_width(self._values(name), chosen[name])
 
     def _same(self, first, second, chosen):
-        """How far two choices of widths select the same number: bool, or scalar tensor."""
+        """Return whether two choices select the same width: bool, or scalar tensor in 0..1."""
         values = self._values(first), self._values(second)
         table = np.equal.outer(*values).astype("float32")
         picked = chosen[first], chosen[second]
@@ -147,14 +155,6 @@ class MoViNetSuperNetwork(SuperNetwork):
         return ops.sum(one_hots[0] * ops.matmul(table, one_hots[1]))
 
     def part(self, values):
-        """The shared weights of one network, by the names of its plan.
-
-        Args:
-            values: dict of plain values by name of choice.
-
-        Returns:
-            Dict of arrays by `"layer/variable"`.
-        """
         plan = self.space.to_config(values).plan(self.space.num_classes)
         layers = {layer.name: layer for layer in self.bottlenecks}
         named = _named("stem", self.stem.part(3, plan.stem.filters))

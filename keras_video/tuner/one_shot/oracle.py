@@ -13,7 +13,7 @@ import os
 import keras_tuner
 from keras_tuner.engine.trial import TrialStatus
 
-from keras_video.specs import check_int
+from keras_video.checks import check_int
 from keras_video.tuner.one_shot import plan as decisions
 from keras_video.tuner.one_shot.plan import SearchPlan
 from keras_video.tuner.search import trials

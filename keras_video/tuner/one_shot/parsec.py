@@ -2,9 +2,11 @@
 
 from keras_video.tuner.one_shot.algorithms import ImportanceSampling
 from keras_video.tuner.one_shot.oracle import OneShotOracle
-from keras_video.tuner.one_shot.plan import Stage, is_one_shot
+from keras_video.tuner.one_shot.plan import is_one_shot
 from keras_video.tuner.one_shot.tuner import OneShotTuner
+from keras_video.tuner.search.parsec import ParsecOracle
 from keras_video.tuner.search.tuner import SearchTuner
+from keras_video.tuner.spaces.choices import Stage
 
 
 def Parsec(hypermodel=None, one_shot=None, **kwargs):
@@ -39,8 +41,6 @@ def Parsec(hypermodel=None, one_shot=None, **kwargs):
         raise ValueError(f"one_shot: expected True, False or None, got {one_shot!r}.")
     if is_one_shot(hypermodel) if one_shot is None else one_shot:
         return OneShotParsec(hypermodel, **kwargs)
-    from keras_video import tuner
-
     own = {
         name: kwargs.pop(name)
         for name in (
@@ -51,7 +51,7 @@ def Parsec(hypermodel=None, one_shot=None, **kwargs):
         if name in kwargs
     }  # fmt: skip
     kwargs |= kwargs.pop("oracle_options", None) or {}
-    return SearchTuner(tuner.ParsecOracle(**kwargs), hypermodel, **own)
+    return SearchTuner(ParsecOracle(**kwargs), hypermodel, **own)
 
 
 class OneShotParsec(OneShotTuner):

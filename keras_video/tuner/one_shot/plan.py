@@ -1,115 +1,28 @@
-"""`SearchPlan`: what a one-shot search does when; oracle and tuner read it alike.
+"""`SearchPlan`: the schedule of a one-shot search, used by both oracle and tuner.
 
-`Stage`: a part of a progressive search, in which some of the choices are searched.
-
-What a policy comes to: its entropy, its most probable network, further networks; in NumPy.
+The functions below it decode the logits of a policy in NumPy: probabilities, the most probable
+network, and random networks.
 """
 
-import fnmatch
 import math
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
-from keras_video.specs import check_int, check_number
-from keras_video.tuner.spaces.choices import ChoiceSpace, active_values
+from keras_video.checks import check_number
+from keras_video.tuner.one_shot.super_network import has_super_network
+from keras_video.tuner.spaces.choices import ChoiceSpace, Stage, active_values
 from keras_video.tuner.spaces.costs import Cost, cost_name
 
 
-@dataclass(frozen=True)
-class Stage:
-    """Searches some choices, while others are certain.
-
-    What earlier stages found is certain, too, and so is what `fixed` says. Choices of which neither
-    is true, as their time has not come, take their first value. Shared weights are inherited from
-    the stage before and go on learning. At the end of the stage the most probable values of what it
-    searched become certain (Auto-TSNet, Gong et al. 2021, arXiv 2108.12957, section 3.3).
-
-    Args:
-        name: string, for tables.
-        search: tuple of names of choices, or of patterns such as `"sparse/*"`.
-        epochs: int, chunks of training.
-        target: float, the wanted cost; `None`: that of the whole search.
-        fixed: dict of values by name or pattern, for this stage.
-
-    Raises:
-        ValueError: naming the argument that is out of its range.
-    """
-
-    name: str
-    search: tuple = ("*",)
-    epochs: int = 30
-    target: float | None = None
-    fixed: dict = field(default_factory=dict)
-
-    def __post_init__(self):
-        if not isinstance(self.name, str) or not self.name:
-            raise ValueError(f"name: expected a name of the stage, got {self.name!r}.")
-        patterns = (self.search,) if isinstance(self.search, str) else tuple(self.search)
-        object.__setattr__(self, "search", patterns)
-        check_int("epochs", self.epochs)
-        check_number("target", self.target, 1e-12, none=True)
-        if not isinstance(self.fixed, dict):
-            raise ValueError(f"fixed: expected a dict of values by name, got {self.fixed!r}.")
-
-    def searches(self, choice):
-        """bool, whether a choice is one of those that are searched."""
-        return any(fnmatch.fnmatchcase(choice.name, pattern) for pattern in self.search)
-
-    def values(self, choices, decided):
-        """What is certain in this stage: dict of values of all choices that are not searched.
-
-        Args:
-            choices: sequence of `Choice`.
-            decided: dict of the values that earlier stages found.
-
-        Raises:
-            ValueError: if a pattern matches nothing, a value is none of its choice, or nothing is
-                left to be searched.
-        """
-        for pattern in (*self.search, *self.fixed):
-            if not any(fnmatch.fnmatchcase(choice.name, pattern) for choice in choices):
-                raise ValueError(
-                    f"stage {self.name!r}: expected names or patterns of choices, got {pattern!r}, "
-                    f"which is none of {len(choices)} such as {[c.name for c in choices[:3]]}."
-                )
-        certain = {}
-        for choice in choices:
-            given = [v for p, v in self.fixed.items() if fnmatch.fnmatchcase(choice.name, p)]
-            if given:
-                certain[choice.name] = choice.values[choice.index(given[-1])]
-            elif choice.name in decided:
-                certain[choice.name] = decided[choice.name]
-            elif not self.searches(choice):
-                certain[choice.name] = choice.values[0]
-        open_choices = [c for c in choices if c.name not in certain and len(c.values) > 1]
-        if not open_choices:
-            raise ValueError(
-                f"stage {self.name!r}: expected at least one choice of several values to search, "
-                "got none that is not certain already."
-            )
-        return certain
-
-    def get_config(self):
-        """The settings: dict of plain values."""
-        return {
-            "name": self.name,
-            "search": list(self.search),
-            "epochs": self.epochs,
-            "target": self.target,
-            "fixed": dict(self.fixed),
-        }
-
-
 class Chunk(NamedTuple):
-    """A part of the training, one trial.
+    """A part of the training that is one trial.
 
     Args:
-        number: int, among all.
+        number: int, number of the chunk in the whole search.
         stage: `Stage`.
         stage_number: int.
-        place: int, number within the stage.
+        place: int, number of the chunk within its stage.
     """
 
     number: int
@@ -124,13 +37,13 @@ class SearchPlan:
     Args:
         algorithm: `Algorithm`.
         stages: sequence of `Stage`.
-        cost: see `Cost`; `None`: networks are judged by their quality alone.
-        target: float, the wanted cost of stages without one.
-        margin: float from 0 to 1, by what part the policy aims below the target.
-        never_above: bool, whether no network above the target may be the result.
+        cost: see `Cost`; with `None`, networks are judged only by their quality.
+        target: float, target cost of the stages that do not set one.
+        margin: float from 0 to 1. The policy aims at `(1 - margin) * target`.
+        never_above: bool, whether the results of stages and search must not exceed the target.
 
     Raises:
-        ValueError: naming the argument that is out of its range.
+        ValueError: naming the argument that is wrong.
     """
 
     def __init__(
@@ -140,50 +53,56 @@ class SearchPlan:
         if not stages or not all(isinstance(stage, Stage) for stage in stages):
             raise ValueError(f"stages: expected a sequence of Stage, got {stages!r}.")
         if len({stage.name for stage in stages}) < len(stages):
-            raise ValueError("stages: expected different names, got some twice.")
+            raise ValueError(
+                f"stages: expected different names, got {[stage.name for stage in stages]}."
+            )
         check_number("target", target, 1e-12, none=True)
         check_number("margin", margin, 0.0, 0.99)
         self.algorithm, self.stages = algorithm, stages
         targets = [stage.target or target for stage in stages]
         if any(t is None for t in targets) and any(t is not None for t in targets):
-            raise ValueError("target: expected one for each stage or for none, got some.")
+            raise ValueError(f"target: expected one for each stage or for none, got {targets}.")
         self.targets = targets
         if targets[0] is None:
             if never_above or margin:
-                raise ValueError("target: expected a number with never_above or margin, got None.")
+                raise ValueError(
+                    "target: expected a number, as never_above or margin is given, got None."
+                )
             cost = None
         elif cost is None:
-            raise ValueError("cost: expected what the target is a cost of, got None.")
+            raise ValueError("cost: expected a cost, as target is given, got None.")
         self.margin, self.never_above = margin, bool(never_above)
         self._cost = cost
         self.cost = self.choices = None
 
     @property
     def chunks(self):
-        """int, trials that train."""
+        """Int, number of training chunks."""
         return sum(stage.epochs for stage in self.stages)
 
     def bind(self, space):
-        """Takes the space, and makes sure that the search makes sense in it.
+        """Set the space, and check the plan against it.
 
         Raises:
-            ValueError: if the space has no super-network or a single member, a stage has nothing
-                to search, or no network can have the wanted cost.
+            ValueError: if the space has no super-network or contains only one network, if a stage
+                has nothing to search, or if no network can reach the target.
         """
         if not is_one_shot(space):
             raise ValueError(
-                "hypermodel: expected a ChoiceSpace with a super_network, "
+                "hypermodel: expected a ChoiceSpace with a super-network, "
                 f"got {type(space).__name__}."
             )
         choices = tuple(space.choices)
         if not any(len(choice.values) > 1 for choice in choices):
-            raise ValueError("hypermodel: expected a space of several networks, got one with one.")
+            raise ValueError(
+                "hypermodel: expected a space of several networks, got a space of one."
+            )
         decided = {}
         self.cost = None if self._cost is None else Cost(space, self._cost)
         for stage, target in zip(self.stages, self.targets, strict=True):
             certain = stage.values(choices, decided)
             if target is not None:
-                # What earlier stages find is not known yet: all of it may vary.
+                # The results of earlier stages are not known yet: any value is possible.
                 known = {n: v for n, v in certain.items() if n not in decided}
                 self._check_target(stage, target, known)
             searched = (c for c in choices if c.name not in certain)
@@ -195,12 +114,12 @@ class SearchPlan:
         aim = target * (1 - self.margin)
         if not low * (1 - 1e-9) <= aim <= high * (1 + 1e-9):
             raise ValueError(
-                f"target: expected a {self.cost.name} that networks of the space can have, from "
-                f"{low:,.6g} to {high:,.6g} in stage {stage.name!r}, got {aim:,.6g}."
+                f"target: expected a cost ({self.cost.name}) that networks of the space can have, "
+                f"from {low:,.6g} to {high:,.6g} in stage {stage.name!r}, got {aim:,.6g}."
             )
 
     def chunk(self, number):
-        """The `Chunk` of a trial's number, or `None`: then the trial is a candidate's."""
+        """Return the `Chunk` of a trial number, or `None` if that trial is a candidate."""
         start = 0
         for stage_number, stage in enumerate(self.stages):
             if number < start + stage.epochs:
@@ -209,16 +128,16 @@ class SearchPlan:
         return None
 
     def aim(self, stage_number):
-        """float, the cost that the policy of a stage aims at, or `None`."""
+        """Return the cost that the policy of a stage aims at, float or `None`."""
         target = self.targets[stage_number]
         return None if target is None else target * (1 - self.margin)
 
     def limit(self, stage_number):
-        """float, the cost that no result of a stage may exceed, or `None`."""
+        """Return the cost that no result of a stage may exceed, float or `None`."""
         return self.targets[stage_number] if self.never_above else None
 
     def get_config(self):
-        """What makes this search another than others: dict of plain values."""
+        """Return the settings that identify this search, as a dict of plain values."""
         return {
             "algorithm": self.algorithm.get_config(),
             "stages": [stage.get_config() for stage in self.stages],
@@ -230,21 +149,18 @@ class SearchPlan:
 
 
 def is_one_shot(space):
-    """bool, whether a space has all its networks in one."""
-    return (
-        isinstance(space, ChoiceSpace)
-        and type(space).super_network is not ChoiceSpace.super_network
-    )
+    """Return whether a space can be searched with shared weights."""
+    return isinstance(space, ChoiceSpace) and has_super_network(space)
 
 
 def probabilities(choices, logits, fixed=None, temperature=1.0):
-    """Probabilities of the values of each choice: list of float64 arrays.
+    """Return the probabilities of the values of each choice: list of float64 arrays.
 
     Args:
         choices: sequence of `Choice`.
-        logits: array `(choices, values)`; what is beyond a choice's values is not looked at.
-        fixed: dict of values that are certain.
-        temperature: float; high ones make all values more alike.
+        logits: array `(choices, values)`. Entries beyond the values of a choice are ignored.
+        fixed: dict of values with probability 1.
+        temperature: float. High temperatures make the values of a choice more equally probable.
     """
     found = []
     for choice, row in zip(choices, np.asarray(logits, "float64"), strict=True):
@@ -258,19 +174,19 @@ def probabilities(choices, logits, fixed=None, temperature=1.0):
 
 
 def most_probable(choices, logits, fixed=None, cost=None, limit=None):
-    """The values of the most probable network, or of one near it that keeps a limit.
+    """Return the values of the most probable network, or of a similar one within a limit.
 
-    Where the most probable values cost too much, values are exchanged one by one, each time the
-    one that loses least log-probability for the cost it saves.
+    If the most probable network is too expensive, values are exchanged one by one. Each step
+    exchanges the value that loses the least log-probability per saved cost.
 
     Args:
         choices, logits, fixed: see `probabilities`.
-        cost: function of a dict of values; needed with a limit.
-        limit: float, the highest cost, or `None`.
+        cost: function of a dict of values; required with a limit.
+        limit: float, highest cost allowed, or `None`.
 
     Returns:
-        Dict of all choices' values, those without effect included. It may exceed the limit where
-        no single exchange saves anything more.
+        Dict of the values of all choices, inactive ones included. It may exceed the limit if no
+        single exchange reduces the cost any more.
     """
     chances = probabilities(choices, logits, fixed)
     picks = [int(np.argmax(row)) for row in chances]
@@ -293,7 +209,7 @@ def most_probable(choices, logits, fixed=None, cost=None, limit=None):
                 saved = present - changed
                 if saved <= 1e-12 * abs(present):
                     continue
-                # To leave all that is allowed unused counts as much as one nat.
+                # A network far below the limit is penalised, by at most one nat.
                 lost = math.log(chances[row][picks[row]]) - math.log(chances[row][index] + 1e-300)
                 lost += max(0.0, 1 - changed / limit)
                 price = lost / min(saved, present - limit)
@@ -305,7 +221,7 @@ def most_probable(choices, logits, fixed=None, cost=None, limit=None):
 
 
 def draw(choices, logits, rng, fixed=None, temperature=1.0):
-    """Draws a network: dict of the values of its active choices.
+    """Draw a network; return the dict of the values of its active choices.
 
     Args:
         choices, logits, fixed, temperature: see `probabilities`.
@@ -319,7 +235,7 @@ def draw(choices, logits, rng, fixed=None, temperature=1.0):
 
 
 def only_active(choices, values):
-    """The values of the active choices, from those of these or of more choices."""
+    """Return the values of the active choices, dropping those of inactive ones."""
     return active_values(
         choices, [c.index(values[c.name]) if c.name in values else 0 for c in choices]
     )

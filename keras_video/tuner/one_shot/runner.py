@@ -1,7 +1,4 @@
-"""`Runner`: what a worker of a one-shot search does: chunks of training, then candidates.
-
-Checkpoints of a `Searcher`: everything that its next step depends on.
-"""
+"""`Runner`: the work of a one-shot search: chunks of training, candidates, and checkpoints."""
 
 import gc
 import json
@@ -13,130 +10,13 @@ import numpy as np
 from keras import ops
 from keras_tuner.errors import FatalRuntimeError, FatalValueError
 
+from keras_video.files import replacing
 from keras_video.tuner.one_shot import plan as decisions
 from keras_video.tuner.one_shot.batches import EvaluationBatches, SearchBatches
 from keras_video.tuner.one_shot.searcher import Searcher
+from keras_video.tuner.one_shot.super_network import super_network
 
-FORMAT = "keras_video one-shot 1"
-KEPT = 2  # the last chunk may have to be run again from the one before
-NAME = re.compile(r"shared-(\d{5})\.npz")
-
-
-def path_of(folder, position):
-    """Path of the checkpoint after so many chunks."""
-    return os.path.join(folder, f"shared-{position:05d}.npz")
-
-
-def save(folder, position, searcher, about):
-    """Writes a checkpoint under a temporary name and renames it; removes all but the last two.
-
-    Keras' own files of weights have neither the optimizer's state nor that of random seeds.
-
-    Args:
-        folder: string.
-        position: int, chunks done.
-        searcher: `Searcher`.
-        about: dict of plain values, kept with it.
-    """
-    parts = {"model": searcher.variables, "optimizer": searcher.optimizer.variables}
-    arrays = {
-        f"{part}/{number}": _to_array(variable)
-        for part, variables in parts.items()
-        for number, variable in enumerate(variables)
-    }
-    places = {id(v): number for number, v in enumerate(searcher.variables)}
-    shared = [places[id(v)] for v in searcher.super_network.weights]
-    about = {"format": FORMAT, "position": position, "shared": shared, **about}
-    arrays["about"] = np.frombuffer(json.dumps(about).encode(), "uint8")
-    path = path_of(folder, position)
-    with open(f"{path}.tmp", "wb") as file:
-        np.savez(file, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(f"{path}.tmp", path)
-    for name in os.listdir(folder):
-        found = NAME.fullmatch(name)
-        if found and int(found[1]) <= position - KEPT:
-            os.unlink(os.path.join(folder, name))
-
-
-def restore(folder, position, searcher):
-    """Puts a searcher into the state of a checkpoint.
-
-    Returns:
-        The dict `about` that was kept with it.
-
-    Raises:
-        ValueError: if there is no such checkpoint, or it is that of another searcher.
-    """
-    arrays, about = _read(folder, position)
-    parts = {"model": searcher.variables, "optimizer": searcher.optimizer.variables}
-    for part, variables in parts.items():
-        _assign(path_of(folder, position), part, variables, arrays)
-    return about
-
-
-def inherit(folder, position, searcher):
-    """Takes the shared weights alone from a checkpoint, that of an earlier stage.
-
-    Returns and raises: as `restore`.
-    """
-    arrays, about = _read(folder, position)
-    weights = searcher.super_network.weights
-    found = [arrays[f"model/{place}"] for place in about["shared"]]
-    if [a.shape for a in found] != [tuple(v.shape) for v in weights]:
-        raise ValueError(
-            "super_network: expected the same weights whatever is fixed, but those of "
-            f"{path_of(folder, position)} are {len(found)}, and here are {len(weights)}, or they "
-            "have other shapes."
-        )
-    for array, variable in zip(found, weights, strict=True):
-        variable.assign(array)
-    return about
-
-
-def describe(folder, position):
-    """The dict `about` that was kept with a checkpoint. Raises: as `restore`."""
-    return _read(folder, position)[1]
-
-
-def _read(folder, position):
-    path = path_of(folder, position)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        about = json.loads(arrays.pop("about").tobytes().decode())
-        if about.get("format") != FORMAT:
-            raise ValueError("another format")
-    except FileNotFoundError:
-        raise ValueError(f"checkpoint: expected {path}, which is not there.") from None
-    except Exception as error:
-        raise ValueError(
-            f"checkpoint: expected {path} to be one of a one-shot search, it is damaged ({error})."
-        ) from error
-    return arrays, about
-
-
-def _assign(path, part, variables, arrays):
-    names = [name for name in arrays if name.startswith(f"{part}/")]
-    shapes = [tuple(arrays[f"{part}/{n}"].shape) for n in range(len(names))]
-    if shapes != [tuple(v.shape) for v in variables]:
-        raise ValueError(
-            f"checkpoint: expected {path} to hold the {len(variables)} variables of the {part}, "
-            f"got {len(shapes)} or others; was the space, the super-network or the optimizer "
-            "changed?"
-        )
-    for number, variable in enumerate(variables):
-        variable.assign(arrays[f"{part}/{number}"])
-
-
-def _to_array(variable):
-    import keras
-
-    array = keras.ops.convert_to_numpy(
-        keras.ops.cast(variable, "float32") if variable.dtype == "bfloat16" else variable
-    )
-    return np.asarray(array)
+SAMPLED = ("loss", "reward", "quality", "cost_ratio", "policy_entropy")
 
 
 class Runner:
@@ -145,10 +25,10 @@ class Runner:
     Args:
         plan: `SearchPlan`, bound to its space.
         space: `ChoiceSpace`.
-        folder: string, for checkpoints; all workers must see it.
-        compile: function that compiles a `Searcher`, or `None`: `compile_searcher`.
+        folder: string, folder of the checkpoints. All workers need access to it.
+        compile: function that compiles a `Searcher`. `None` uses `compile_searcher`.
         quality: see `Searcher`.
-        steps_per_trial: int, steps of a chunk; `None`: one epoch of the training data.
+        steps_per_trial: int, training steps of a chunk. `None` means one epoch of the data.
 
     Attributes:
         searcher: the `Searcher` in memory, or `None`.
@@ -162,27 +42,28 @@ class Runner:
         self._stage = self._position = None
 
     def chunk(self, number, certain, seed, data, callbacks=(), verbose=0):
-        """Trains one chunk.
+        """Train one chunk, and write a checkpoint.
 
         Args:
-            number: int, that of the chunk.
+            number: int, number of the chunk.
             certain: dict of values of the choices that are not searched.
-            seed: int, that of the search.
+            seed: int, seed of the search.
             data: `SearchData`.
-            callbacks, verbose: those of `fit`.
+            callbacks, verbose: arguments of `fit`.
 
         Returns:
-            Dict of metrics; dict of the values of all choices, the most probable ones; and the
-            logits, a list of lists.
+            Tuple of the dict of metrics, the dict of the most probable values of all choices, and
+            the logits, a list of lists.
 
         Raises:
-            FatalRuntimeError: if numbers are no longer finite. Nothing is written then.
+            FatalRuntimeError: if loss, reward, metrics or logits are not finite. No checkpoint is
+                written in this case.
         """
         chunk = self.plan.chunk(number)
         steps = self._steps_per_trial or data.train.batches
         self._go_to(number, chunk, certain, seed, data, steps)
-        self._position = None  # until the chunk is over, what is in memory is no known state
-        # Some draw from a backend's own generator: dropout of torch, augmentations.
+        self._position = None  # the state in memory is undefined until the chunk is complete
+        # Some layers use the generator of the backend: dropout on torch, augmentations.
         keras.utils.set_random_seed(_seed(seed, number))
         watch = _Watch(number)
         history = self.searcher.fit(
@@ -212,12 +93,12 @@ class Runner:
         return metrics, values, rows
 
     def candidate(self, values, data):
-        """Evaluates a network with the shared weights of the end: dict of metrics."""
+        """Evaluate a network with the final shared weights; return a dict of metrics."""
         self.finish(data)
         return self.evaluate(values, data, len(self.plan.stages) - 1)
 
     def finish(self, data):
-        """Takes up the state after the last chunk."""
+        """Restore the state after the last chunk."""
         position = self.plan.chunks
         if self._position != position:
             about = describe(self.folder, position)
@@ -227,7 +108,7 @@ class Runner:
             self._restore(position, steps)
 
     def evaluate(self, values, data, stage_number):
-        """Quality, cost and reward of one network with shared weights, on all validation clips."""
+        """Return the metrics of a network with shared weights, on all validation clips."""
         self.searcher.select(values)
         found = self.searcher.evaluate(
             EvaluationBatches(data.validation), verbose=0, return_dict=True
@@ -235,7 +116,7 @@ class Runner:
         return self.judge(found["quality"], values, stage_number, found["accuracy"])
 
     def judge(self, quality, values, stage_number, accuracy=None):
-        """The metrics of a network of that quality, and of that accuracy if it is another."""
+        """Return the metrics of a network from its quality, and its accuracy if that differs."""
         plan, ratio = self.plan, 1.0
         if plan.cost is not None:
             cost = plan.cost.of(decisions.only_active(plan.choices, values))
@@ -250,7 +131,7 @@ class Runner:
         return metrics
 
     def _go_to(self, number, chunk, certain, seed, data, steps):
-        """Brings the searcher into the state after `number` chunks."""
+        """Bring the searcher into the state after `number` chunks."""
         if self._position == number and self._stage == chunk.stage_number:
             return
         self._build(chunk, certain, seed, data, steps)
@@ -264,7 +145,7 @@ class Runner:
         if about["steps"] != steps:
             raise FatalValueError(
                 f"batch_size: expected data with {about['steps']} steps in a chunk, as when the "
-                f"search was begun, got {steps}."
+                f"search started, got {steps}."
             )
         self._position = position
 
@@ -272,10 +153,10 @@ class Runner:
         self.searcher, self._position = None, None
         gc.collect()
         plan, number = self.plan, chunk.stage_number
-        # Initial weights, dropout and draws follow from the seed and the stage.
+        # Initial weights, dropout and draws depend only on the seed and the stage.
         keras.utils.set_random_seed(_seed(seed, number))
         self.searcher = Searcher(
-            self.space.super_network(fixed=certain),
+            super_network(self.space, fixed=certain),
             plan.algorithm,
             plan.cost,
             plan.aim(number),
@@ -292,44 +173,12 @@ class Runner:
         self._stage = number
 
     def network(self, values):
-        """The child network, with its part of the shared weights."""
+        """Return a network as a separate model, with its part of the shared weights."""
         return self.searcher.super_network.child(decisions.only_active(self.plan.choices, values))
 
 
-def _seed(seed, number):
-    return (seed + 7919 * number) % 2**31
-
-
-SAMPLED = ("loss", "reward", "quality", "cost_ratio", "policy_entropy")
-
-
-class _Watch(keras.callbacks.Callback):
-    """Ends a training whose numbers are no longer finite."""
-
-    EVERY = 20  # steps; looking at numbers more often would hold up an accelerator
-
-    def __init__(self, number):
-        super().__init__()
-        self._number, self._seen = number, 0
-
-    def on_train_batch_end(self, batch, logs=None):
-        self._seen += 1
-        if logs and self._seen % self.EVERY == 0:
-            self.check({name: logs[name] for name in ("loss", "reward") if name in logs})
-
-    def check(self, numbers):
-        """Raises unless all numbers are finite."""
-        bad = [n for n, v in numbers.items() if not np.all(np.isfinite(np.asarray(v, "float64")))]
-        if bad:
-            raise FatalRuntimeError(
-                f"{bad[0]}: expected finite numbers, got {np.asarray(numbers[bad[0]])} in chunk "
-                f"{self._number}. The checkpoint before this chunk is kept; a smaller learning "
-                "rate of the shared weights, or clipping of gradients, may help."
-            )
-
-
 def compile_searcher(searcher, labels=None):
-    """Compiles a searcher: AdamW with a warm-up and a cosine schedule, cross entropy.
+    """Compile a searcher with cross entropy and AdamW, with a warm-up and a cosine schedule.
 
     Args:
         searcher: `Searcher`.
@@ -346,3 +195,149 @@ def compile_searcher(searcher, labels=None):
         keras.optimizers.AdamW(schedule, weight_decay=1e-4, global_clipnorm=1.0),
         getattr(keras.losses, kind)(from_logits=True),
     )
+
+
+def _seed(seed, number):
+    return (seed + 7919 * number) % 2**31
+
+
+class _Watch(keras.callbacks.Callback):
+    """Stops the training when its numbers are no longer finite."""
+
+    EVERY = 20  # steps between two checks; each check waits for the accelerator
+
+    def __init__(self, number):
+        super().__init__()
+        self._number, self._seen = number, 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._seen += 1
+        if logs and self._seen % self.EVERY == 0:
+            self.check({name: logs[name] for name in ("loss", "reward") if name in logs})
+
+    def check(self, numbers):
+        """Raise `FatalRuntimeError` unless all numbers are finite."""
+        bad = [n for n, v in numbers.items() if not np.all(np.isfinite(np.asarray(v, "float64")))]
+        if bad:
+            raise FatalRuntimeError(
+                f"{bad[0]}: expected finite numbers, got {np.asarray(numbers[bad[0]])} in chunk "
+                f"{self._number}. The checkpoint before this chunk is kept. A smaller learning "
+                "rate of the shared weights or gradient clipping may help."
+            )
+
+
+# Checkpoints: everything that the next step of a `Searcher` depends on
+
+FORMAT = "keras_video one-shot 1"
+KEPT = 2  # checkpoints; the last chunk may have to be repeated from the one before
+NAME = re.compile(r"shared-(\d{5})\.npz")
+
+
+def path_of(folder, position):
+    """Return the path of the checkpoint after `position` chunks."""
+    return os.path.join(folder, f"shared-{position:05d}.npz")
+
+
+def save(folder, position, searcher, about):
+    """Write a checkpoint, and remove all but the last two.
+
+    Weight files of Keras do not contain the state of the optimizer and of random seeds.
+
+    Args:
+        folder: string.
+        position: int, number of completed chunks.
+        searcher: `Searcher`.
+        about: dict of plain values that is written into the checkpoint.
+    """
+    parts = {"model": searcher.variables, "optimizer": searcher.optimizer.variables}
+    arrays = {
+        f"{part}/{number}": _to_array(variable)
+        for part, variables in parts.items()
+        for number, variable in enumerate(variables)
+    }
+    places = {id(v): number for number, v in enumerate(searcher.variables)}
+    shared = [places[id(v)] for v in searcher.super_network.weights]
+    about = {"format": FORMAT, "position": position, "shared": shared, **about}
+    arrays["about"] = np.frombuffer(json.dumps(about).encode(), "uint8")
+    with replacing(path_of(folder, position), sync=True) as partial:
+        np.savez(partial, **arrays)
+    for name in os.listdir(folder):
+        found = NAME.fullmatch(name)
+        if found and int(found[1]) <= position - KEPT:
+            os.unlink(os.path.join(folder, name))
+
+
+def restore(folder, position, searcher):
+    """Set a searcher to the state of a checkpoint.
+
+    Returns:
+        The dict `about` of the checkpoint.
+
+    Raises:
+        ValueError: if the checkpoint is missing, damaged, or from a different searcher.
+    """
+    arrays, about = _read(folder, position)
+    parts = {"model": searcher.variables, "optimizer": searcher.optimizer.variables}
+    for part, variables in parts.items():
+        _assign(path_of(folder, position), part, variables, arrays)
+    return about
+
+
+def inherit(folder, position, searcher):
+    """Load only the shared weights of a checkpoint, from an earlier stage.
+
+    Returns and raises: as `restore`.
+    """
+    arrays, about = _read(folder, position)
+    weights = searcher.super_network.weights
+    found = [arrays[f"model/{place}"] for place in about["shared"]]
+    if [a.shape for a in found] != [tuple(v.shape) for v in weights]:
+        raise ValueError(
+            f"super_network: expected the {len(found)} weights of {path_of(folder, position)}, got "
+            f"{len(weights)} weights, or other shapes. A super-network must have the same weights "
+            "for all fixed values."
+        )
+    for array, variable in zip(found, weights, strict=True):
+        variable.assign(array)
+    return about
+
+
+def describe(folder, position):
+    """Return the dict `about` of a checkpoint. Raises: as `restore`."""
+    return _read(folder, position)[1]
+
+
+def _read(folder, position):
+    path = path_of(folder, position)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        about = json.loads(arrays.pop("about").tobytes().decode())
+        if about.get("format") != FORMAT:
+            raise ValueError("unknown format")
+    except FileNotFoundError:
+        raise ValueError(f"checkpoint: expected {path}, got no such file.") from None
+    except Exception as error:
+        raise ValueError(
+            f"checkpoint: expected {path} from a one-shot search, got a damaged file ({error})."
+        ) from error
+    return arrays, about
+
+
+def _assign(path, part, variables, arrays):
+    names = [name for name in arrays if name.startswith(f"{part}/")]
+    shapes = [tuple(arrays[f"{part}/{n}"].shape) for n in range(len(names))]
+    if shapes != [tuple(v.shape) for v in variables]:
+        raise ValueError(
+            f"checkpoint: expected {path} with the {len(variables)} variables of the {part}, got "
+            f"{len(shapes)} variables or other shapes. Did the space, the super-network or the "
+            "optimizer change?"
+        )
+    for number, variable in enumerate(variables):
+        variable.assign(arrays[f"{part}/{number}"])
+
+
+def _to_array(variable):
+    # NumPy has no bfloat16.
+    variable = ops.cast(variable, "float32") if variable.dtype == "bfloat16" else variable
+    return np.asarray(ops.convert_to_numpy(variable))

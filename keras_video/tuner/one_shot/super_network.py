@@ -1,18 +1,63 @@
-"""`SuperNetwork`: all networks of a space in one, with shared weights."""
+"""`SuperNetwork`: all networks of a space in one model with shared weights.
+
+`super_network` builds it for a space. Spaces know nothing of their super-networks: each
+super-network registers itself for its class of spaces.
+"""
+
+import functools
 
 import keras
 
 
-class SuperNetwork(keras.Model):
-    """What a one-shot search trains; each space has its own.
+@functools.singledispatch
+def super_network(space, fixed=None, **options):
+    """Build the super-network of a space.
 
-    Batch norm uses the statistics of the batch, always, and has no moving ones: those of one
-    network say nothing about another.
+    Args:
+        space: `ChoiceSpace` such as `MoViNetSpace` or `TwoStreamSpace`.
+        fixed: dict of values that are not searched, or `None`. They are compiled in, which saves
+            the computation that they exclude. The weights are the same for all fixed values, so
+            that a later stage can start from those of an earlier one.
+        **options: further arguments of the space's super-network: `mode` and `dtype`, and `remat`
+            for `MoViNetSpace`.
+
+    Returns:
+        A `SuperNetwork`.
+
+    Raises:
+        ValueError: if there is no super-network for the class of the space.
+
+    Example:
+    >>> space = keras_video.tuner.MoViNetSpace("A0", num_classes=16, clip=(8, 48, 48), layers=2)
+    >>> network = keras_video.tuner.super_network(space, fixed={"block0/layers": 1})
+
+    The super-network of your own space is registered once:
+
+    >>> @keras_video.tuner.super_network.register(MySpace)
+    ... class MySuperNetwork(keras_video.tuner.SuperNetwork):
+    ...     def __init__(self, space, fixed=None): ...
+    """
+    raise ValueError(
+        "space: expected a space with a super-network, "
+        f"got {type(space).__name__}. Register one with super_network.register."
+    )
+
+
+def has_super_network(space):
+    """Return whether `super_network` can build one for a space."""
+    return super_network.dispatch(type(space)) is not super_network.dispatch(object)
+
+
+class SuperNetwork(keras.Model):
+    """The base class of super-networks, which one-shot searches train.
+
+    Batch norm always uses the statistics of the batch. It has no moving statistics, because those
+    of one network are useless for another.
 
     Attributes:
         space: the `ChoiceSpace`, which builds single networks.
-        choices: tuple of `Choice`, all of the space, fixed ones included.
-        fixed: dict of values that are compiled in.
+        choices: tuple of all `Choice` of the space, fixed ones included.
+        fixed: dict of the values that are compiled in.
     """
 
     space = None
@@ -20,23 +65,24 @@ class SuperNetwork(keras.Model):
     fixed = {}
 
     def call(self, clips, selection, training=True):
-        """Logits `(batch, classes)` of the selected network.
+        """Return logits `(batch, classes)` of the selected network.
 
         Args:
-            clips: float tensor as the space's networks take it (uint8 clips are cast by the
-                caller), or a dict of such tensors.
-            selection: dict of float tensors `(number of values,)` by name of choice; one-hot, or
-                soft where a warm-up mixes all ops. Those of fixed choices are ignored.
-            training: bool, whether dropout drops.
+            clips: float tensor in the input format of the space's networks (uint8 clips are cast by
+                the caller), or a dict of such tensors.
+            selection: dict of float tensors `(number of values,)` by name of choice. They are
+                one-hot, or soft when a warm-up mixes all operations. Those of fixed choices are
+                ignored.
+            training: bool, whether dropout is active.
         """
         raise NotImplementedError
 
     def child(self, values):
-        """The selected network as a model of its own, with its part of the shared weights.
+        """Return the selected network as a separate model, with its part of the shared weights.
 
-        With batch statistics (`training=True`, no dropout) it computes what the super-network
-        computes for the same selection. Its moving statistics are those of a fresh network: train
-        it on, or let it see some batches, before it predicts.
+        With batch statistics (`training=True`) and without dropout it computes the same as the
+        super-network with that selection. Its moving statistics are those of a new network: train
+        it, or run it on some batches in training mode, before it predicts.
 
         Args:
             values: dict of plain values by name of choice.
@@ -45,7 +91,7 @@ class SuperNetwork(keras.Model):
             The uncompiled `keras.Model` that the space builds from these values.
 
         Raises:
-            ValueError: if the weights are not those of the network.
+            ValueError: if the weights do not fit the network.
         """
         model, named = self.space.build(values), self.part(values)
         for layer in model.layers:
@@ -53,23 +99,25 @@ class SuperNetwork(keras.Model):
                 if not variable.name.startswith("moving_"):
                     variable.assign(named.pop(f"{layer.name}/{variable.name}"))
         if named:
-            raise ValueError(f"values: expected a network with {sorted(named)}, got one without.")
+            raise ValueError(
+                f"values: expected a network with the weights {sorted(named)}, got one without."
+            )
         return model
 
     def part(self, values):
-        """The shared weights of one network.
+        """Return the shared weights of one network.
 
         Args:
             values: dict of plain values by name of choice.
 
         Returns:
-            Dict of arrays by `"layer/variable"`, all of them but moving statistics.
+            Dict of arrays by `"layer/variable"`: all weights except moving statistics.
         """
         raise NotImplementedError
 
 
 def fixed_indices(choices, fixed):
-    """The place of the value of each fixed choice, and of those that have no other value."""
+    """Return the index of the value of each fixed choice, and of choices with a single value."""
     known = {choice.name: choice for choice in choices}
     unknown = sorted(set(fixed) - set(known))
     if unknown:

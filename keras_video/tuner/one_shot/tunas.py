@@ -2,8 +2,8 @@
 
 from keras_video.tuner.one_shot.algorithms import Reinforce, Uniform
 from keras_video.tuner.one_shot.oracle import OneShotOracle
-from keras_video.tuner.one_shot.plan import Stage
 from keras_video.tuner.one_shot.tuner import OneShotTuner
+from keras_video.tuner.spaces.choices import Stage
 
 POLICIES = ("reinforce", "random")
 RANDOM_CANDIDATES = 50

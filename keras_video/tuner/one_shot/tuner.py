@@ -6,7 +6,7 @@ import keras
 from keras_tuner.engine.trial import TrialStatus
 from keras_tuner.errors import FatalError, FatalRuntimeError, FatalValueError
 
-from keras_video.specs import check_int
+from keras_video.checks import check_int
 from keras_video.tuner.one_shot import plan
 from keras_video.tuner.one_shot.batches import SearchData
 from keras_video.tuner.one_shot.oracle import is_chunk

@@ -1,7 +1,4 @@
-"""`TwoStreamSuperNetwork`: all networks of a `TwoStreamSpace` in one.
-
-What of a two-stream super-network one network has, and what the fixed choices leave unused.
-"""
+"""`TwoStreamSuperNetwork`: the super-network of `TwoStreamSpace`."""
 
 import keras
 import numpy as np
@@ -13,7 +10,11 @@ from keras_video.layers import TimeStridedSampling
 from keras_video.layers.initializers import HeNormal
 from keras_video.specs import TimeStridedConv
 from keras_video.tuner.one_shot.masked import MaskedConv3D, MaskedDepthwise3D, Width, pick_width
-from keras_video.tuner.one_shot.super_network import SuperNetwork, fixed_indices
+from keras_video.tuner.one_shot.super_network import (
+    SuperNetwork,
+    fixed_indices,
+    super_network,
+)
 from keras_video.tuner.one_shot.two_stream_blocks import (
     CONV,
     NORM,
@@ -30,110 +31,28 @@ from keras_video.tuner.one_shot.two_stream_blocks import (
     plain,
 )
 from keras_video.tuner.spaces import two_stream_layout as layout
+from keras_video.tuner.spaces.two_stream import TwoStreamSpace
 
 
-def weights_of(network, values):
-    """The shared weights of one network, by the names of its plan.
-
-    Args:
-        network: `TwoStreamSuperNetwork`.
-        values: dict of plain values by name of choice.
-
-    Returns:
-        Dict of arrays by `"layer/variable"`.
-    """
-    config = network.space.to_config(values)
-    # What is not active has no effect, and its first value here.
-    chosen = {c.name: c.index(values[c.name]) if c.name in values else 0 for c in network.choices}
-    plan, named = config.plan(network.space.num_classes), {}
-    hidden = []
-    for stream, rows in zip(layout.STREAMS, plan.streams, strict=False):
-        spatial, temporal = network.stems[stream], network.temporal_stems[stream]
-        channels = spatial.filters
-        named |= flat({spatial.name: spatial.part(3, channels)})
-        named |= flat({temporal.name: temporal.part(0, channels)})
-        joined = Joined(np.arange(channels))
-        for g, group in enumerate(rows.groups, 1):
-            picked = network.picked(stream, g, chosen)
-            for block, layers in zip(group.blocks, network.groups[stream, g], strict=True):
-                named |= layers.part(block, joined, picked.kernel)
-                joined = plain(picked.outputs)
-            if stream == "sparse":
-                joined = network.joined(g, chosen)
-            if isinstance(group.fusion, TimeStridedConv):
-                row, conv = group.fusion, network.fusions[g].conv
-                named |= flat({row.name: conv.part(row.in_channels, row.filters)})
-            if group.attention is not None:
-                layer = network.attentions[stream, g]
-                named |= flat({group.attention.name: layer.part(joined)})
-        named |= flat({rows.head.name: network.heads[stream].part(joined.rows, rows.head.filters)})
-        kernel = ops.convert_to_numpy(network.hidden[stream].kernel)
-        hidden.append(kernel[: rows.head.filters])
-    named["classifier_hidden/kernel"] = np.concatenate(hidden)
-    for name in ("kernel", "bias"):
-        named[f"classifier/{name}"] = ops.convert_to_numpy(getattr(network.classifier, name))
-    return named
-
-
-def unused(network):
-    """Variables that nothing is computed with, given what is fixed."""
-    index, layers, found = network.index, [], []
-    if index.get(layout.DENSE) == 0:
-        parts = (network.stems, network.temporal_stems, network.heads, network.hidden)
-        layers += [part["dense"] for part in parts] + list(network.fusions.values())
-    for g, fusion in network.fusions.items():
-        kind = index.get(layout.fusion(g))
-        if kind is not None and fusion.kinds[kind] != CONV and fusion.conv is not None:
-            layers.append(fusion.conv)
-    for (stream, g), layer in network.attentions.items():
-        absent = stream == "dense" and index.get(layout.DENSE) == 0
-        if absent or index.get(layout.attention(stream, g)) == 0:
-            layers.append(layer)
-    before = {s: Joined(np.arange(network.space.stem(s))) for s in layout.STREAMS}
-    for (stream, g), blocks in network.groups.items():
-        if stream == "dense" and index.get(layout.DENSE) == 0:
-            layers += blocks
-            continue
-        chosen = network.options[stream, g]
-        filters, _, *kernel = (index.get(layout.group(stream, g, f)) for f in layout.FIELDS)
-        outputs = None if filters is None else Width(chosen.filters[filters])
-        kernel = None if None in kernel else pair(*kernel, chosen.kernel_sizes)
-        joined, before[stream] = before[stream], None
-        for block in blocks:
-            found += block.unused(joined, outputs, kernel)
-            joined = None if outputs is None else plain(outputs)
-        if stream == "dense" or g not in network.fusions:
-            before[stream] = joined
-        elif outputs is not None and _fixed_behind(network, g):
-            before[stream] = network.joined(g, index)
-    return found + [variable for layer in layers for variable in layer.trainable_variables]
-
-
-def _fixed_behind(network, g):
-    """bool, whether it is certain what joins the sparse stream behind a group."""
-    if network.index.get(layout.DENSE) == 0:
-        return True
-    names = (layout.DENSE, layout.fusion(g), layout.group("dense", g, "filters"))
-    return all(name in network.index for name in names)
-
-
+@super_network.register(TwoStreamSpace)
 class TwoStreamSuperNetwork(SuperNetwork):
-    """Shared weights of all networks of a `TwoStreamSpace`, and how one of them is computed.
+    """The super-network of a `TwoStreamSpace`.
 
-    Widths are the first channels of the widest layer, each kernel has weights of its own, and what
-    reads the sparse stream has rows of its own for each kind of fusion. What is fixed is compiled
-    in: without a dense stream there is none to compute, and a fixed group has the size of its
-    network. Fusions and attentions that are searched are all computed, times how far they are
-    selected.
+    A narrow layer uses the first channels of the widest layer. Each depthwise kernel has its own
+    weights. Layers that read the sparse stream have separate rows for each kind of fusion. Fixed
+    values are compiled in: a dense stream that is excluded is not computed, and a fixed group has
+    its final size. Fusions and attentions that are searched are all computed, and multiplied by
+    their selection.
 
     Args:
         space: `TwoStreamSpace`.
         fixed: dict of values that are compiled in.
-        mode: `"switch"` or `"sum"`, how to choose between families of kernels.
-        dtype: dtype policy of the layers.
+        mode: `"switch"` or `"sum"`, how to choose between families of kernels, see
+            `masked.depthwise.one_of`.
+        dtype: dtype policy of the layers, for example `"mixed_bfloat16"`.
 
     Raises:
-        ValueError: if a fixed value is none of the space.
+        ValueError: if the space does not have a fixed value.
     """
 
     def __init__(self, space, fixed=None, mode="switch", dtype=None):
@@ -144,10 +63,10 @@ class TwoStreamSuperNetwork(SuperNetwork):
         self.fixed = {name: values[name][index] for name, index in self.index.items()}
         frame, options = space.frame, {"dtype": self.dtype_policy}
         self.sampling = TimeStridedSampling(frame.stride, space.sparse_positions, name="sampling")
-        self.blocks = []  # Keras finds layers in lists and dicts, but not in lists within dicts
+        self.blocks = []  # Keras tracks layers in lists and dicts, but not in lists inside dicts
         self.stems, self.temporal_stems, self.groups, self.options = {}, {}, {}, {}
         self.fusions, self.attentions, self.heads = {}, {}, {}
-        # Dense first: what is fused makes the sparse stream's layers wider.
+        # The dense stream comes first, as fusions widen the layers of the sparse stream.
         for stream in ("dense", "sparse"):
             self._add_stream(stream, mode, options)
         initializer = keras.initializers.RandomNormal(stddev=0.01)
@@ -214,8 +133,8 @@ class TwoStreamSuperNetwork(SuperNetwork):
             self.hidden[stream].build((None, self.heads[stream].filters))
         self.classifier.build((None, self.space.frame.hidden))
         self.built = True
-        for variable in unused(self):
-            variable.trainable = False  # gradients do not exist
+        for variable in _unused(self):
+            variable.trainable = False  # they would have no gradients
 
     def call(self, clips, selection, training=True):
         chosen = {**selection, **self.index}
@@ -257,7 +176,7 @@ class TwoStreamSuperNetwork(SuperNetwork):
         return temporal(spatial(x, width=width), width=width, kernel=0)
 
     def picked(self, stream, g, chosen):
-        """`GroupPicked` of a group, from choices that are ints or tensors."""
+        """Return the `GroupPicked` of a group, from choices that are ints or tensors."""
         return GroupPicked.of(
             self.options[stream, g],
             *(chosen[layout.group(stream, g, field)] for field in layout.FIELDS),
@@ -270,12 +189,12 @@ class TwoStreamSuperNetwork(SuperNetwork):
         return self.attentions[stream, g](x, joined=joined, share=ops.cast(choice, "float32")[1])
 
     def _dense_share(self, chosen):
-        """How far there is a dense stream: bool, or scalar tensor."""
+        """Return the weight of the dense stream: bool, or scalar tensor in 0..1."""
         choice = chosen[layout.DENSE]
         return bool(choice) if isinstance(choice, int) else ops.cast(choice, "float32")[1]
 
     def joined(self, g, chosen):
-        """The channels of the sparse stream behind a group, with what is fused there."""
+        """Return the `Joined` channels of the sparse stream after a group, fused ones included."""
         filters = self.options["sparse", g].filters
         parts = [(0, plain(pick_width(filters, chosen[layout.group("sparse", g, "filters")])))]
         there = self._dense_share(chosen)
@@ -286,7 +205,7 @@ class TwoStreamSuperNetwork(SuperNetwork):
         return join(parts)
 
     def _pool(self, features, joined, chosen, there):
-        """The hidden layer of the classifier on the means of both streams."""
+        """Return the classifier's hidden layer, computed from the means of both streams."""
         last, total = len(self.space.frame.stages), 0.0
         for stream in layout.STREAMS:
             if stream not in features:
@@ -301,12 +220,76 @@ class TwoStreamSuperNetwork(SuperNetwork):
         return ops.relu(total)
 
     def part(self, values):
-        """The shared weights of one network, by the names of its plan.
+        config = self.space.to_config(values)
+        # Inactive choices have no effect; they get their first value.
+        chosen = {c.name: c.index(values[c.name]) if c.name in values else 0 for c in self.choices}
+        plan, named = config.plan(self.space.num_classes), {}
+        hidden = []
+        for stream, rows in zip(layout.STREAMS, plan.streams, strict=False):
+            spatial, temporal = self.stems[stream], self.temporal_stems[stream]
+            channels = spatial.filters
+            named |= flat({spatial.name: spatial.part(3, channels)})
+            named |= flat({temporal.name: temporal.part(0, channels)})
+            joined = Joined(np.arange(channels))
+            for g, group in enumerate(rows.groups, 1):
+                picked = self.picked(stream, g, chosen)
+                for block, layers in zip(group.blocks, self.groups[stream, g], strict=True):
+                    named |= layers.part(block, joined, picked.kernel)
+                    joined = plain(picked.outputs)
+                if stream == "sparse":
+                    joined = self.joined(g, chosen)
+                if isinstance(group.fusion, TimeStridedConv):
+                    row, conv = group.fusion, self.fusions[g].conv
+                    named |= flat({row.name: conv.part(row.in_channels, row.filters)})
+                if group.attention is not None:
+                    layer = self.attentions[stream, g]
+                    named |= flat({group.attention.name: layer.part(joined)})
+            named |= flat({rows.head.name: self.heads[stream].part(joined.rows, rows.head.filters)})
+            kernel = ops.convert_to_numpy(self.hidden[stream].kernel)
+            hidden.append(kernel[: rows.head.filters])
+        named["classifier_hidden/kernel"] = np.concatenate(hidden)
+        for name in ("kernel", "bias"):
+            named[f"classifier/{name}"] = ops.convert_to_numpy(getattr(self.classifier, name))
+        return named
 
-        Args:
-            values: dict of plain values by name of choice.
 
-        Returns:
-            Dict of arrays by `"layer/variable"`.
-        """
-        return weights_of(self, values)
+def _unused(network):
+    """Return the variables that are not used in any computation, given the fixed choices."""
+    index, layers, found = network.index, [], []
+    if index.get(layout.DENSE) == 0:
+        parts = (network.stems, network.temporal_stems, network.heads, network.hidden)
+        layers += [part["dense"] for part in parts] + list(network.fusions.values())
+    for g, fusion in network.fusions.items():
+        kind = index.get(layout.fusion(g))
+        if kind is not None and fusion.kinds[kind] != CONV and fusion.conv is not None:
+            layers.append(fusion.conv)
+    for (stream, g), layer in network.attentions.items():
+        absent = stream == "dense" and index.get(layout.DENSE) == 0
+        if absent or index.get(layout.attention(stream, g)) == 0:
+            layers.append(layer)
+    before = {s: Joined(np.arange(network.space.stem(s))) for s in layout.STREAMS}
+    for (stream, g), blocks in network.groups.items():
+        if stream == "dense" and index.get(layout.DENSE) == 0:
+            layers += blocks
+            continue
+        chosen = network.options[stream, g]
+        filters, _, *kernel = (index.get(layout.group(stream, g, f)) for f in layout.FIELDS)
+        outputs = None if filters is None else Width(chosen.filters[filters])
+        kernel = None if None in kernel else pair(*kernel, chosen.kernel_sizes)
+        joined, before[stream] = before[stream], None
+        for block in blocks:
+            found += block.unused(joined, outputs, kernel)
+            joined = None if outputs is None else plain(outputs)
+        if stream == "dense" or g not in network.fusions:
+            before[stream] = joined
+        elif outputs is not None and _fusion_is_fixed(network, g):
+            before[stream] = network.joined(g, index)
+    return found + [variable for layer in layers for variable in layer.trainable_variables]
+
+
+def _fusion_is_fixed(network, g):
+    """Return whether the fusion into the sparse stream after a group is fixed."""
+    if network.index.get(layout.DENSE) == 0:
+        return True
+    names = (layout.DENSE, layout.fusion(g), layout.group("dense", g, "filters"))
+    return all(name in network.index for name in names)

@@ -1,12 +1,8 @@
-"""`MaskedMBConv3D`: all variants of a two-stream network's bottleneck in one.
+"""Layers of the two-stream super-network: bottleneck, fusion and global reasoning.
 
-What follows a group in a two-stream super-network: all variants of a fusion, and reasoning.
-
-Channels of two-stream super-networks: which rows of a kernel they meet, and which count.
-
-Behind a fusion the sparse stream's channels lie in parts: its own, then those of each kind of
-fusion. So a kernel that reads them has rows of its own for every kind, and a narrow network uses
-the first rows of each part.
+After a fusion, the channels of the sparse stream lie in parts: its own channels, then those of each
+kind of fusion. A kernel that reads them has separate rows for each kind, and a narrow network uses
+the first rows of each part. `Joined` describes such channels.
 """
 
 from dataclasses import dataclass
@@ -30,14 +26,18 @@ from keras_video.tuner.one_shot.masked import (
 )
 from keras_video.tuner.one_shot.masked.conv import BatchStatisticsNorm
 
+NORM = {"epsilon": 1e-5}
+CONV = "time_strided_conv"  # the only kind of fusion that has weights
+
 
 @dataclass(frozen=True)
 class Joined:
-    """Channels of a video that are computed, as parts of all that there may be.
+    """The computed channels of a video, among all channels of all parts.
 
     Args:
-        rows: int array, their places among all.
-        mask: float32 tensor of as many, one for those that count; `None` where all do.
+        rows: int array, indices of the computed channels among all channels.
+        mask: float32 tensor with one entry per computed channel: 1 if it is selected, else 0;
+            `None` if all are selected.
     """
 
     rows: np.ndarray
@@ -45,33 +45,33 @@ class Joined:
 
     @property
     def size(self):
-        """int, how many are computed."""
+        """Int, number of computed channels."""
         return len(self.rows)
 
     @property
     def first(self):
-        """bool, whether they are the first ones of all."""
+        """Bool, whether the computed channels are the first of all."""
         return bool((self.rows == np.arange(self.size)).all())
 
     @property
     def count(self):
-        """How many count: int or float32 scalar tensor."""
+        """Number of selected channels: int or float32 scalar tensor."""
         return self.size if self.mask is None else ops.sum(self.mask)
 
     def take(self, array, axis=0):
-        """The entries of a weight that belong to these channels."""
+        """Return the entries of a weight that belong to the computed channels."""
         if self.first:
             place = (slice(None),) * (axis % len(array.shape))
             return array[(*place, slice(0, self.size))]
         return ops.take(array, self.rows, axis=axis)
 
     def masked(self, vector):
-        """The entries of a vector, times the mask."""
+        """Return the entries of a vector, times the mask."""
         vector = self.take(vector)
         return vector if self.mask is None else vector * ops.cast(self.mask, vector.dtype)
 
     def compact(self, x, size):
-        """A video with the channels that count in front, in their order, and `size` in all."""
+        """Return a video of `size` channels with the selected channels first, in their order."""
         if self.mask is None:
             return fit(x, size)
         place = ops.cumsum(self.mask) - 1.0
@@ -81,15 +81,15 @@ class Joined:
 
 
 def plain(width):
-    """The `Joined` of the channels of a `Width`, nothing beside them."""
+    """Return the `Joined` of a `Width`: a single part."""
     return Joined(np.arange(width.size), width.mask)
 
 
 def join(parts):
-    """Parts side by side.
+    """Concatenate parts.
 
     Args:
-        parts: list of pairs: the number of rows before a part, and its `Joined`.
+        parts: list of pairs: index of the first row of a part, and its `Joined`.
     """
     rows = np.concatenate([start + part.rows for start, part in parts])
     if all(part.mask is None for _, part in parts):
@@ -99,28 +99,28 @@ def join(parts):
 
 
 def fused_sizes(kinds, channels, stride):
-    """How many rows each kind of fusion has: dict of ints, in the order of `kinds`.
+    """Return the number of channels of each kind of fusion: dict of ints, ordered as `kinds`.
 
     Args:
-        kinds: names of `specs.FUSIONS`.
-        channels: int, the dense stream's, at most.
-        stride: int, frames of the dense stream for one of the sparse one.
+        kinds: names from `specs.FUSIONS`.
+        channels: int, largest number of channels of the dense stream.
+        stride: int, number of dense frames for one sparse frame.
     """
     rows = {kind: FUSIONS[kind] for kind in kinds if FUSIONS[kind] is not None}
     return {kind: row.make("", channels, stride).filters for kind, row in rows.items()}
 
 
 def fused(kind, filters, channels, chosen, stride):
-    """The channels that a kind of fusion brings.
+    """Return the `Joined` channels of a kind of fusion.
 
     Args:
-        kind: one of `specs.FUSIONS`, not `"none"`.
-        filters: tuple of ints, those of the dense stream's group.
-        channels: int, the most of them.
+        kind: name from `specs.FUSIONS`, not `"none"`.
+        filters: tuple of ints, the options of the dense stream's group.
+        channels: int, the largest of them.
         chosen: the choice among the filters, int or tensor.
-        stride: int.
+        stride: int, number of dense frames for one sparse frame.
     """
-    if kind == "time_to_channel":  # the channels of each frame in the window, one after the other
+    if kind == "time_to_channel":  # all channels of the first frame in the window, then of the next
         width = pick_width(filters, chosen)
         rows = (np.arange(stride)[:, None] * channels + np.arange(width.size)).reshape(-1)
         return Joined(rows, None if width.mask is None else ops.tile(width.mask, [stride]))
@@ -128,11 +128,11 @@ def fused(kind, filters, channels, chosen, stride):
 
 
 def pick_width_of_two(table, first, second):
-    """The `Width` that two choices select.
+    """Return the `Width` that two choices select.
 
     Args:
         table: 2D array of ints.
-        first, second: the choices of its rows and columns, ints or tensors.
+        first, second: choices of its row and its column, ints or tensors.
     """
     table = np.asarray(table)
     if isinstance(first, int):
@@ -143,7 +143,7 @@ def pick_width_of_two(table, first, second):
 
 
 def pair(first, second, sizes):
-    """Two choices as one among all pairs, the second's values running fastest."""
+    """Combine two choices into one choice among all pairs, in row-major order."""
     if isinstance(first, int) and isinstance(second, int):
         return first * sizes[1] + second
     first, second = (
@@ -156,14 +156,11 @@ def pair(first, second, sizes):
 
 
 def times(mask, share, size):
-    """A mask times a scalar; `None` and `True` stand for ones."""
+    """Multiply a mask by a scalar. A mask of `None` and a share of `True` mean 1."""
     if share is True:
         return mask
     ones = np.ones(size, "float32") if mask is None else mask
     return ops.cast(ones, "float32") * ops.cast(share, "float32")
-
-
-NORM = {"epsilon": 1e-5}
 
 
 class JoinedConv3D(MaskedConv3D):
@@ -171,9 +168,9 @@ class JoinedConv3D(MaskedConv3D):
 
     Call arguments:
         x: tensor `(batch, frames, height, width, joined.size)`.
-        joined: `Joined`.
-        width: `Width` of what comes out.
-        norm: bool, whether batch norm and activation follow.
+        joined: `Joined`, the channels of `x`.
+        width: `Width` of the output.
+        norm: bool, whether batch norm and activation are applied.
     """
 
     def call(self, x, joined, width, norm=True):
@@ -188,13 +185,13 @@ class JoinedConv3D(MaskedConv3D):
         return unfold_frames(y, x)
 
     def part(self, rows, filters, norm=True):
-        """The weights of one network, as the plain layer's."""
+        """Return the weights of one network, by the names of the plain layer."""
         kernel = ops.convert_to_numpy(self.kernel)[..., rows, :filters]
         return {"kernel": kernel} | (self.norm.part(filters) if norm else {})
 
 
 class GroupOptions(NamedTuple):
-    """What may be chosen in a group of blocks: tuples of values."""
+    """The options of a group of blocks: tuples of values."""
 
     filters: tuple
     expansion: tuple
@@ -203,29 +200,29 @@ class GroupOptions(NamedTuple):
 
     @property
     def inner(self):
-        """Channels inside: int array by filters and expansion."""
+        """Inner channels: int array `(filters, expansions)`."""
         table = [[int(e * n) for e in self.expansion] for n in self.filters]
         return np.array(table)
 
     @property
     def hidden(self):
-        """Those of the squeeze-excite's hidden layer."""
+        """Hidden units of squeeze-excite: int array `(filters, expansions)`."""
         return np.vectorize(lambda inner: round_channels(inner / 16))(self.inner)
 
     @property
     def kernels(self):
-        """Extents of all kernels, by the temporal, then the spatial one."""
+        """Sizes of all kernels; the spatial size changes fastest."""
         return [(t, k, k) for t in self.temporal_kernel for k in self.spatial_kernel]
 
     @property
     def kernel_sizes(self):
-        """How many temporal and spatial kernels there are."""
+        """Numbers of temporal and of spatial kernel sizes."""
         return len(self.temporal_kernel), len(self.spatial_kernel)
 
 
 @dataclass(frozen=True)
 class GroupPicked:
-    """What is chosen in a group: `Width`s of output, inside and hidden layer; the kernel."""
+    """The choices for a group: `Width`s of output, inner and hidden layer, and the kernel."""
 
     outputs: Width
     inner: Width
@@ -234,7 +231,7 @@ class GroupPicked:
 
     @classmethod
     def of(cls, options, filters, expansion, temporal, spatial):
-        """From the choices, each an int or a tensor."""
+        """Make it from the choices, each an int or a tensor."""
         kernel = pair(temporal, spatial, options.kernel_sizes)
         inner, hidden = (
             pick_width_of_two(table, filters, expansion)
@@ -245,16 +242,16 @@ class GroupPicked:
 
 
 class MaskedMBConv3D(keras.layers.Layer):
-    """All variants of `blocks.mbconv3d` in one.
+    """All variants of `blocks.mbconv3d` in one layer.
 
     Args:
-        channels: int, how many may come in.
+        channels: int, largest number of input channels.
         options: `GroupOptions`.
         stride: int, over height and width.
         squeeze_excite: bool.
-        first: bool, whether the block is the first of its group: only there the channels may
-            change.
-        mode: how to choose between families of kernels, see `masked.switching.one_of`.
+        first: bool, whether the block is the first of its group. Only this block can change the
+            number of channels.
+        mode: how to choose between families of kernels, see `masked.depthwise.one_of`.
 
     Call arguments:
         x: tensor `(batch, frames, height, width, joined.size)`.
@@ -262,8 +259,8 @@ class MaskedMBConv3D(keras.layers.Layer):
         picked: `GroupPicked`.
 
     Returns:
-        A tensor `(batch, frames, new_height, new_width, picked.outputs.size)`, zeros in channels
-        that do not count.
+        A tensor `(batch, frames, new_height, new_width, picked.outputs.size)`, zero in channels
+        that are not selected.
     """
 
     def __init__(
@@ -297,8 +294,12 @@ class MaskedMBConv3D(keras.layers.Layer):
             )
 
     def build(self, *shapes):
-        for layer in self._layers:
-            layer.build()
+        layers = (
+            self.expansion, self.feature, self.squeeze_excite, self.projection, self.shortcut,
+        )  # fmt: skip
+        for layer in layers:
+            if layer is not None:
+                layer.build()
 
     def call(self, x, joined, picked):
         y = self.expansion(x, joined=joined, width=picked.inner)
@@ -309,7 +310,7 @@ class MaskedMBConv3D(keras.layers.Layer):
         return ops.relu(self._shortcut(ops.cast(x, y.dtype), joined, picked.outputs) + y)
 
     def _shortcut(self, x, joined, width):
-        """The input; convolved where stride or channels change, with a norm if channels do."""
+        """Return the input, convolved if stride or channels change, and normed if channels do."""
         if self.shortcut is None:
             return x
         same = _same(joined, width)
@@ -325,12 +326,12 @@ class MaskedMBConv3D(keras.layers.Layer):
         return share * kept + (1.0 - share) * self.shortcut(x, joined=joined, width=width)
 
     def unused(self, joined, outputs, kernel):
-        """Variables that have no effect, given what is fixed: list.
+        """Return the list of variables that have no effect, given the fixed choices.
 
         Args:
-            joined: `Joined` of what comes in, or `None` where it is not fixed.
-            outputs: `Width`, or `None`.
-            kernel: int, or `None`.
+            joined: `Joined` of the input, or `None` if it is not fixed.
+            outputs: `Width` of the output, or `None` if it is not fixed.
+            kernel: int, or `None` if it is not fixed.
         """
         found = []
         if kernel is not None:
@@ -342,12 +343,12 @@ class MaskedMBConv3D(keras.layers.Layer):
         return found
 
     def part(self, rows, joined, kernel):
-        """The weights of one network's block.
+        """Return the weights of this block in one network.
 
         Args:
-            rows: `specs.MBConv3D`.
-            joined: `Joined` of what comes in.
-            kernel: int, which of the kernels it has.
+            rows: `specs.MBConv3D`, the block in the plan of that network.
+            joined: `Joined` of the input.
+            kernel: int, index of its kernel.
 
         Returns:
             Dict of arrays by `"layer/variable"`.
@@ -367,33 +368,30 @@ class MaskedMBConv3D(keras.layers.Layer):
 
 
 def flat(parts):
-    """`{"layer/variable": array}` from dicts of arrays by layer."""
+    """Return `{"layer/variable": array}` for dicts of arrays by layer."""
     return {f"{layer}/{name}": a for layer, arrays in parts.items() for name, a in arrays.items()}
 
 
 def _same(joined, width):
-    """Whether as many channels come in as go out: bool, or a scalar tensor of 0 or 1."""
+    """Return whether input and output have equally many channels: bool, or scalar 0 or 1."""
     outputs = width.size if width.mask is None else ops.sum(width.mask)
     if isinstance(joined.count, int) and isinstance(outputs, int):
         return joined.count == outputs
     return ops.cast(ops.abs(joined.count - outputs) < 0.5, "float32")
 
 
-CONV = "time_strided_conv"
-
-
 class MaskedFusion(keras.layers.Layer):
-    """All ways in which the dense stream's video joins the sparse one's channels.
+    """All kinds of fusion of the dense into the sparse stream in one layer.
 
     Args:
-        kinds: tuple of names of `specs.FUSIONS`.
-        filters: tuple of ints, those of the dense stream's group.
-        stride: int, frames of the dense stream for one of the sparse one.
+        kinds: tuple of names from `specs.FUSIONS`.
+        filters: tuple of ints, the options of the dense stream's group.
+        stride: int, number of dense frames for one sparse frame.
 
     Call arguments:
-        x: tensor, the dense stream's video.
-        kind, filters: the choices, ints or tensors.
-        share: how far there is a dense stream: `True` or a scalar tensor.
+        x: tensor, the video of the dense stream.
+        kind, filters: choices, ints or tensors.
+        share: weight of the dense stream, scalar tensor in 0..1, or `True` for 1.
 
     Returns:
         List of tensors, one for each entry of `channels(kind, filters, share)`.
@@ -419,10 +417,10 @@ class MaskedFusion(keras.layers.Layer):
         self.sampling.built = self.packing.built = True
 
     def channels(self, kind, filters, share=True):
-        """What each kind brings, those left out that are not there.
+        """Return the channels of each kind that is computed.
 
         Returns:
-            List of `(kind, rows before it, Joined)`.
+            List of `(kind, index of its first row, Joined)`.
         """
         found, start = [], 0
         for name, size in self.sizes.items():
@@ -449,16 +447,16 @@ class MaskedFusion(keras.layers.Layer):
 
 
 class MaskedGloRe(keras.layers.Layer):
-    """`layers.GloRe` with as many nodes as channels count, or nothing.
+    """`layers.GloRe` with as many nodes as selected channels; it may be selected or not.
 
     Args:
-        channels: int, how many may come in.
-        nodes: int, how many of them may count at a time.
+        channels: int, largest number of input channels.
+        nodes: int, largest number of channels that can be selected at the same time.
 
     Call arguments:
         x: tensor `(batch, frames, height, width, joined.size)`.
-        joined: `Joined`.
-        share: how far it is there: `True` or a scalar tensor.
+        joined: `Joined`, the channels of `x`.
+        share: weight of the layer, scalar tensor in 0..1, or `True` for 1.
 
     Returns:
         A tensor of the same shape.
@@ -492,7 +490,7 @@ class MaskedGloRe(keras.layers.Layer):
         if isinstance(count, int):
             nodes = count
         else:
-            # Halves, so that rounding decides nothing.
+            # The half keeps the comparison away from rounding errors.
             masks = [
                 ops.cast(ops.arange(n, dtype="float32") + 0.5 < k * count, "float32")
                 for n, k in ((nodes, 1.0), (2 * nodes, 2.0))
@@ -504,7 +502,7 @@ class MaskedGloRe(keras.layers.Layer):
         return x + (y if share is True else y * ops.cast(share, y.dtype))
 
     def _reason(self, x, joined, nodes, node_mask, state_mask):
-        """What the positions hear, `(batch, positions, channels)`, before the norm."""
+        """Return the result at all positions, `(batch, positions, channels)`, before the norm."""
         parts = self._of(joined, nodes, 2 * nodes)
         weights = _masked(ops.matmul(x, parts["node_kernel"]) + parts["node_bias"], node_mask)
         gathered = ops.matmul(ops.transpose(weights, (0, 2, 1)), x)
@@ -513,13 +511,13 @@ class MaskedGloRe(keras.layers.Layer):
         held = _masked(held / float(x.shape[1]), state_mask)
         mixed = ops.matmul(ops.transpose(parts["mix_nodes_kernel"]), held)
         held = ops.relu(held + mixed + parts["mix_nodes_bias"][:, None])
-        # A state that does not count has heard of the others. A node has, too, but gives nothing.
+        # The mixing above made masked states non-zero. Masked nodes have zero weights below.
         held = ops.matmul(_masked(held, state_mask), parts["mix_states_kernel"])
         held = _masked(held, state_mask)
         return ops.matmul(weights, ops.matmul(held, parts["kernel"]))
 
     def _of(self, joined, nodes, states):
-        """The weights between the channels that are computed, float32."""
+        """Return the weights between the computed channels, in float32."""
         found = {}
         for name, weight in self.parts.items():
             weight = ops.cast(weight, "float32")
@@ -535,7 +533,7 @@ class MaskedGloRe(keras.layers.Layer):
         return found
 
     def part(self, joined):
-        """The weights of one network by the names of the plain layer's."""
+        """Return the weights of one network, by the names of the plain layer."""
         nodes = joined.size
         found = {n: ops.convert_to_numpy(w) for n, w in self._of(joined, nodes, 2 * nodes).items()}
         found["kernel"] = found["kernel"][None, None, None]

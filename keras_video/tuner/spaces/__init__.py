@@ -1,7 +1,7 @@
-"""Search spaces: what may vary in a family of networks, and what a choice costs."""
+"""Search spaces: families of networks, their choices, and what each choice costs."""
 
 from keras_video.tuner.spaces.base import Slots, Space
-from keras_video.tuner.spaces.choices import Choice, ChoiceSpace
+from keras_video.tuner.spaces.choices import Choice, ChoiceSpace, Stage
 from keras_video.tuner.spaces.costs import CostTable
 from keras_video.tuner.spaces.movinet import MoViNetSpace
 from keras_video.tuner.spaces.tvn import TVNSpace
@@ -14,6 +14,7 @@ __all__ = [
     "MoViNetSpace",
     "Slots",
     "Space",
+    "Stage",
     "TVNSpace",
     "TwoStreamSpace",
 ]

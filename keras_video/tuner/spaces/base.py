@@ -1,8 +1,7 @@
-"""`Space`: what a search needs to know of a family of networks.
+"""`Space`: a family of networks to search, with costs, features and clips of each network.
 
-Clips cut to what a network takes, so that one data set serves networks of every size.
-
-What of a network tells its latency: multiply-adds by kind of layer and kernel, and traffic.
+The second part of this file cuts clips to the size that a network takes, so that one data set
+serves networks of every size. The third part computes the features from which latency is predicted.
 """
 
 from typing import NamedTuple
@@ -25,19 +24,134 @@ from keras_video.specs import (
     TimeToChannel,
 )
 
-CHUNK = 64  # frames resized at a time, to bound the memory of the float copies
+
+class Slots(NamedTuple):
+    """A group of repeated parts whose number can grow and shrink, such as the blocks of a network.
+
+    Args:
+        count: name of the hyperparameter that holds the number of parts.
+        prefix: beginning of the names of a part's hyperparameters: `prefix`, a number, `"/"`.
+        start: int, number of the first part.
+    """
+
+    count: str
+    prefix: str
+    start: int = 0
+
+
+class Space(keras_tuner.HyperModel):
+    """A family of networks: hyperparameters, costs without building, and the built network.
+
+    In all methods `values` is the plain dict of the active hyperparameters. Keys that begin with
+    `"tuner/"` belong to the tuner.
+
+    Attributes:
+        name: string. It is written into the project, so that a search cannot be continued in
+            another space.
+        slots: tuple of `Slots`. All parts of a group must be declared alike, each on the condition
+            that the count is large enough.
+    """
+
+    slots = ()
+
+    def declare(self, hp):
+        """Declare all hyperparameters with their conditions, in one pass, without building.
+
+        Args:
+            hp: `keras_tuner.HyperParameters`.
+        """
+        raise NotImplementedError
+
+    def invalid(self, values):
+        """Return `None`, or a string that says why no network has these values."""
+        return None
+
+    def costs(self, values):
+        """Return `{"macs": int, "params": int, "memory": bytes}`, computed from the values."""
+        raise NotImplementedError
+
+    def cost(self, values, name):
+        """Return one of the costs. A space may compute it without computing the others."""
+        return self.costs(values)[name]
+
+    def features(self, values):
+        """Return a float array `(features,)` from which a latency can be predicted."""
+        raise NotImplementedError
+
+    def build(self, hp):
+        """Return the uncompiled network.
+
+        Args:
+            hp: `keras_tuner.HyperParameters`, any other object with `.values`, or a dict of values.
+        """
+        raise NotImplementedError
+
+    def clip(self, values):
+        """Return `(frames, height, width, frame_stride)` of the clips that the network takes.
+
+        `None` means that clips are used as they are.
+        """
+        return None
+
+    def fit(self, hp, model, x=None, y=None, validation_data=None, **kwargs):
+        """Train a network on clips that are cut to its number of frames, frame stride and size.
+
+        One data set of long, large clips serves all networks of the space. Each network takes every
+        `frame_stride`-th frame from the middle of a clip, resized with antialiasing.
+
+        Args:
+            hp: see `build`.
+            model: the compiled result of `build`.
+            x, y: arrays `(clips, frames, height, width, 3)` and `(clips,)`; or only `x`, a
+                `keras.utils.PyDataset` of such pairs.
+            validation_data: pair of arrays, or a `PyDataset`.
+            **kwargs: further arguments of `model.fit`.
+
+        Returns:
+            The `History`.
+
+        Raises:
+            ValueError: if the clips have too few frames.
+        """
+        clip = self.clip(values_of(hp))
+        if clip is not None:
+            x = adapt(x, *clip)
+            if isinstance(validation_data, (tuple, list)):
+                first, *rest = validation_data
+                validation_data = (adapt(first, *clip), *rest)
+            elif validation_data is not None:
+                validation_data = adapt(validation_data, *clip)
+        return model.fit(x, y, validation_data=validation_data, **kwargs)
+
+
+def values_of(hp):
+    """Return the dict of values of `HyperParameters` or of a dict, without the tuner's keys."""
+    values = hp if isinstance(hp, dict) else getattr(hp, "values", None)
+    if not isinstance(values, dict):
+        raise ValueError(
+            f"hp: expected HyperParameters or a dict of values, got {type(hp).__name__}."
+        )
+    return {name: value for name, value in values.items() if not name.startswith("tuner/")}
+
+
+# Clips
+
+CHUNK = 64  # frames that are resized at a time; limits the memory of their float copies
 
 
 def adapt(data, frames, height, width, frame_stride):
-    """Cuts arrays of clips, or the batches of a data set, to a network's clip.
+    """Cut an array of clips, or the batches of a data set, to the clip of a network.
 
     Args:
-        data: array `(clips, frames, height, width, 3)` or `keras.utils.PyDataset` of tuples that
+        data: array `(clips, frames, height, width, 3)`, or a `keras.utils.PyDataset` of tuples that
             begin with such an array.
         frames, height, width, frame_stride: ints, see `cut`.
 
     Returns:
         An array, or a `PyDataset`.
+
+    Raises:
+        ValueError: if `data` is neither, or if the clips have too few frames.
     """
     if isinstance(data, keras.utils.PyDataset):
         return _Adapted(data, (frames, height, width, frame_stride))
@@ -50,13 +164,13 @@ def adapt(data, frames, height, width, frame_stride):
 
 
 def cut(clips, frames, height, width, frame_stride=1):
-    """Every `frame_stride`-th frame from the middle of the clips, resized.
+    """Take every `frame_stride`-th frame from the middle of clips, and resize them.
 
     Args:
-        clips: array `(clips, frames, height, width, channels)`; may be mapped from a file.
-        frames: int, how many frames to take.
+        clips: array `(clips, frames, height, width, channels)`; may be memory-mapped.
+        frames: int, number of frames to take.
         height, width: ints, new size in pixels.
-        frame_stride: int, distance of the frames taken.
+        frame_stride: int, distance between two of these frames.
 
     Returns:
         Array `(clips, frames, height, width, channels)` of the same dtype.
@@ -69,7 +183,8 @@ def cut(clips, frames, height, width, frame_stride=1):
     if spare < 0:
         raise ValueError(
             f"clips: expected at least {span} frames, for {frames} frames with stride "
-            f"{frame_stride}, got {clips.shape[1]}. Bound them by the space's video_frames."
+            f"{frame_stride}, got {clips.shape[1]}. The argument video_frames of the space "
+            "excludes networks that need more."
         )
     clips = clips[:, spare // 2 : spare // 2 + span : frame_stride]
     if tuple(clips.shape[2:4]) == (height, width):
@@ -88,9 +203,10 @@ def cut(clips, frames, height, width, frame_stride=1):
 
 
 def resizing(length, new_length):
-    """Float32 matrix `(new_length, length)` that resizes bilinearly, with antialiasing.
+    """Return the float32 matrix `(new_length, length)` of a bilinear resize with antialiasing.
 
-    Pixels are centred at half integers. Where the picture shrinks, the triangle is as much wider.
+    Pixel centres lie at half integers. When the image shrinks, the triangle of weights is widened
+    by the same factor.
     """
     scale = length / new_length
     centres = (np.arange(new_length) + 0.5) * scale - 0.5
@@ -100,7 +216,7 @@ def resizing(length, new_length):
 
 
 class _Adapted(keras.utils.PyDataset):
-    """Another data set, its clips cut."""
+    """A data set whose clips are cut when a batch is read."""
 
     def __init__(self, data, clip):
         super().__init__(
@@ -124,113 +240,7 @@ class _Adapted(keras.utils.PyDataset):
         self.data.on_epoch_end()
 
 
-class Slots(NamedTuple):
-    """A group of copies that can grow and shrink, as the blocks of a network do.
-
-    Args:
-        count: name of the hyperparameter that says how many there are.
-        prefix: what the names of a copy's hyperparameters begin with: `prefix`, a number, `"/"`.
-        start: int, number of the first copy.
-    """
-
-    count: str
-    prefix: str
-    start: int = 0
-
-
-class Space(keras_tuner.HyperModel):
-    """A family of networks: hyperparameters, their costs without building, the built network.
-
-    `values` is everywhere the plain dict of the active hyperparameters. Keys that begin with
-    `"tuner/"` are the tuner's own.
-
-    Attributes:
-        name: string, written into the project, so that a search is not continued in another space.
-        slots: tuple of `Slots`. The copies of a group must be declared alike, each on the
-            condition that the count is large enough.
-    """
-
-    slots = ()
-
-    def declare(self, hp):
-        """Declares all hyperparameters with their conditions, in one pass; builds nothing.
-
-        Args:
-            hp: `keras_tuner.HyperParameters`.
-        """
-        raise NotImplementedError
-
-    def invalid(self, values):
-        """`None`, or a string that says why these values make no network."""
-        return None
-
-    def costs(self, values):
-        """`{"macs": int, "params": int, "memory": bytes}`, from the values alone."""
-        raise NotImplementedError
-
-    def cost(self, values, name):
-        """One of the costs; a space may count it without the others."""
-        return self.costs(values)[name]
-
-    def features(self, values):
-        """Float array `(features,)` of the values, from which a latency can be predicted."""
-        raise NotImplementedError
-
-    def build(self, hp):
-        """The uncompiled network.
-
-        Args:
-            hp: `keras_tuner.HyperParameters`, anything else with `.values`, or a dict of values.
-        """
-        raise NotImplementedError
-
-    def clip(self, values):
-        """`(frames, height, width, frame_stride)` of the clips the network takes.
-
-        `None` stands for clips that are taken as they come.
-        """
-        return None
-
-    def fit(self, hp, model, x=None, y=None, validation_data=None, **kwargs):
-        """Trains a network on clips cut to its own frames, frame stride and size.
-
-        One data set of long, large clips then serves all networks of the space: each sees every
-        `frame_stride`-th frame from the middle of a clip, resized with antialiasing.
-
-        Args:
-            hp: as in `build`.
-            model: what `build` returned, compiled.
-            x, y: arrays `(clips, frames, height, width, 3)` and `(clips,)`; or `x` alone, a
-                `keras.utils.PyDataset` of such pairs.
-            validation_data: the pair of arrays, or a `PyDataset`.
-            **kwargs: further arguments of `model.fit`.
-
-        Returns:
-            The `History`.
-
-        Raises:
-            ValueError: if the clips have too few frames.
-        """
-        clip = self.clip(values_of(hp))
-        if clip is not None:
-            x = adapt(x, *clip)
-            if isinstance(validation_data, (tuple, list)):
-                first, *rest = validation_data
-                validation_data = (adapt(first, *clip), *rest)
-            elif validation_data is not None:
-                validation_data = adapt(validation_data, *clip)
-        return model.fit(x, y, validation_data=validation_data, **kwargs)
-
-
-def values_of(hp):
-    """The dict of values of a `HyperParameters`, or the dict itself, without the tuner's keys."""
-    values = hp if isinstance(hp, dict) else getattr(hp, "values", None)
-    if not isinstance(values, dict):
-        raise ValueError(
-            f"hp: expected HyperParameters or a dict of values, got {type(hp).__name__}."
-        )
-    return {name: value for name, value in values.items() if not name.startswith("tuner/")}
-
+# Features
 
 KERNELS = (2, 3, 4, 5, 6, 7, 8)
 KINDS = ("pointwise", "conv", "depthwise", "temporal", "pool", "temporal_pool", "gate", "non_local")
@@ -244,14 +254,14 @@ NAMES = (
 
 
 def layer_features(config, classes):
-    """Sums over a network's layers, by their kind and kernel size.
+    """Sum work and memory traffic over the layers of a network, by kind and kernel size.
 
-    Multiply-adds alone say little about time: a multiply-add of a depthwise or a 7x7 kernel takes
-    longer than one of a 1x1 convolution. The work of a pooling is its kernel's cells, that of
-    other layers their multiply-adds; the traffic is the values they read and write.
+    Multiply-adds alone predict time badly: one multiply-add of a depthwise or a 7x7 kernel takes
+    longer than one of a 1x1 convolution. Work means multiply-adds; for a pooling layer it is the
+    number of kernel cells read. Traffic is the number of values that a layer reads and writes.
 
     Args:
-        config: config whose `plan(classes)` and `trace(clip, classes)` give rows and steps.
+        config: config with the methods `plan(classes)` and `trace(clip, classes)`.
         classes: int.
 
     Returns:
@@ -261,7 +271,7 @@ def layer_features(config, classes):
     rows = {row.name: row for row in config.plan(classes).rows()}
     for step in config.trace(config.clip, classes):
         row = rows[step.name]
-        if isinstance(row, Scale):  # done beside the sum
+        if isinstance(row, Scale):  # computed together with the sum that follows
             continue
         kind, kernel = _kind(row)
         work = step.alive * kernel if isinstance(row, Pool) else step.macs
@@ -274,7 +284,7 @@ def layer_features(config, classes):
 
 
 def _kind(row):
-    """The kind of a row, and its kernel size."""
+    """Return the kind of a row and its kernel size."""
     if isinstance(row, (SqueezeExcite, ContextGate, Dense)):
         return "gate", 1
     if isinstance(row, (NonLocal, GloRe)):

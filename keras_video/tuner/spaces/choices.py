@@ -1,12 +1,16 @@
-"""`Choice`: one decision of an architecture; `ChoiceSpace`: a space made of nothing else.
+"""Spaces that consist of categorical choices: `Choice`, `ChoiceSpace` and `Stage`.
 
-Ranges of a search space: what a user writes for them, and what KerasTuner is told.
+A `Choice` is one decision of an architecture. A `ChoiceSpace` is a space made only of choices, so
+that a policy can have one logit for each value. A `Stage` is a part of a progressive search: it
+says which choices are decided in it.
 """
 
-from dataclasses import dataclass
+import fnmatch
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from keras_video.checks import check_choice, check_int, check_number
 from keras_video.tuner.spaces.base import Space
 
 TAGS = ("op", "filters")
@@ -17,16 +21,16 @@ class Choice:
     """One categorical decision of an architecture.
 
     Args:
-        name: string, that of the hyperparameter, such as `"block1/layer0/kernel"`.
-        values: tuple of different plain values: strings, ints, floats or bools, of one type.
-        tag: `"op"` (kernel, layer or not, attention) or `"filters"` (widths); the two kinds have
-            different warm-ups in a one-shot search.
-        when: tuple of pairs `(name, values)`. The choice has an effect only where each of these
-            earlier choices takes one of the values. Else it is not active: it is not among the
-            values of a network, and its probability does not count.
+        name: string, name of the hyperparameter, for example `"block1/layer0/kernel"`.
+        values: tuple of different plain values: strings, ints, floats or bools, all of one type.
+        tag: `"op"` (kernel, presence of a layer, attention) or `"filters"` (width). A one-shot
+            search has a separate warm-up for each tag.
+        when: tuple of pairs `(name, values)`. The choice is active only if each of these earlier
+            choices has one of the values. An inactive choice has no effect on the network: it is
+            not among the network's values, and its probability does not count.
 
     Raises:
-        ValueError: if values or tag are not as above.
+        ValueError: naming the argument that is wrong.
     """
 
     name: str
@@ -41,24 +45,23 @@ class Choice:
                 f"values: expected different values of one type for {self.name!r}, "
                 f"got {self.values!r}."
             )
-        if self.tag not in TAGS:
-            raise ValueError(f"tag: expected one of {TAGS} for {self.name!r}, got {self.tag!r}.")
+        check_choice("tag", self.tag, TAGS)
 
     def active(self, values):
-        """bool, whether the choice has an effect beside the given values of earlier ones."""
+        """Return whether the choice has an effect, given the values of earlier choices."""
         return all(values.get(name) in allowed for name, allowed in self.when)
 
     def index(self, value):
-        """Position of a value; ValueError if it is none of the choice."""
+        """Return the position of a value; raise `ValueError` if the choice does not have it."""
         if value not in self.values:
             raise ValueError(f"{self.name}: expected one of {self.values}, got {value!r}.")
         return self.values.index(value)
 
 
 def one_hot(choices, values):
-    """A network as a selection: `{name: float32 array (number of values,)}`.
+    """Encode a network as a selection: `{name: float32 array (number of values,)}`.
 
-    Choices that are not among the values take their first value, which has no effect.
+    Choices without a value are inactive. They get their first value, which has no effect.
 
     Args:
         choices: sequence of `Choice`.
@@ -73,11 +76,11 @@ def one_hot(choices, values):
 
 
 def active_values(choices, indices):
-    """The values of the active choices: dict.
+    """Return the dict of the values of all active choices.
 
     Args:
         choices: sequence of `Choice`, parents before children.
-        indices: sequence of ints, one per choice.
+        indices: sequence of ints, the index of the value of each choice.
     """
     values = {}
     for choice, index in zip(choices, indices, strict=True):
@@ -87,10 +90,11 @@ def active_values(choices, indices):
 
 
 class ChoiceSpace(Space):
-    """A space whose hyperparameters are `Choice`s, so that a policy can have one logit per value.
+    """A space whose hyperparameters are all `Choice`s.
 
-    A subclass gives `choices`, `cost_table`, and what `Space` asks for besides `declare` and
-    `costs`; one with a super-network gives `super_network`, too.
+    A subclass defines `choices`, `cost_table`, and the methods of `Space` other than `declare` and
+    `costs`. For one-shot searches, its super-network is registered with
+    `keras_video.tuner.super_network`.
 
     Attributes:
         choices: tuple of `Choice`, parents before children.
@@ -106,20 +110,10 @@ class ChoiceSpace(Space):
         return {name: self.cost(values, name) for name in ("macs", "params", "memory")}
 
     def cost_table(self, name):
-        """The `CostTable` of a cost, such as `"macs"`: what a one-shot search looks up.
+        """Return the `CostTable` of a cost such as `"macs"`, for use in a one-shot search.
 
         Raises:
-            ValueError: if the cost is no sum of tables.
-        """
-        raise NotImplementedError
-
-    def super_network(self, fixed=None):
-        """All networks of the space in one: a `SuperNetwork`.
-
-        Args:
-            fixed: dict of values that are not searched, or `None`. They are compiled in, which
-                saves the time of what they rule out. All weights are there whatever is fixed, so
-                that they can be handed from stage to stage.
+            ValueError: if the cost is not a sum of table entries.
         """
         raise NotImplementedError
 
@@ -137,129 +131,87 @@ def _declare(hp, choice, conditions):
         hp.Choice(choice.name, list(choice.values), ordered=False, default=choice.values[0])
 
 
-class Options:
-    """Values of which one is chosen: ints, words or bools.
+@dataclass(frozen=True)
+class Stage:
+    """A part of a progressive search that decides some of the choices.
 
-    Attributes:
-        values: tuple of all of them. With a single one there is nothing to search: it is not
-            declared, and the parameter keeps it.
-        fixed: bool, whether there is no choice.
-    """
-
-    def __init__(self, values):
-        self.values = tuple(values)
-        self.fixed = len(self.values) == 1
-        self._all, self._type = frozenset(self.values), type(self.values[0])
-
-    def __contains__(self, value):
-        return type(value) is self._type and value in self._all
-
-    def __repr__(self):
-        if self._step is None or self.fixed:
-            return " | ".join(map(str, self.values))
-        step = f" step {self._step}" if self._step > 1 else ""
-        return f"{self.values[0]}..{self.values[-1]}{step}"
-
-    def clean(self, value):
-        """The value in the declared type: KerasTuner may hand an int back as a float."""
-        return self._type(value)
-
-    def declare(self, hp, name):
-        """Declares the choice on a `keras_tuner.HyperParameters`."""
-        if type(self.values[0]) is bool:
-            hp.Boolean(name)
-        elif self._step is not None:
-            hp.Int(name, self.values[0], self.values[-1], step=self._step)
-        else:
-            hp.Choice(name, list(self.values))
-
-    @property
-    def _step(self):
-        """int, the distance between even steps; None for words and uneven steps."""
-        if type(self.values[0]) is not int:
-            return None
-        step = self.values[1] - self.values[0] if len(self.values) > 1 else 1
-        even = step > 0 and self.values == tuple(range(self.values[0], self.values[-1] + 1, step))
-        return step if even else None
-
-
-class Reals:
-    """The real numbers from `low` to `high`."""
-
-    fixed = False
-
-    def __init__(self, low, high):
-        self.low, self.high = float(low), float(high)
-
-    def __contains__(self, value):
-        return type(value) in (int, float) and self.low <= value <= self.high
-
-    def __repr__(self):
-        return f"{self.low:g}..{self.high:g}"
-
-    def clean(self, value):
-        """The value as a float."""
-        return float(value)
-
-    def declare(self, hp, name):
-        """Declares the range on a `keras_tuner.HyperParameters`."""
-        hp.Float(name, self.low, self.high)
-
-
-def ints(name, given, least=1):
-    """Reads a range of ints.
+    All other choices are fixed: to the value in `fixed`, else to the value that an earlier stage
+    found, else to their first value. At the end of the stage, the most probable values of the
+    searched choices are fixed for later stages. The next stage starts from the shared weights of
+    this one (Auto-TSNet, Gong et al. 2021, arXiv 2108.12957, section 3.3).
 
     Args:
-        name: string, the argument, for messages.
-        given: a pair `(smallest, largest)`, both included; a triple with a step; a list of values;
-            or a single int.
-        least: int, the smallest that makes sense.
-
-    Returns:
-        `Options`.
+        name: string, shown in tables.
+        search: tuple of names of choices, or of patterns such as `"sparse/*"`.
+        epochs: int, number of training chunks.
+        target: float, target cost of this stage; `None` uses the target of the whole search.
+        fixed: dict of values by name or pattern, for this stage only.
 
     Raises:
-        ValueError: naming the argument.
+        ValueError: naming the argument that is wrong.
     """
-    if isinstance(given, tuple) and len(given) in (2, 3):
-        low, high, step = (*given, 1)[:3]
-        values = range(low, high + 1, step) if _ints((low, high)) and _ints((step,), 1) else ()
-    else:
-        values = given if isinstance(given, list) else [given]
-    if not _ints(values, least) or len(set(values)) < len(values):
-        raise ValueError(
-            f"{name}: expected a pair (smallest, largest), a triple with a step, a list of "
-            f"different values, or one value; ints of at least {least}. Got {given!r}."
-        )
-    return Options(values)
 
+    name: str
+    search: tuple = ("*",)
+    epochs: int = 30
+    target: float | None = None
+    fixed: dict = field(default_factory=dict)
 
-def ratios(name, given):
-    """Reads a range within 0..1: a pair `(smallest, largest)`, a list, or a single number."""
-    pair = isinstance(given, tuple) and len(given) == 2
-    values = given if pair or isinstance(given, list) else [given]
-    valid = len(values) and all(type(v) in (int, float) and 0 <= v <= 1 for v in values)
-    if (
-        not valid
-        or (pair and values[0] > values[1])
-        or (not pair and len(set(values)) < len(values))
-    ):
-        raise ValueError(
-            f"{name}: expected a pair (smallest, largest), a list of different values, or one "
-            f"value; numbers from 0 to 1. Got {given!r}."
-        )
-    if pair and values[0] < values[1]:
-        return Reals(*values)
-    return Options(dict.fromkeys(map(float, values)))
+    def __post_init__(self):
+        if not isinstance(self.name, str) or not self.name:
+            raise ValueError(f"name: expected a name of the stage, got {self.name!r}.")
+        patterns = (self.search,) if isinstance(self.search, str) else tuple(self.search)
+        object.__setattr__(self, "search", patterns)
+        check_int("epochs", self.epochs)
+        check_number("target", self.target, 1e-12, none=True)
+        if not isinstance(self.fixed, dict):
+            raise ValueError(f"fixed: expected a dict of values by name, got {self.fixed!r}.")
 
+    def searches(self, choice):
+        """Return whether a choice is searched in this stage."""
+        return any(fnmatch.fnmatchcase(choice.name, pattern) for pattern in self.search)
 
-def words(name, given, known):
-    """Reads a choice among `known` words or bools: one of them, or a tuple or list of some."""
-    values = tuple(given) if isinstance(given, (list, tuple)) else (given,)
-    if not values or len(set(values)) < len(values) or not all(v in Options(known) for v in values):
-        raise ValueError(f"{name}: expected one or some of {tuple(known)}, got {given!r}.")
-    return Options(values)
+    def values(self, choices, decided):
+        """Return the dict of the values of all choices that are fixed in this stage.
 
+        Args:
+            choices: sequence of `Choice`.
+            decided: dict of the values that earlier stages found.
 
-def _ints(values, least=None):
-    return len(values) > 0 and all(type(v) is int and (least is None or v >= least) for v in values)
+        Raises:
+            ValueError: if a pattern matches no choice, a choice does not have its fixed value, or
+                nothing is left to search.
+        """
+        for pattern in (*self.search, *self.fixed):
+            if not any(fnmatch.fnmatchcase(choice.name, pattern) for choice in choices):
+                raise ValueError(
+                    f"stage {self.name!r}: expected names or patterns of choices, got {pattern!r}, "
+                    f"which matches none of {len(choices)} choices such as "
+                    f"{[c.name for c in choices[:3]]}."
+                )
+        certain = {}
+        for choice in choices:
+            given = [v for p, v in self.fixed.items() if fnmatch.fnmatchcase(choice.name, p)]
+            if given:
+                certain[choice.name] = choice.values[choice.index(given[-1])]
+            elif choice.name in decided:
+                certain[choice.name] = decided[choice.name]
+            elif not self.searches(choice):
+                certain[choice.name] = choice.values[0]
+        open_choices = [c for c in choices if c.name not in certain and len(c.values) > 1]
+        if not open_choices:
+            raise ValueError(
+                f"stage {self.name!r}: expected at least one choice of several values to search, "
+                "got none that is not fixed already."
+            )
+        return certain
+
+    def get_config(self):
+        """Return the settings as a dict of plain values."""
+        return {
+            "name": self.name,
+            "search": list(self.search),
+            "epochs": self.epochs,
+            "target": self.target,
+            "fixed": dict(self.fixed),
+        }

@@ -1,30 +1,32 @@
-"""`Cost`: what networks cost, inside a compiled step and by their values.
+"""Costs of the networks of a `ChoiceSpace`, from plain values and inside a compiled step.
 
-`CostTable`: a cost as a sum of look-ups, the same for one network and inside a compiled step.
+`CostTable` is a cost that is a sum of table entries. `Cost` has the same methods for cost tables
+and for functions of the user.
 """
 
 import random
 
 import numpy as np
+from keras import ops
 
 from keras_video.tuner.spaces.choices import active_values, one_hot
 
 
 class CostTable:
-    """A sum of terms, each looked up by the values of a few choices.
+    """A cost that is a sum of terms, each looked up by the values of a few choices.
 
-    This is the product-feature model of TuNAS (Bender et al. 2020, arXiv 2008.06120): exact for
-    multiply-adds and parameters, additive for measured times. A term must not depend on choices
-    that are not active: it has the same entry for all their values.
+    This is the cost model of TuNAS (Bender et al. 2020, arXiv 2008.06120). It is exact for
+    multiply-adds and parameters, and an approximation for measured times. A term must have the same
+    entry for all values of an inactive choice.
 
     Args:
-        choices: sequence of `Choice`, those of the space.
-        terms: sequence of pairs `(names, array)`: the array has one axis per name, as long as that
-            choice has values.
+        choices: sequence of `Choice`, the choices of the space.
+        terms: sequence of pairs `(names, array)`. The array has one axis for each name, with one
+            entry for each value of that choice.
         constant: float, added to the sum.
 
     Raises:
-        ValueError: if an array does not fit its choices.
+        ValueError: if the shape of an array does not fit its choices.
     """
 
     def __init__(self, choices, terms, constant=0.0):
@@ -42,7 +44,7 @@ class CostTable:
             self.terms.append((tuple(names), array))
 
     def of(self, values):
-        """The cost of a network: float.
+        """Return the cost of a network: float.
 
         Args:
             values: dict of plain values by name of choice.
@@ -54,14 +56,12 @@ class CostTable:
         )
 
     def __call__(self, selection):
-        """The cost of a selection: float32 scalar tensor, for use inside a compiled step.
+        """Return the cost of a selection: float32 scalar tensor, for use in a compiled step.
 
         Args:
-            selection: dict of tensors `(number of values,)` by name of choice, that sum to one. For
-                independent soft ones it is the expected cost.
+            selection: dict of tensors `(number of values,)` by name of choice, each with sum 1. For
+                a selection that is not one-hot, the result is the expected cost.
         """
-        from keras import ops
-
         total = ops.convert_to_tensor(self.constant, "float32")
         for names, array in self.terms:
             term = ops.convert_to_tensor(array, "float32")
@@ -71,23 +71,23 @@ class CostTable:
         return total
 
 
-STARTS = 8  # random networks from which the extremes of a table are sought
-CALLS = 2000  # at most, of a function that is no table
+STARTS = 8  # random networks from which the search for the extremes of a table starts
+CALLS = 2000  # limit on the calls of a cost function that is not a table
 
 
 class Cost:
-    """A cost of the networks of a space.
+    """The cost of the networks of a space, from a name, a table or a function.
 
     Args:
         space: `ChoiceSpace`.
-        cost: string, such as `"macs"`, of which the space has a table; a `CostTable`; or a function
-            of a selection (see `SuperNetwork.call`) that returns a scalar tensor.
+        cost: string such as `"macs"`, name of a cost table of the space; a `CostTable`; or a
+            function of a selection (see `SuperNetwork.call`) that returns a scalar tensor.
 
     Attributes:
         name: string.
 
     Raises:
-        ValueError: if it is none of these.
+        ValueError: if `cost` is none of these.
     """
 
     def __init__(self, space, cost):
@@ -103,31 +103,29 @@ class Cost:
         self.function = cost
 
     def __call__(self, selection):
-        """The cost of a selection: scalar tensor, inside a compiled step."""
+        """Return the cost of a selection: scalar tensor, for use in a compiled step."""
         return self.function(selection)
 
     def of(self, values):
-        """The cost of a network: float.
+        """Return the cost of a network: float.
 
         Args:
             values: dict of plain values.
         """
         if isinstance(self.function, CostTable):
             return self.function.of(values)
-        from keras import ops
-
         selection = one_hot(self.choices, values)
         tensors = {name: ops.convert_to_tensor(row) for name, row in selection.items()}
         return float(ops.convert_to_numpy(ops.convert_to_tensor(self.function(tensors))))
 
     def extremes(self, fixed=None):
-        """The smallest and the largest cost that were found in the space: two floats.
+        """Return the smallest and the largest cost that were found in the space: two floats.
 
-        From a few networks on, one choice after the other is set to what costs least, or most,
-        until nothing changes. Costs that grow with every choice are bounded exactly.
+        Starting from a few networks, each choice in turn is set to its cheapest (or most expensive)
+        value until nothing changes. The result is exact for costs that grow with every choice.
 
         Args:
-            fixed: dict of values that do not change.
+            fixed: dict of values that must not change.
         """
         if isinstance(self.function, CostTable):
             lookup = _Lookup(self.function)
@@ -160,7 +158,7 @@ class Cost:
             lowest = cost
 
     def _best(self, indices, choice, sign):
-        """The best value of one choice, by trying all."""
+        """Return the index of the best value of one choice, by trying all of them."""
         self._calls = getattr(self, "_calls", 0) + len(choice.values)
         if self._calls > CALLS:
             return indices[choice.name]
@@ -173,7 +171,7 @@ class Cost:
 
 
 class _Lookup:
-    """Finds the best value of a choice from the terms of a table that look at it."""
+    """Finds the best value of a choice from the table terms that depend on it."""
 
     def __init__(self, table):
         self._terms = {}
@@ -190,7 +188,7 @@ class _Lookup:
 
 
 def cost_name(cost):
-    """A short name of a cost, for files and tables."""
+    """Return a short name of a cost, for files and tables."""
     if isinstance(cost, str):
         return cost
     return getattr(cost, "name", None) or getattr(cost, "__name__", None) or type(cost).__name__

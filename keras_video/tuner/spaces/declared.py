@@ -1,4 +1,4 @@
-"""`DeclaredSpace`: a space of hyperparameters made ready for thousands of draws."""
+"""`DeclaredSpace`: the hyperparameters of a space in a form that is fast to draw from."""
 
 import functools
 import hashlib
@@ -10,13 +10,13 @@ import keras_tuner
 class SearchHyperParameters(keras_tuner.HyperParameters):
     """Hyperparameters that are cheap to copy and to send.
 
-    Copies share the declared hyperparameters, which nobody changes. Messages hold values only, for
-    both sides have declared the same space.
+    Copies share the declared hyperparameters, which never change. Messages contain only values,
+    because chief and workers have declared the same space.
     """
 
     @classmethod
     def of(cls, hyperparameters, values=None):
-        """Those of another container, with `values` or its own."""
+        """Return a copy of another container, with its own values or with `values`."""
         copy = cls()
         copy._hps.update((name, list(hps)) for name, hps in hyperparameters._hps.items())
         copy._space = list(hyperparameters._space)
@@ -33,10 +33,10 @@ class SearchHyperParameters(keras_tuner.HyperParameters):
 
 
 class Conditions:
-    """When a hyperparameter matters; one object for all that share the same conditions.
+    """The conditions under which hyperparameters are active, shared by all that have the same ones.
 
     Args:
-        pairs: tuple of pairs `(name of a parent, frozenset of its values)`; all must hold.
+        pairs: tuple of pairs `(name of a parent, frozenset of its values)`. All must hold.
     """
 
     def __init__(self, pairs):
@@ -50,7 +50,7 @@ class Parameter(NamedTuple):
         hp: the `keras_tuner` hyperparameter.
         name: string.
         conditions: `Conditions`.
-        options: frozenset of all values, or `None` for those without a step.
+        options: frozenset of all values, or `None` for a float range without a step.
     """
 
     hp: object
@@ -59,18 +59,18 @@ class Parameter(NamedTuple):
     options: frozenset | None
 
     def active(self, values):
-        """bool, whether the conditions hold."""
+        """Return whether the conditions hold."""
         return all(values.get(name) in allowed for name, allowed in self.conditions.pairs)
 
     def legal(self, value):
-        """bool, whether the value is one of this hyperparameter."""
+        """Return whether this hyperparameter can have the value."""
         if self.options is not None:
             return value in self.options
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         return number and self.hp.min_value <= value <= self.hp.max_value
 
     def draw(self, rng):
-        """A random value, distributed as declared."""
+        """Return a random value from the declared distribution."""
         return self.hp.prob_to_value(rng.random())
 
 
@@ -87,8 +87,8 @@ class DeclaredSpace:
     """All hyperparameters of a space with their conditions.
 
     Args:
-        hyperparameters: `keras_tuner.HyperParameters` that holds the whole space, parents before
-            what depends on them.
+        hyperparameters: `keras_tuner.HyperParameters` with the whole space, parents before
+            children.
     """
 
     def __init__(self, hyperparameters):
@@ -97,18 +97,18 @@ class DeclaredSpace:
         self.parents = {name for p in self.parameters for name, _ in p.conditions.pairs}
 
     def complete(self, values, rng):
-        """Makes values whole: keeps what is active and legal, draws what is missing.
+        """Complete values: keep those that are active and legal, draw those that are missing.
 
         Args:
             values: dict.
-            rng: `random.Random`; numbers are drawn in the order of the space.
+            rng: `random.Random`. Values are drawn in the order of the space.
 
         Returns:
-            New dict of the active hyperparameters, in the order of the space.
+            New dict of the values of all active hyperparameters, in the order of the space.
         """
         result, known = {}, {}
         for parameter in self.parameters:
-            # Parents come first: what was found for the same conditions holds.
+            # Parents come first, so the result for the same conditions is still valid.
             active = known.get(parameter.conditions)
             if active is None:
                 active = known[parameter.conditions] = parameter.active(result)
@@ -121,7 +121,7 @@ class DeclaredSpace:
         return result
 
     def active(self, values):
-        """The active parameters of whole values, each name once."""
+        """Return `{name: Parameter}` of the parameters that are active for complete values."""
         found = {}
         for parameter in self.parameters:
             if parameter.name not in found and parameter.active(values):
@@ -129,7 +129,7 @@ class DeclaredSpace:
         return found
 
     def problem(self, values):
-        """`None`, or a string that says why these are not whole, legal values of the space."""
+        """Return `None`, or a string that says why these are not complete, legal values."""
         active = self.active(values)
         for name, parameter in active.items():
             if name not in values:
@@ -140,23 +140,23 @@ class DeclaredSpace:
         return f"{extra[0]} is not active" if extra else None
 
     def lines(self):
-        """One line of text per hyperparameter: kind, name, range, conditions."""
+        """Return one line of text per hyperparameter: kind, name, range, conditions."""
         return [
             f"{p.hp!r} {[(c.name, c.values) for c in p.hp.conditions]}" for p in self.parameters
         ]
 
     @functools.cached_property
     def digest(self):
-        """Short string that differs where spaces differ."""
+        """Short string that identifies the space."""
         return hashlib.sha256("\n".join(self.lines()).encode()).hexdigest()[:16]
 
 
 def network_values(values):
-    """Values without the tuner's own keys."""
+    """Return the values without the tuner's keys."""
     return {name: value for name, value in values.items() if not name.startswith("tuner/")}
 
 
 def fingerprint(values):
-    """Short string that is the same for the same network."""
+    """Return a short string that identifies a network."""
     text = "\n".join(f"{k}={values[k]!r}" for k in sorted(values) if not k.startswith("tuner/"))
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""`MoViNetSpace`: the search space of MoViNets, one decision per width, depth and layer."""
+"""`MoViNetSpace`: the search space of MoViNets, with choices of width, depth and layers."""
 
 from dataclasses import replace
 
@@ -9,11 +9,13 @@ from keras_video.applications.movinet.config import (
     MoViNetConfig,
     Variant,
 )
-from keras_video.specs import check_int
+from keras_video.applications.movinet.model import MoViNet
+from keras_video.checks import check_choice, check_int, check_number
 from keras_video.tuner.spaces import movinet_costs
 from keras_video.tuner.spaces.base import Slots, layer_features, values_of
 from keras_video.tuner.spaces.choices import Choice, ChoiceSpace
 from keras_video.tuner.spaces.movinet_bases import BASES, STRIDES, MoViNetBase, extents, round_to_8
+from keras_video.tuner.spaces.ranges import different
 from keras_video.utils import complexity
 
 KERNELS = ("1x3x3", "1x5x5", "1x7x7", "5x1x1", "7x1x1", "3x3x3", "5x3x3")
@@ -22,41 +24,41 @@ EXPANSIONS = (1.5, 2.0, 2.5, 3.0, 3.5, 4.0)
 
 
 class MoViNetSpace(ChoiceSpace):
-    """The MoViNets among which Kondratyuk et al. 2021 (section 3.1, Table 1) search.
+    """The search space of MoViNets (Kondratyuk et al. 2021, section 3.1, Table 1).
 
-    Five blocks of bottlenecks. Chosen are the width of the stem, of each block and of the head
-    (`multipliers` times a base width, rounded to the nearest multiple of 8); the number of layers
-    of each block; and of each layer the kernel, the width inside and squeeze-excite or not. The
-    first layer of all blocks but the fourth halves height and width.
+    A network has five blocks of bottlenecks. The choices are: the widths of the stem, of each block
+    and of the head (`multipliers` times a base width, rounded to the nearest multiple of 8); the
+    number of layers in each block; and for each layer its kernel, its inner width, and whether it
+    has squeeze-excite. The first layer of every block except the fourth halves height and width.
 
-    The width inside is a multiplier times the *base* width of the block, not times the width that
-    was chosen for it, rounded alike. The paper says "relative to c^base", which may mean either;
-    of its own network, MoViNet-A2 (Table 5), this reading explains 25 of 26 widths (not 155, 160 in
-    the released network), the other one 7.
+    The inner width is a multiplier times the *base* width of the block, not times the chosen width
+    of the block, with the same rounding. "Relative to c^base" in the paper may mean either. This
+    reading explains 25 of the 26 widths of MoViNet-A2 (Table 5; the exception is 155, which is 160
+    in the released network), the other reading explains 7.
 
-    Values are widths in channels, so that they read as the tables do: `block0/filters`,
-    `block0/layers`, `block0/layer0/kernel`, `/expand`, `/squeeze`.
+    Widths are given in channels, as in the tables of the paper. The names are `block0/filters`,
+    `block0/layers`, `block0/layer0/kernel`, `block0/layer0/expand` and `block0/layer0/squeeze`.
 
     Args:
-        base: `"A0"` to `"A5"`, one of the scaled spaces (`movinet_bases`; `"A2"` is the paper's
-            own), or a `MoViNetBase`.
+        base: `"A0"` to `"A5"`, name of a scaled space (see `movinet_bases`; `"A2"` is the space of
+            the paper), or a `MoViNetBase`.
         num_classes: int.
-        clip: `(frames, height, width)` of the networks' clips; default that of the base.
-        causal: bool, networks that can stream: the variant of the published stream models. Also
-            their super-network is causal.
-        layers: int or 5 ints, the largest number of layers of the blocks; default the base's.
+        clip: input clips `(frames, height, width)`. Default: those of the base.
+        causal: bool, whether networks can stream. They then have the variant of the published
+            stream models, and the super-network is causal, too.
+        layers: int or 5 ints, largest number of layers in each block. Default: that of the base.
         kernels: some of `KERNELS`, or other strings of three odd extents.
-        multipliers: floats, of the base widths of stem, blocks and head.
-        expansions: floats, of the base width, inside the layers.
-        squeeze: some of `True`, `False`.
+        multipliers: floats, factors of the base widths of stem, blocks and head.
+        expansions: floats, factors of the base width inside the layers.
+        squeeze: `True`, `False` or both: whether layers have squeeze-excite.
         hidden: int, width of the classifier's hidden layer.
-        include_preprocessing: bool, networks take pixels in 0..255 instead of 0..1.
-        frame_stride: int, every how many frames of the data's clips the networks see one.
+        include_preprocessing: bool, whether networks take pixels in 0..255 instead of 0..1.
+        frame_stride: int. Networks take every `frame_stride`-th frame of the clips in the data.
         name: string.
         **options: fields of `applications.movinet.Variant`, such as `dropout=0.2`.
 
     Raises:
-        ValueError: naming the argument that is out of its range.
+        ValueError: naming the argument that is wrong.
 
     Example:
     >>> space = MoViNetSpace("A0", num_classes=16, clip=(8, 48, 48), layers=3)
@@ -73,9 +75,7 @@ class MoViNetSpace(ChoiceSpace):
     ):  # fmt: skip
         super().__init__(name=name or "movinet")
         if not isinstance(base, MoViNetBase):
-            if base not in BASES:
-                raise ValueError(f"base: expected one of {tuple(BASES)}, got {base!r}.")
-            base = BASES[base]
+            base = BASES[check_choice("base", base, BASES)]
         self.base = base
         self.num_classes = check_int("num_classes", num_classes)
         self.frames, self.height, self.width = _clip(base.clip if clip is None else clip)
@@ -83,7 +83,7 @@ class MoViNetSpace(ChoiceSpace):
         self.include_preprocessing = bool(include_preprocessing)
         self.kernels = _kernels(kernels)
         self.layers = _layers(base.layers if layers is None else layers)
-        self.squeeze = _some("squeeze", squeeze, (True, False))
+        self.squeeze = different("squeeze", squeeze, (True, False))
         multipliers = _positive("multipliers", multipliers)
         expansions = _positive("expansions", expansions)
         self.hidden = check_int("hidden", hidden)
@@ -109,7 +109,7 @@ class MoViNetSpace(ChoiceSpace):
 
     @property
     def variant(self):
-        """How all networks of the space are computed: `applications.movinet.Variant`."""
+        """`applications.movinet.Variant` of all networks of the space."""
         return self._frame.variant
 
     def _choices(self):
@@ -119,7 +119,7 @@ class MoViNetSpace(ChoiceSpace):
             yield Choice(f"block{b}/layers", tuple(range(1, most + 1)), "op")
             for i in range(most):
                 name = f"block{b}/layer{i}"
-                # The first layer is always there.
+                # Every block has its first layer.
                 counts = tuple(range(i + 1, most + 1))
                 when = ((f"block{b}/layers", counts),) if i else ()
                 yield Choice(f"{name}/kernel", self.kernels, "op", when)
@@ -128,10 +128,10 @@ class MoViNetSpace(ChoiceSpace):
         yield Choice("head/filters", self._head, "filters")
 
     def to_config(self, values):
-        """The `MoViNetConfig` that values stand for.
+        """Return the `MoViNetConfig` of values.
 
         Raises:
-            ValueError: naming the value that is missing or out of its range.
+            ValueError: naming the value that is missing or out of range.
         """
         values, read = values_of(values), {}
         for choice in self.choices:
@@ -141,7 +141,7 @@ class MoViNetSpace(ChoiceSpace):
                         f"{choice.name}: expected one of {choice.values}, got no value."
                     )
                 value = values[choice.name]
-                # KerasTuner may hand an int back as a float.
+                # KerasTuner may return an int as a float.
                 read[choice.name] = choice.values[choice.index(value)]
         stages = []
         for b in range(len(self.layers)):
@@ -160,11 +160,10 @@ class MoViNetSpace(ChoiceSpace):
         )  # fmt: skip
 
     def to_values(self, config):
-        """The values of a `MoViNetConfig`, whose clip, variant and hidden layer are not looked at.
+        """Return the values of a `MoViNetConfig`. Its clip, variant and hidden layer are ignored.
 
         Raises:
-            ValueError: if the network is not in the space, naming the first choice where it leaves
-                it.
+            ValueError: if the network is not in the space, naming the first choice that differs.
         """
         values, reasons = self._compare(config)
         if reasons:
@@ -172,7 +171,7 @@ class MoViNetSpace(ChoiceSpace):
         return values
 
     def leaves(self, config):
-        """Where a `MoViNetConfig` leaves the space: a list of sentences, empty for a member."""
+        """Return a list of sentences that say where a `MoViNetConfig` is outside of the space."""
         return self._compare(config)[1]
 
     def _compare(self, config):
@@ -219,8 +218,8 @@ class MoViNetSpace(ChoiceSpace):
     def cost_table(self, name):
         if name == "memory":
             raise ValueError(
-                "name: expected a cost that is a sum over layers, 'macs' or 'params'; the memory "
-                "of a network is a maximum, see cost(values, 'memory')."
+                "name: expected 'macs' or 'params', got 'memory', which is a maximum and not a sum "
+                "over layers: use cost(values, 'memory')."
             )
         if name not in movinet_costs.COUNTS:
             raise ValueError(f"name: expected 'macs' or 'params', got {name!r}.")
@@ -233,8 +232,6 @@ class MoViNetSpace(ChoiceSpace):
         return (self.frames, self.height, self.width, self.frame_stride)
 
     def build(self, hp):
-        from keras_video.applications.movinet.model import MoViNet
-
         config = self.to_config(values_of(hp))
         return MoViNet(
             config,
@@ -243,25 +240,12 @@ class MoViNetSpace(ChoiceSpace):
             include_preprocessing=self.include_preprocessing,
         )
 
-    def super_network(self, fixed=None, remat=False, mode="switch", dtype=None):
-        """All networks of the space in one: a `SuperNetwork`.
-
-        Args:
-            fixed: dict of values that are not searched, or `None`.
-            remat: bool, computes each layer a second time in the backward pass instead of keeping
-                its activations.
-            mode: how to choose between families of kernels: `"switch"` or `"sum"`.
-            dtype: dtype policy of the layers, for example `"mixed_bfloat16"`.
-        """
-        from keras_video.tuner.one_shot.movinet import MoViNetSuperNetwork
-
-        return MoViNetSuperNetwork(self, fixed=fixed, remat=remat, mode=mode, dtype=dtype)
-
 
 def published():
-    """Where the released A0 to A5 leave the scaled spaces: `{(network, base): list of sentences}`.
+    """Compare the released A0 to A5 with the scaled spaces.
 
-    No reason means that the network is a member of the space.
+    Returns:
+        `{(network, base): list of sentences}`, see `MoViNetSpace.leaves`.
     """
     return {
         (config.name, base): MoViNetSpace(base).leaves(config)
@@ -272,19 +256,17 @@ def published():
 
 
 def _widths(base, multipliers):
-    """The different widths, in order."""
+    """Return the different widths, in order."""
     return tuple(dict.fromkeys(round_to_8(base * m) for m in multipliers))
 
 
 def _clip(clip):
     sizes = tuple(clip) if isinstance(clip, (list, tuple)) else ()
-    whole = all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in sizes)
-    if len(sizes) != 3 or not whole or min(sizes[1:]) < 32:
-        raise ValueError(
-            "clip: expected (frames, height, width), at least 1 frame of 32x32 pixels, got "
-            f"{clip!r}."
-        )
-    return sizes
+    if len(sizes) != 3:
+        raise ValueError(f"clip: expected (frames, height, width), got {clip!r}.")
+    return tuple(
+        check_int("clip", size, least) for size, least in zip(sizes, (1, 32, 32), strict=True)
+    )
 
 
 def _layers(layers):
@@ -304,19 +286,9 @@ def _kernels(kernels):
                 "kernels: expected strings such as '3x5x5', odd extents over frames, height and "
                 f"width, the last two alike, got {kernel!r}."
             )
-    return _some("kernels", kernels, kernels)
-
-
-def _some(name, given, known):
-    values = tuple(given) if isinstance(given, (list, tuple)) else (given,)
-    if not values or len(set(values)) < len(values) or not all(v in known for v in values):
-        raise ValueError(f"{name}: expected one or some of {tuple(known)}, got {given!r}.")
-    return values
+    return different("kernels", kernels)
 
 
 def _positive(name, given):
-    values = tuple(given) if isinstance(given, (list, tuple)) else (given,)
-    numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
-    if not values or not numbers or min(values) <= 0 or len(set(values)) < len(values):
-        raise ValueError(f"{name}: expected different numbers above 0, got {given!r}.")
-    return values
+    values = different(name, given)
+    return tuple(check_number(name, value, above=0) for value in values)

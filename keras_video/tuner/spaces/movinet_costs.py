@@ -1,4 +1,4 @@
-"""Costs of the MoViNets of a space as sums of look-ups."""
+"""Cost tables of `MoViNetSpace`: the cost of each part of a network, for all its widths."""
 
 from typing import NamedTuple
 
@@ -7,17 +7,17 @@ import numpy as np
 from keras_video.applications.movinet.config import S1, Bottleneck, resolve_block
 from keras_video.specs import Conv, Dense
 from keras_video.tuner.spaces.costs import CostTable
+from keras_video.tuner.spaces.movinet_bases import STRIDES, extents
 
 
 class Part(NamedTuple):
-    """Some rows of a network that run one after the other: what is counted, or timed, at once.
+    """Consecutive rows of a network whose cost is counted, or measured, together.
 
     Args:
         kind: `"stem"`, `"skip"`, `"expansion"`, `"feature"`, `"squeeze_excite"`, `"projection"`,
             `"head"` or `"classifier"`.
         rows: tuple of rows of `keras_video.specs`.
-        shape: `(frames, height, width, channels)` of what goes in; `(channels,)` for the
-            classifier.
+        shape: input shape `(frames, height, width, channels)`; `(channels,)` for the classifier.
     """
 
     kind: str
@@ -25,7 +25,7 @@ class Part(NamedTuple):
     shape: tuple
 
     def sum(self, count):
-        """Sum of `count(row, shape)` over the rows."""
+        """Return the sum of `count(row, shape)` over the rows."""
         total, shape = 0, self.shape
         for row in self.rows:
             total += count(row, shape)
@@ -40,19 +40,17 @@ COUNTS = {
 
 
 def table(space, count):
-    """The `CostTable` of a space.
+    """Return the `CostTable` of a space.
 
     Args:
         space: `MoViNetSpace`.
-        count: function of a `Part`: its cost, a number.
+        count: function that returns the cost of a `Part`, a number.
     """
     return CostTable(space.choices, list(terms(space, count)))
 
 
 def terms(space, count):
-    """The terms of the table: pairs of names and an array, see `CostTable`."""
-    from keras_video.tuner.spaces.movinet_bases import STRIDES, extents
-
+    """Yield the terms of the table: pairs `(names, array)`, see `CostTable`."""
     choices = {choice.name: choice.values for choice in space.choices}
     shape = (space.frames, space.height, space.width, 3)
     before, inputs = "stem/filters", choices["stem/filters"]
@@ -88,7 +86,7 @@ def terms(space, count):
 
 
 class _Layer:
-    """The costs of the parts of a layer, for all its widths and kernels."""
+    """Costs of the parts of a layer, for all its widths and kernels."""
 
     def __init__(self, space, count, shape, strides, filters, expand, kernels):
         self.space, self.count, self.shape, self.strides = space, count, shape, strides
@@ -96,7 +94,7 @@ class _Layer:
 
     @property
     def output_shape(self):
-        """Shape of what comes out, but for the channels."""
+        """Output shape; its number of channels has no meaning."""
         return self._block(8, 8, 8, self.kernels[0]).feature.output_shape(self.shape)
 
     def _block(self, inputs, filters, expand, kernel=(1, 1, 1), squeeze=True):
@@ -142,7 +140,7 @@ class _Layer:
         return [[cost(e, f) for f in self.filters] for e in self.expand]
 
     def terms(self, block, i, before, inputs):
-        """Those of a block's first layer, which follows the choice `before` of `inputs`."""
+        """Yield the terms of a block's first layer. `before` is the choice of its input widths."""
         name, filters = f"{block}/layer{i}", f"{block}/filters"
         yield (before, f"{name}/expand"), self._expansion(inputs)
         yield (before, filters), self._skip(inputs)
@@ -154,11 +152,11 @@ class _Layer:
         yield (f"{name}/expand", filters), self._projection()
 
     def more_terms(self, block, most):
-        """Those of the further layers, each there if the number of layers is large enough."""
+        """Yield the terms of the other layers. They count if the block has enough layers."""
         if most == 1:
             return
         filters = f"{block}/filters"
-        # One array serves all layers.
+        # All these layers share the same arrays.
         costs = [((filters, "{}/expand"), self._expansion(self.filters))]
         costs += self._inner_terms("{}", filters)
         for i in range(1, most):

@@ -1,4 +1,4 @@
-"""`TVNSpace`: the search space of Tiny Video Networks on KerasTuner's hyperparameters."""
+"""`TVNSpace`: the search space of Tiny Video Networks."""
 
 from dataclasses import replace
 from functools import cached_property
@@ -10,10 +10,11 @@ from keras_video.applications.tiny_video_net.config import (
     TinyVideoBlock,
     TinyVideoNetConfig,
 )
-from keras_video.specs.primitives import conv_output_size
-from keras_video.tuner.spaces import choices
+from keras_video.applications.tiny_video_net.model import TinyVideoNet
+from keras_video.checks import check_choice, check_int
+from keras_video.specs import conv_output_size
 from keras_video.tuner.spaces.base import Slots, Space, layer_features, values_of
-from keras_video.tuner.spaces.two_stream_layout import Site, Sites
+from keras_video.tuner.spaces.ranges import Options, Site, Sites, ints, ratios, words
 
 BOOLS = (False, True)
 DEFAULTS = {
@@ -40,8 +41,8 @@ DEFAULTS = {
 MOBILE = {"inverted": BOOLS, "activations": ("relu", "hard_swish", "linear")}
 
 
-# What has no effect is no site: a kernel of 1 leaves its part out, stride included, and only
-# convolutions have an activation of their own.
+# A site without effect is left out: a kernel of 1 removes its part of the block, stride included,
+# and only convolutions have an activation of their own.
 BLOCK = (
     Site("spatial_kernel", lambda kernel: kernel > 1, (
         Site("spatial", lambda kind: not kind.endswith("pool"), (Site("spatial_activation"),)),
@@ -64,46 +65,48 @@ NETWORK = (
 
 
 class TVNSpace(Space):
-    """The Tiny Video Networks (Piergiovanni et al. 2019, section 3), with ranges of your own.
+    """The search space of Tiny Video Networks (Piergiovanni et al. 2019, section 3).
 
-    Each range is a pair `(smallest, largest)`, both included, a triple with a step, a list of
-    values, or one value, which is then fixed. The defaults are those of the paper; draws are
-    uniform. Hyperparameters are `image_size`, `frames`, `frame_stride` (of more than one frame),
-    `num_blocks` and, for each block, `block_0/spatial_kernel` and so on.
+    Each range is a pair `(smallest, largest)`, both included; a triple with a step; a list of
+    values; or one value, which is then fixed. The defaults are the ranges of the paper. Values are
+    drawn uniformly. The hyperparameters are `image_size`, `frames`, `frame_stride` (if there is
+    more than one frame), `num_blocks` and, for each block, `block_0/spatial_kernel` and so on.
 
     Args:
         num_classes: int.
         image_size: ints, height and width in pixels.
         frames: ints, frames in a clip.
-        frame_stride: ints, every how many frames of the video one is taken. (The paper names the
-            rate, 1 to 25 frames per second.)
-        blocks: a pair of ints, number of blocks.
-        repeats: ints, how often a block is applied.
+        frame_stride: ints. The network takes every `frame_stride`-th frame of the video. (The paper
+            gives the rate, 1 to 25 frames per second.)
+        blocks: pair of ints, number of blocks.
+        repeats: ints, number of repetitions of a block.
         spatial: some of `"std"`, `"depth"`, `"maxpool"`, `"avgpool"`, `"1std"`.
-        spatial_kernel, spatial_stride: ints. A kernel of 1 leaves the spatial part out.
+        spatial_kernel, spatial_stride: ints. A kernel of 1 removes the spatial part.
         temporal: some of `"1d"`, `"maxpool"`, `"avgpool"`.
-        temporal_kernel, temporal_stride: ints. A kernel of 1 leaves the temporal part out.
+        temporal_kernel, temporal_stride: ints. A kernel of 1 removes the temporal part.
         filters: ints.
-        expand: ints, factor of the expansion. The paper does not give it: these are the factors
-            of the published networks.
-        squeeze: real numbers from 0 to 1, ratio of squeeze-excite, which is also switched on and
-            off; 0 leaves it out of the space.
+        expand: ints, expansion factors. The paper does not give them; the defaults are those of the
+            published networks.
+        squeeze: floats from 0 to 1, ratio of squeeze-excite, if a block has it. 0 removes it from
+            the space.
         context_gate, skip: `(False, True)`, or one of them.
-        non_local: ints, bottleneck width of non-local layers, which are also switched on and off;
-            0 leaves them out of the space.
-        inverted: as `skip`; inverted bottlenecks, by default part of the mobile space only.
-        activations: some of `"relu"`, `"hard_swish"`, `"linear"`, for the block's end, its spatial
-            and its temporal convolution. Hard swish is by default part of the mobile space only.
-        mobile: bool, the mobile space (TVN-M).
-        include_preprocessing: bool, networks take pixels in 0..255 instead of 0..1.
+        non_local: ints, bottleneck width of the non-local layer, if a block has one. 0 removes it
+            from the space.
+        inverted: `(False, True)`, or one of them: inverted bottlenecks. By default only the mobile
+            space has them.
+        activations: some of `"relu"`, `"hard_swish"`, `"linear"`, for the end of a block and for
+            its spatial and temporal convolutions. By default only the mobile space has
+            `"hard_swish"`.
+        mobile: bool, selects the mobile space (TVN-M).
+        include_preprocessing: bool, whether networks take pixels in 0..255 instead of 0..1.
         dropout: float in [0, 1), before the classifier.
         head: `"average"` or `"per_frame"`.
-        video_frames: int, frames that the clips of the data have: longer networks are invalid.
-            `None` for no bound.
+        video_frames: int, number of frames in the clips of the data. Networks that need more are
+            invalid. `None` sets no limit.
         name: string.
 
     Raises:
-        ValueError: naming the argument that is out of its range.
+        ValueError: naming the argument that is wrong.
 
     Example:
     >>> space = TVNSpace(16, image_size=(32, 64, 16), frames=[2, 4, 8], blocks=(1, 3))
@@ -123,15 +126,17 @@ class TVNSpace(Space):
         defaults = DEFAULTS | (MOBILE if mobile else {})
         unknown = sorted(set(given) - set(defaults))
         if unknown:
-            raise ValueError(f"TVNSpace: expected ranges among {sorted(defaults)}, got {unknown}.")
-        self.num_classes = choices.ints("num_classes", num_classes).values[0]
-        self.video_frames = video_frames and choices.ints("video_frames", video_frames).values[0]
+            raise ValueError(f"arguments: expected some of {sorted(defaults)}, got {unknown}.")
+        self.num_classes = check_int("num_classes", num_classes)
+        self.video_frames = video_frames
+        if video_frames is not None:
+            check_int("video_frames", video_frames)
         self.include_preprocessing = bool(include_preprocessing)
         found = _read(defaults | given)
         self.blocks = found.pop("blocks").values
         self._network, self._block = Sites(NETWORK, found), Sites(BLOCK, found)
-        # What all networks share; the config checks it.
         self._latest = None
+        # Fields that all networks share, checked by the config.
         self._frame = TinyVideoNetConfig(
             self.name, 1, 32, 1, blocks=(TinyVideoBlock(),), dropout=dropout, head=head
         )
@@ -144,16 +149,16 @@ class TVNSpace(Space):
                 self._block.declare(hp, f"block_{i}/")
 
     def to_config(self, values):
-        """The `TinyVideoNetConfig` that values stand for.
+        """Return the `TinyVideoNetConfig` of values.
 
         Raises:
-            ValueError: naming the value that is missing or out of its range.
+            ValueError: naming the value that is missing or out of range.
         """
         values = values_of(values)
         network = self._network.read(values)
         network["size"] = network.pop("image_size")
         count = values.get("num_blocks")
-        if count not in self.blocks:
+        if count not in self.blocks:  # KerasTuner may return an int as a float
             raise ValueError(f"num_blocks: expected one of {self.blocks}, got {count!r}.")
         blocks = []
         for i in range(int(count)):
@@ -164,20 +169,17 @@ class TVNSpace(Space):
         return replace(self._frame, **network, blocks=tuple(blocks))
 
     def to_values(self, config):
-        """The values of a `TinyVideoNetConfig`.
+        """Return the values of a `TinyVideoNetConfig`.
 
-        What has no effect on the network, such as the stride of a kernel of 1, has no value:
-        `to_config` gives it back as the default.
+        Fields without effect on the network, such as the stride of a kernel of 1, have no value;
+        `to_config` sets them to their defaults.
 
         Raises:
-            ValueError: if the network is not in the space, naming where it leaves it.
+            ValueError: if the network is not in the space, naming the value that is out of range.
         """
         values = self._network.write({**vars(config), "image_size": config.size})
         values["num_blocks"] = len(config.blocks)
-        if len(config.blocks) not in self.blocks:
-            raise ValueError(
-                f"num_blocks: expected one of {self.blocks}, got {len(config.blocks)}."
-            )
+        check_choice("num_blocks", len(config.blocks), self.blocks)
         for i, block in enumerate(config.blocks):
             fields = {
                 **vars(block),
@@ -196,17 +198,17 @@ class TVNSpace(Space):
             return str(error)
         span = (config.frames - 1) * config.frame_stride + 1
         if self.video_frames and span > self.video_frames:
-            return f"frame_stride: {span} frames are needed, videos have {self.video_frames}."
+            return f"frame_stride: {span} frames are needed, clips have {self.video_frames}."
         size = config.size
         for i, block in enumerate(config.blocks):
             stride = block.spatial_stride if block.spatial_kernel > 1 else 1
             if stride > size:
-                return f"block_{i}/spatial_stride: no pixel left, {stride} on {size} pixels."
+                return f"block_{i}/spatial_stride: expected at most {size} pixels, got {stride}."
             size = conv_output_size(size, stride)
         return None
 
     def costs(self, values):
-        """`{"macs": int, "params": int, "memory": bytes}` of one clip, from the config's plan."""
+        """Return `{"macs": int, "params": int, "memory": bytes}` of one clip."""
         counts = self._counts(values)
         return {name: getattr(counts, name) for name in ("macs", "params", "memory")}
 
@@ -214,7 +216,7 @@ class TVNSpace(Space):
         return getattr(self._counts(values), name)
 
     def _counts(self, values):
-        """The latest ones are kept: each constraint asks about the same network."""
+        """Return the costs, cached for one network: each constraint asks about the same one."""
         values = values_of(values)
         if self._latest is None or self._latest[0] != values:
             self._latest = (values, _Counts(self.to_config(values), self.num_classes))
@@ -228,8 +230,6 @@ class TVNSpace(Space):
         return (*config.clip[:3], config.frame_stride)
 
     def build(self, hp):
-        from keras_video.applications.tiny_video_net.model import TinyVideoNet
-
         config = self.to_config(values_of(hp))
         return TinyVideoNet(
             config,
@@ -240,7 +240,7 @@ class TVNSpace(Space):
 
 
 class _Counts:
-    """Costs of a network, each counted when it is asked for."""
+    """Costs of a network, each computed on first use."""
 
     def __init__(self, config, classes):
         self.config, self.classes = config, classes
@@ -267,29 +267,29 @@ class _Counts:
 
 
 def _read(given):
-    """Ranges by site, from the arguments."""
+    """Read the arguments: `{site: range}`."""
     numbers = (
         "image_size", "frames", "frame_stride", "blocks", "repeats", "spatial_kernel",
         "spatial_stride", "temporal_kernel", "temporal_stride", "filters", "expand",
     )  # fmt: skip
-    found = {name: choices.ints(name, given[name]) for name in numbers}
+    found = {name: ints(name, given[name]) for name in numbers}
     blocks = found["blocks"].values
     if blocks != tuple(range(blocks[0], blocks[-1] + 1)):
         raise ValueError(f"blocks: expected consecutive numbers, got {given['blocks']!r}.")
-    found["spatial"] = choices.words("spatial", given["spatial"], SPATIAL)
-    found["temporal"] = choices.words("temporal", given["temporal"], TEMPORAL)
+    found["spatial"] = words("spatial", given["spatial"], SPATIAL)
+    found["temporal"] = words("temporal", given["temporal"], TEMPORAL)
     for name in ("context_gate", "skip", "inverted"):
-        found[name] = choices.words(name, given[name], BOOLS)
-    activations = choices.words("activations", given["activations"], ACTIVATIONS)
+        found[name] = words(name, given[name], BOOLS)
+    activations = words("activations", given["activations"], ACTIVATIONS)
     for name in ("activation", "spatial_activation", "temporal_activation"):
         found[name] = activations
-    found["squeeze_ratio"] = choices.ratios("squeeze", given["squeeze"])
+    found["squeeze_ratio"] = ratios("squeeze", given["squeeze"])
     found["squeeze"] = _switch(found["squeeze_ratio"])
-    found["bottleneck"] = choices.ints("non_local", given["non_local"], least=0)
+    found["bottleneck"] = ints("non_local", given["non_local"], least=0)
     found["non_local"] = _switch(found["bottleneck"])
     return found
 
 
 def _switch(options):
-    """On and off; only off where the sole value is 0."""
-    return choices.Options([False] if options.fixed and not options.values[0] else BOOLS)
+    """Return the range of an on-off switch: only `False` if the single value is 0."""
+    return Options([False] if options.fixed and not options.values[0] else BOOLS)

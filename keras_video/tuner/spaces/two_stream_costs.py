@@ -1,4 +1,4 @@
-"""Multiply-adds and parameters of two-stream networks as sums of look-ups."""
+"""Cost tables of `TwoStreamSpace`: multiply-adds and parameters as sums of table entries."""
 
 import numpy as np
 
@@ -12,17 +12,18 @@ COUNTS = {"macs": lambda row, shape: row.macs(shape), "params": lambda row, shap
 
 
 def cost_table(space, cost):
-    """The exact `CostTable` of a `TwoStreamSpace`.
+    """Return the exact `CostTable` of a `TwoStreamSpace`.
 
-    What comes into a group depends on the filters of the group before and on what was fused there;
-    only its first block's expansion and shortcut know of it. All else depends on one group.
+    The input channels of a group depend on the filters of the previous group and on the fusion
+    there. Only the expansion and the shortcut of the first block depend on them. All other costs
+    depend on the choices of one group.
 
     Args:
         space: `TwoStreamSpace`.
         cost: `"macs"` or `"params"`.
 
     Raises:
-        ValueError: for other costs, which are no sums of tables.
+        ValueError: for other costs, which are not sums over layers.
     """
     if cost not in COUNTS:
         raise ValueError(f"name: expected one of {sorted(COUNTS)}, got {cost!r}.")
@@ -34,7 +35,7 @@ def cost_table(space, cost):
 
 
 class _Terms:
-    """Collects arrays over the values of a few choices, filled by counting rows."""
+    """Collects the terms of a table: arrays over the values of a few choices."""
 
     def __init__(self, space, count):
         self.space, self.count = space, count
@@ -42,12 +43,12 @@ class _Terms:
         self.terms, self.constant = [], 0.0
 
     def add(self, names, rows):
-        """One term.
+        """Add one term.
 
         Args:
             names: tuple of names of choices.
-            rows: function of a value of each. It returns pairs of a row and the shape that the row
-                works on.
+            rows: function of one value of each choice. It returns pairs of a row and its input
+                shape.
         """
         array = np.zeros([len(self.values[name]) for name in names])
         for place in np.ndindex(array.shape):
@@ -59,7 +60,7 @@ class _Terms:
             self.constant += float(array)
 
     def add_of(self, stream, names, rows):
-        """The same; what belongs to the dense stream counts where there is one."""
+        """Add one term of a stream. Terms of the dense stream count only if it exists."""
         if stream == "sparse":
             return self.add(names, rows)
         return self.add((DENSE, *names), lambda dense, *chosen: rows(*chosen) if dense else [])
@@ -89,7 +90,14 @@ class _Terms:
         self.add_of(stream, (*before, *names), head)
 
     def _add_blocks(self, stream, g, shape, numbers):
-        """The blocks of a group, `shape` without channels, `numbers` those in the stage."""
+        """Add the blocks of a group.
+
+        Args:
+            stream: `"sparse"` or `"dense"`.
+            g: int, number of the group.
+            shape: input shape `(frames, height, width)`.
+            numbers: range, numbers of the blocks within their stage.
+        """
         before, channels_of = self._channels(stream, g - 1)
         filters, *others = (
             group(stream, g, field)
@@ -125,7 +133,7 @@ class _Terms:
         self.add_of(stream, (*before, filters), shortcut)
 
     def _add_after(self, stream, g, shape):
-        """Fusion and attention behind a group."""
+        """Add fusion and attention after a group."""
         space = self.space
         if stream == "dense" and g in space.fusion_slots:
 
@@ -145,7 +153,11 @@ class _Terms:
             self.add_of(stream, (attention(stream, g), *names), reasoning)
 
     def _channels(self, stream, g):
-        """Channels behind a group, what is fused there included: names, and their function."""
+        """Return how the channels after a group, fused ones included, depend on choices.
+
+        Returns:
+            Tuple of names of choices, and a function from their values to the number of channels.
+        """
         space = self.space
         if g == 0:
             return (), lambda: space.stem(stream)
@@ -166,7 +178,7 @@ def _fusion(kind, channels, stride):
 
 
 def _at(rows, shape):
-    """Pairs of each row and the shape that it works on, one after the other."""
+    """Return pairs of each row and its input shape; the rows run one after the other."""
     pairs = []
     for row in rows:
         pairs.append((row, shape))

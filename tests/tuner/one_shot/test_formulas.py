@@ -122,8 +122,11 @@ def test_qualities():
     "make, message",
     [
         (lambda: Reinforce("linear"), "reward: .*'linear'"),
-        (lambda: Reinforce(beta=0.1), "beta: expected a number from -inf to 0, got 0.1"),
-        (lambda: Reinforce(delay=0.2), "op_warm_up: expected a number from 0 to 0.2, got 0.25"),
+        (lambda: Reinforce(beta=0.1), "beta: expected a finite number of at most 0, got 0.1"),
+        (
+            lambda: Reinforce(delay=0.2),
+            "op_warm_up: expected a finite number from 0 to 0.2, got 0.25",
+        ),
         (lambda: Reinforce(rate=-1.0), "policy_rate: .* or None, got -1.0"),
         (lambda: ImportanceSampling(samples=0), "samples: expected an int of at least 1, got 0"),
         (lambda: ImportanceSampling(temperature=0), "temperature: .*got 0"),

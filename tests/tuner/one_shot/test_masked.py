@@ -18,7 +18,7 @@ from keras_video.tuner.one_shot.masked import (
     pick,
     pick_width,
 )
-from keras_video.tuner.one_shot.masked.conv import families, one_of
+from keras_video.tuner.one_shot.masked.depthwise import families, one_of
 from tests.helpers import assert_differs, assert_near, gradients, random_array
 
 KERNELS = ((1, 3, 3), (1, 5, 5), (3, 1, 1), (5, 1, 1), (3, 3, 3))

@@ -9,6 +9,7 @@ from keras import ops
 
 pytest.importorskip("keras_tuner")
 
+from keras_video.tuner import super_network  # noqa: E402
 from keras_video.tuner.spaces import MoViNetSpace  # noqa: E402
 from keras_video.tuner.spaces.choices import active_values, one_hot  # noqa: E402
 from keras_video.tuner.spaces.movinet_bases import MoViNetBase  # noqa: E402
@@ -30,7 +31,7 @@ def make_space(**options):
 
 def make_network(space, **options):
     """A super-network in which every branch has a say: biases and gates are not at zero."""
-    network = space.super_network(**options)
+    network = super_network(space, **options)
     for i, weight in enumerate(network.weights):
         if not weight.name.endswith("kernel"):
             offset = weight.name in ("gamma", "scale")
@@ -114,15 +115,15 @@ def test_fixed_values_are_compiled_in_and_change_nothing():
     expected = compile_call(network)(x, values)
     some = {name: value for name, value in values.items() if name.endswith(("filters", "kernel"))}
     for fixed in (some, values):
-        twin = space.super_network(fixed=fixed)
+        twin = super_network(space, fixed=fixed)
         assert [w.shape for w in twin.weights] == [w.shape for w in network.weights]
         assert fixed.items() <= twin.fixed.items()
         twin.set_weights(network.get_weights())
         assert_near(compile_call(twin)(x, values), expected, 1e-5)
     with pytest.raises(ValueError, match="block0/filters: expected one of .*got 7"):
-        space.super_network(fixed={"block0/filters": 7})
+        super_network(space, fixed={"block0/filters": 7})
     with pytest.raises(ValueError, match="fixed: expected names of choices"):
-        space.super_network(fixed={"width": 8})
+        super_network(space, fixed={"width": 8})
 
 
 def test_recomputing_and_summing_change_nothing():
@@ -130,7 +131,7 @@ def test_recomputing_and_summing_change_nothing():
     network = make_network(space)
     values, x = sample(space, 2), clips()
     expected = compile_call(network)(x, values)
-    twin = space.super_network(remat=True, mode="sum")
+    twin = super_network(space, remat=True, mode="sum")
     twin.set_weights(network.get_weights())
     assert_near(compile_call(twin)(x, values), expected, 1e-5)
     mixed = compile_call(network)(x, values, soften=True)
@@ -176,7 +177,7 @@ def test_training_reaches_the_selected_weights_alone(remat):
 
 def test_half_precision():
     space = make_space()
-    full, half = make_network(space), space.super_network(dtype="mixed_bfloat16")
+    full, half = make_network(space), super_network(space, dtype="mixed_bfloat16")
     half.set_weights(full.get_weights())
     assert {weight.dtype for weight in half.weights} == {"float32"}
     values, x = sample(space, 0), clips()

@@ -83,7 +83,7 @@ def test_stages_of_the_paper():
     "options, message",
     [
         ({"targets": (1, 2)}, "targets: expected three numbers"),
-        ({"targets": (2, 1, 3)}, "targets: expected numbers that do not fall"),
+        ({"targets": (2, 1, 3)}, "targets: expected numbers in ascending order"),
         ({"epochs": 3}, "epochs: expected three"),
         ({"epochs": (1, 0, 1)}, "epochs: expected an int of at least 1"),
     ],
@@ -94,7 +94,7 @@ def test_errors(options, message):
 
 
 def test_a_target_that_no_network_meets(tmp_path):
-    with pytest.raises(ValueError, match="target: expected a macs that networks"):
+    with pytest.raises(ValueError, match="target: expected a cost .macs. that networks"):
         Parsec(make_space(), stages=make_space().stages((1, 2, 3), (1, 1, 1)), directory=tmp_path)
 
 

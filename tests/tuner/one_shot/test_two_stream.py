@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("keras_tuner")
 
+from keras_video.tuner import super_network  # noqa: E402
 from keras_video.tuner.spaces import TwoStreamSpace  # noqa: E402
 from keras_video.tuner.spaces.choices import active_values, one_hot  # noqa: E402
 from tests.helpers import assert_differs, assert_near, run, to_numpy  # noqa: E402
@@ -42,7 +43,7 @@ def complete(values, seed=0):
 
 def build(fixed=None, seed=0):
     """A super-network whose weights are all random, norms and biases included."""
-    network = SPACE.super_network(fixed)
+    network = super_network(SPACE, fixed)
     rng = np.random.default_rng(seed)
     for variable in network.trainable_variables:
         value = rng.standard_normal(variable.shape) * (0.3 if len(variable.shape) > 1 else 0.5)
@@ -92,7 +93,7 @@ def test_child_computes_the_same(network, values):
 @pytest.mark.parametrize("values", VALUES[::3])
 def test_fixed_networks_compute_the_same(network, values):
     """Compiled in: what is selected does not matter."""
-    fixed = SPACE.super_network(values)
+    fixed = super_network(SPACE, values)
     fixed.set_weights(network.get_weights())
     assert_near(answers(fixed, VALUES[1]), answers(network, values))
 
@@ -100,7 +101,7 @@ def test_fixed_networks_compute_the_same(network, values):
 def test_a_fixed_sparse_stream(network):
     """As in the later stages: the sparse design is compiled in, the rest is selected."""
     designs = {n: v for n, v in VALUES[1].items() if n.startswith(("sparse/", "dense_stream"))}
-    fixed = SPACE.super_network(designs)
+    fixed = super_network(SPACE, designs)
     fixed.set_weights(network.get_weights())
     for values in (VALUES[1], VALUES[1] | {"fusion/group2": "none", "fusion/group3": "none"}):
         assert_near(answers(fixed, values), answers(network, values))
@@ -108,9 +109,9 @@ def test_a_fixed_sparse_stream(network):
 
 def test_all_stages_have_the_same_weights(network):
     """So that they can be handed on."""
-    alone = SPACE.super_network({"dense_stream": False})
+    alone = super_network(SPACE, {"dense_stream": False})
     designs = {n: v for n, v in complete(NETWORK).items() if n.startswith(("sparse/", "dense"))}
-    for other in (alone, SPACE.super_network(designs)):
+    for other in (alone, super_network(SPACE, designs)):
         assert [(v.path, v.shape) for v in other.weights] == (
             [(v.path, v.shape) for v in network.weights]
         )
@@ -187,4 +188,4 @@ def test_half_precision():
 )
 def test_errors(fixed, message):
     with pytest.raises(ValueError, match=message):
-        SPACE.super_network(fixed)
+        super_network(SPACE, fixed)

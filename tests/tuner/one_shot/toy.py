@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from keras_video.tuner import Choice, ChoiceSpace, CostTable
-from keras_video.tuner.one_shot.super_network import SuperNetwork
+from keras_video.tuner.one_shot.super_network import SuperNetwork, super_network
 
 WAYS = ("closed", "mean", "change", "edge")
 CLASSES = 2
@@ -61,9 +61,6 @@ class ToySpace(ChoiceSpace):
     def costs(self, values):
         return {"macs": self.cost_table("macs").of(values)}
 
-    def super_network(self, fixed=None):
-        return ToySuperNetwork(self, fixed or {})
-
     def build(self, hp):
         values = hp if isinstance(hp, dict) else hp.values
         inputs = keras.Input((FRAMES, SIDE, SIDE, 2 * len(self.sites)))
@@ -84,12 +81,13 @@ class ToySpace(ChoiceSpace):
         return keras.Model(inputs, keras.layers.Dense(CLASSES)(sees(inputs)))
 
 
+@super_network.register(ToySpace)
 class ToySuperNetwork(SuperNetwork):
     """All of them in one: each way of each site has weights of its own."""
 
-    def __init__(self, space, fixed):
+    def __init__(self, space, fixed=None):
         super().__init__()
-        self.space, self.choices, self.fixed = space, space.choices, fixed
+        self.space, self.choices, self.fixed = space, space.choices, fixed or {}
         shape = (len(space.sites), len(WAYS), 2, CLASSES)
         self.kernel = self.add_weight(shape=shape, initializer="zeros", name="kernel")
         self.bias = self.add_weight(shape=(CLASSES,), initializer="zeros", name="bias")

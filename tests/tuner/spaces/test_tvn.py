@@ -140,7 +140,7 @@ def test_a_single_value_is_not_declared():
 def test_invalid_says_why():
     space = TVNSpace(10, video_frames=9, **SMALL)
     values = sample(space, 0) | {"frames": 4, "frame_stride": 3}
-    assert "10 frames are needed, videos have 9" in space.invalid(values)
+    assert "10 frames are needed, clips have 9" in space.invalid(values)
     assert TVNSpace(10, **SMALL).invalid(values) is None
     small = {"num_blocks": 2, "image_size": 32, "frames": 2, "frame_stride": 1}
     block = {"spatial_kernel": 3, "spatial": "maxpool", "spatial_stride": 6, "temporal_kernel": 1,
@@ -149,7 +149,7 @@ def test_invalid_says_why():
     small |= {f"block_{i}/{k}": v for i in range(2) for k, v in block.items()}
     assert space.invalid(small) is None  # 32, 6, 1
     small["block_1/spatial_stride"] = 7
-    assert "block_1/spatial_stride: no pixel left, 7 on 6" in space.invalid(small)
+    assert "block_1/spatial_stride: expected at most 6 pixels, got 7" in space.invalid(small)
     del small["block_0/filters"]
     assert "block_0/filters: expected 8..32 step 8, got no value" in space.invalid(small)
     assert "block_0/filters" in space.invalid({**small, "block_0/filters": 9})
@@ -174,7 +174,7 @@ def test_bad_ranges_are_named(argument, value):
 
 
 def test_unknown_ranges_are_named():
-    with pytest.raises(ValueError, match="expected ranges among .*got .*image_sizes"):
+    with pytest.raises(ValueError, match="arguments: expected some of .*got .*image_sizes"):
         TVNSpace(10, image_sizes=(32, 64))
 
 

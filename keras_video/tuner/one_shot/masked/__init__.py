@@ -1,7 +1,7 @@
-"""Layers of super-networks: all weights are there, and a selection says which of them count.
+"""Layers of super-networks: they hold the weights of all variants, and a selection masks some.
 
-Channels that do not count are exactly zero behind every layer. So masks are applied to the few
-numbers of a batch norm and never to a video, and cost no time.
+After every layer, channels that are not selected are exactly zero. Masks are applied to the scale
+and offset of batch norms, which are small, and not to videos. So they cost almost no time.
 """
 
 from keras_video.tuner.one_shot.masked.bottleneck import (
@@ -12,12 +12,12 @@ from keras_video.tuner.one_shot.masked.bottleneck import (
 )
 from keras_video.tuner.one_shot.masked.conv import (
     MaskedConv3D,
-    MaskedDepthwise3D,
     Width,
     fit,
     pick,
     pick_width,
 )
+from keras_video.tuner.one_shot.masked.depthwise import MaskedDepthwise3D
 
 __all__ = [
     "BottleneckOptions",

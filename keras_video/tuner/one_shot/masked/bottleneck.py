@@ -1,7 +1,4 @@
-"""`MaskedBottleneck`: all variants of a MoViNet bottleneck in one.
-
-`MaskedSqueezeExcite`: channel attention that may be there or not, on channels that may count.
-"""
+"""`MaskedBottleneck`: all variants of a MoViNet bottleneck in one layer, and its squeeze-excite."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,27 +13,28 @@ from keras_video.layers.initializers import HeNormal
 from keras_video.specs import round_channels
 from keras_video.tuner.one_shot.masked.conv import (
     MaskedConv3D,
-    MaskedDepthwise3D,
     Width,
     fit,
     pick,
     pick_width,
 )
+from keras_video.tuner.one_shot.masked.depthwise import MaskedDepthwise3D
 
 
 class MaskedSqueezeExcite(keras.layers.Layer):
-    """Gates of a video's channels, as those of `layers.SqueezeExcite`.
+    """Channel attention like `layers.SqueezeExcite`, which may be selected or not.
 
     Args:
-        channels, hidden: ints, how many there are at most.
+        channels, hidden: ints, largest numbers of channels and hidden units.
         squeeze: `"3d"`, `"2d"` or `"2plus3d"`.
         causal: bool.
         activation, gate: names.
 
     Call arguments:
-        x: tensor `(batch, frames, height, width, size)`, zeros in channels that do not count.
+        x: tensor `(batch, frames, height, width, size)`, zero in channels that are not
+            selected.
         hidden: `Width` of the hidden layer.
-        share: how far the gates are there: scalar tensor in 0..1, or `True`.
+        share: weight of the gates, scalar tensor in 0..1, or `True` for 1.
 
     Returns:
         A tensor of the same shape.
@@ -54,12 +52,12 @@ class MaskedSqueezeExcite(keras.layers.Layer):
 
     @property
     def _parts(self):
-        """int, pooled features per channel."""
+        """Int, number of pooled features per channel."""
         return 2 if self.squeeze == "2plus3d" else 1
 
     def build(self, *shapes):
         def dense(name, shape):
-            # A kernel for each pooled feature, so that the first channels are a slice.
+            # One kernel for each pooled feature, so that the first channels are a slice of it.
             kernel = self.add_weight(shape, _dense_init, name=f"{name}_kernel")
             return kernel, self.add_weight(shape[-1:], "zeros", name=f"{name}_bias")
 
@@ -88,7 +86,7 @@ class MaskedSqueezeExcite(keras.layers.Layer):
         return x * gates[:, :, None, None]
 
     def _pool(self, x):
-        """The pooled features, each `(batch, frames or 1, channels)` in float32."""
+        """Return the pooled features, each `(batch, frames or 1, channels)` in float32."""
         frames = frame_means(x)
         if self.causal and self.squeeze != "2d":
             mean, _ = running_mean(frames)
@@ -97,7 +95,7 @@ class MaskedSqueezeExcite(keras.layers.Layer):
         return {"3d": [mean], "2d": [frames], "2plus3d": [mean, frames]}[self.squeeze]
 
     def part(self, channels, hidden):
-        """The weights of the first channels by the names of the plain layer's."""
+        """Return the weights of the first channels, by the names of the plain layer."""
         reduce, expand = map(ops.convert_to_numpy, (self.reduce_kernel, self.expand_kernel))
         return {
             "reduce_kernel": reduce[:, :channels, :hidden].reshape(-1, hidden),
@@ -112,12 +110,12 @@ def _dense_init(shape, dtype=None):
 
 
 class BottleneckOptions(NamedTuple):
-    """What may be chosen in a bottleneck.
+    """The options of a bottleneck.
 
     Args:
-        filters, expand: tuples of ints, channels of the output and inside.
-        kernels: tuple of three odd ints each.
-        squeeze: tuple of bools, squeeze-excite or not.
+        filters, expand: tuples of ints, numbers of output and inner channels.
+        kernels: tuple of kernel sizes, each three odd ints.
+        squeeze: tuple of bools, whether there is squeeze-excite.
     """
 
     filters: tuple
@@ -128,14 +126,14 @@ class BottleneckOptions(NamedTuple):
 
 @dataclass(frozen=True)
 class Picked:
-    """What is chosen in a bottleneck, each an int or a tensor (see `widths`).
+    """The choices for a bottleneck, each an int or a tensor (see `masked.conv`).
 
     Args:
         outputs: `Width` of the output.
         expand, kernel, squeeze: choices among the options.
-        active: `True`, or a scalar tensor in 0..1: how far the layer is there at all.
-        identity: for a layer with a projected skip: `False`, `True`, or a scalar tensor: how far
-            the input is taken as it is, since its width equals that of the output.
+        active: weight of the layer's branch, scalar tensor in 0..1, or `True` for 1.
+        identity: for a layer with a projected skip: weight of the unchanged input, which is used
+            if it is as wide as the output. A scalar tensor in 0..1, or a bool.
     """
 
     outputs: Width
@@ -147,22 +145,24 @@ class Picked:
 
 
 class MaskedBottleneck(keras.layers.Layer):
-    """Expand, convolve each channel, attend, project, scale, add to the input.
+    """All variants of `blocks.bottleneck` in one layer.
 
-    With a selection it computes what `blocks.bottleneck` computes, with batch statistics and
-    without stochastic depth.
+    With a selection it computes the same as `blocks.bottleneck` with batch statistics and without
+    stochastic depth: expansion, depthwise convolution, squeeze-excite, projection, scale, and the
+    sum with the input.
 
     Args:
-        in_channels: int, how many there are at most.
+        in_channels: int, largest number of input channels.
         options: `BottleneckOptions`.
-        variant: `applications.movinet.Variant`, how the layers are computed.
+        variant: `applications.movinet.Variant`.
         strides: three ints.
-        projected: bool, whether there is a skip with a pooling and a convolution: where the strides
-            or the widths ask for it.
-        mode: how to choose between families of kernels, see `one_of`.
+        projected: bool, whether the skip has a pooling and a convolution, for layers that change
+            size or width.
+        mode: how to choose between families of kernels, see `masked.depthwise.one_of`.
 
     Call arguments:
-        x: tensor `(batch, frames, height, width, channels)`, zeros in those that do not count.
+        x: tensor `(batch, frames, height, width, channels)`, zero in channels that are not
+            selected.
         picked: `Picked`.
 
     Returns:
@@ -186,7 +186,7 @@ class MaskedBottleneck(keras.layers.Layer):
         self.feature = MaskedDepthwise3D(
             widest, kernels, strides, mode=mode, name="feature", **active
         )
-        # The kernels that have a temporal part of their own, by their places.
+        # Indices of the kernels with a separate temporal part.
         self.temporal = tuple(
             i for i, kernel in enumerate(options.kernels) if variant.factorized and kernel[0] > 1
         )
@@ -210,7 +210,7 @@ class MaskedBottleneck(keras.layers.Layer):
             self.skip = MaskedConv3D(in_channels, filters, name="skip", **common)
 
     def hidden(self, expand):
-        """Width of the squeeze-excite's hidden layer beside an expansion."""
+        """Return the hidden width of squeeze-excite for an inner width."""
         return round_channels(0.25 * expand * (2 if self.variant.squeeze == "2plus3d" else 1))
 
     def build(self, *shapes):
@@ -235,7 +235,7 @@ class MaskedBottleneck(keras.layers.Layer):
         return self._shortcut(ops.cast(x, y.dtype), picked) + scale * y
 
     def _convolve(self, y, inner, kernel):
-        """The depthwise convolutions."""
+        """Apply the depthwise convolutions."""
         if not isinstance(kernel, int):
             kernel = ops.cast(kernel, "float32")
         y = self.feature(y, width=inner, kernel=kernel)
@@ -262,7 +262,7 @@ class MaskedBottleneck(keras.layers.Layer):
         return self.squeeze_excite(y, hidden=hidden, share=share)
 
     def _shortcut(self, x, picked):
-        """What the branch is added to: `(batch, frames, new_height, new_width, outputs.size)`."""
+        """Return the skip: `(batch, frames, new_height, new_width, outputs.size)`."""
         size = picked.outputs.size
         if self.skip is None or picked.identity is True:
             return fit(x, size)
@@ -274,12 +274,12 @@ class MaskedBottleneck(keras.layers.Layer):
         return share * fit(x, size) + (1.0 - share) * skip
 
     def part(self, name, rows, kernel):
-        """The weights of one network's layer, by the names of its plan.
+        """Return the weights of this layer in one network, by the names of its plan.
 
         Args:
-            name: string, what the names begin with, such as `"block0_layer1"`.
-            rows: its rows, `applications.movinet.plan.Block`.
-            kernel: int, which of the kernels it has.
+            name: string, beginning of the names, such as `"block0_layer1"`.
+            rows: the layer's rows in the plan, `applications.movinet.config.Block`.
+            kernel: int, index of its kernel.
 
         Returns:
             Dict of arrays by `"layer/variable"`.

@@ -9,6 +9,7 @@ import pytest
 
 from keras_video.tuner import (
     Choice,
+    ChoiceSpace,
     MaxMacs,
     Parsec,
     ResultsTable,
@@ -17,6 +18,7 @@ from keras_video.tuner import (
     results_table,
     search_history,
     stage_table,
+    super_network,
 )  # fmt: skip
 from keras_video.tuner.one_shot.tuner import OneShotTuner
 from keras_video.tuner.spaces.declared import network_values
@@ -321,6 +323,21 @@ def test_a_space_must_hold_several_networks_and_share_weights(tmp_path):
 
     with pytest.raises(ValueError, match="hypermodel: expected a ChoiceSpace .* got ToySpace"):
         short(tmp_path, space=ToySpace())
+
+
+def test_a_space_without_a_super_network_is_searched_trial_by_trial(tmp_path):
+    class Plain(ChoiceSpace):
+        choices = toy.make_choices(SMALL)
+
+    class More(toy.ToySpace):
+        """Inherits the super-network of its base."""
+
+    with pytest.raises(ValueError, match="space: expected a space with a super-network, got Plain"):
+        super_network(Plain())
+    with pytest.raises(ValueError, match="hypermodel: .* super-network, got Plain"):
+        short(tmp_path, space=Plain())
+    assert not isinstance(Parsec(Plain(), directory=tmp_path, project_name="p"), OneShotTuner)
+    assert isinstance(super_network(More(SMALL)), toy.ToySuperNetwork)
 
 
 @pytest.mark.parametrize(

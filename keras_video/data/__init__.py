@@ -1,17 +1,17 @@
-"""Video in, arrays out: readers of files and cameras, and data sets of clips for training."""
+"""Readers of video files and cameras, and data sets of clips for training."""
 
 import importlib
 
 from keras_video.data.decoding import VideoError as VideoError
 from keras_video.data.reader import Camera, VideoReader
 
-# What needs Keras, or another package that not everybody has, is imported when it is used.
+# Imported on first use, since they need Keras or an optional package, or take time.
 _LAZY = {
     "OpenCVReader": "reader",
     "VideoDataset": "dataset",
     "augmentation": None,
     "measure": "bench",
-    "read_shards": "shards",
+    "read_shards": "dataset",
     "sampling": None,
     "video_dataset_from_directory": "folders",
     "video_dataset_from_file_list": "folders",
@@ -34,7 +34,12 @@ def __dir__():
 
 
 def open_video(source, partial=False):
-    """A `VideoReader` for a path, a `Camera` for a camera index (`0` or `"0"`)."""
+    """Return a `VideoReader` for a path, or a `Camera` for a camera index (`0` or `"0"`).
+
+    Args:
+        source: string or path of a file, or the number of a camera as an int or string.
+        partial: bool, as in `VideoReader`.
+    """
     if isinstance(source, int) or str(source).isdigit():
         return Camera(int(source))
     return VideoReader(source, partial=partial)

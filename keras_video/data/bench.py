@@ -1,44 +1,50 @@
-"""How fast clips come out of a dataset, and how fast a model takes them in."""
+"""Speed of a data set and of a model, in clips per second."""
 
 import itertools
 import time
 
-from keras_video.data.sampling import check_integer
+from keras_video.checks import check_int
 
 
 def measure(dataset, model=None, batches=20, training=False):
-    """Measures the clips per second of a dataset and of a model.
+    """Measure how many clips per second a data set delivers and a model processes.
 
-    Whichever is slower decides how long an epoch takes.
+    The slower of the two determines how long an epoch takes.
 
     Args:
-        dataset: a `VideoDataset`, or any dataset of batches `(clips, ...)` that can be iterated
-            over repeatedly. Its workers read ahead as in training. The first batch, for which they
-            start, is not measured.
-        model: a Keras model, or `None`. It is measured on one batch, after two to compile it.
-        batches: int, how many batches to measure.
+        dataset: a `VideoDataset`, or any data set of batches `(clips, ...)` that can be iterated
+            over repeatedly. Its workers read ahead as in training. The first batch, which starts
+            the workers, is not measured.
+        model: a Keras model, or `None`. It is measured on one batch, after two calls that compile
+            it.
+        batches: int, number of batches to measure.
         training: bool. `True` measures training steps, which change the weights of the compiled
-            model; `False` its predictions.
+            model; `False` measures predictions.
 
     Returns:
-        dict: `"batches"` and `"clips"` that were measured, `"clips_per_second"` of the dataset;
-        with a model `"model_clips_per_second"` and `"bottleneck"`, `"data"` or `"model"`.
+        dict with the numbers of measured `"batches"` and `"clips"`, and `"clips_per_second"` of the
+        data set; with a model also `"model_clips_per_second"` and `"bottleneck"`, which is `"data"`
+        or `"model"`.
 
     Raises:
-        ValueError: if the dataset has no batch, or `training=True` and the model is not compiled.
+        ValueError: if the data set has no batch, or if `training=True` and the model is not
+            compiled.
     """
-    check_integer("batches", batches)
+    check_int("batches", batches)
     if model is not None and training and not model.compiled:
-        raise ValueError("`training=True` needs a compiled model: call `model.compile` before.")
+        raise ValueError(
+            "model: expected a compiled model for training=True, got one that is not compiled. "
+            "Call model.compile first."
+        )
     endless = itertools.chain.from_iterable(itertools.repeat(dataset))
     if not len(dataset):
-        raise ValueError("`dataset` must have at least one batch.")
+        raise ValueError("dataset: expected at least one batch, got none.")
     batch = next(endless)
     clips, start = 0, time.perf_counter()
     for other in itertools.islice(endless, batches):
         clips += len(_inputs(other))
     seconds = time.perf_counter() - start
-    endless = None  # lets the workers rest while the model works
+    endless = None  # stops the workers, so that they do not slow down the model
     result = {"batches": batches, "clips": clips, "clips_per_second": clips / seconds}
     if model is None:
         return result

@@ -1,304 +1,233 @@
-"""`VideoDataset`: batches of clips from video files, for `model.fit` on every backend.
+"""Data sets of clips for `model.fit` on every backend: batches that workers make ahead of time.
 
-Checks of the arguments of `VideoDataset`, before anything is read.
+`VideoDataset` reads video files, `ShardDataset` TFRecord shards. `EpochDataset`, their base, counts
+the epochs and keeps the batches in order. The batches are made in `clips` and `shards`, which need
+no Keras, so that worker processes start quickly.
 """
 
 import concurrent.futures
+import glob
 import os
 import pickle
+import re
 import warnings
 
+import keras
 import numpy as np
 
-from keras_video.data.clips import SAMPLING, ClipSource, EpochDataset
+from keras_video.checks import check_choice, check_int, check_labels, check_rate, check_size
+from keras_video.data.clips import SAMPLING, ClipSource
 from keras_video.data.decoding import VideoError
-from keras_video.data.sampling import SHORT, check_integer, check_rate
+from keras_video.data.prefetch import Prefetcher
+from keras_video.data.sampling import SHORT
+from keras_video.data.shards import ShardSource, find_records
 
 ONE_CLIP = ("segments", "whole")  # rules that make one clip of a video
+LISTED = 20  # broken files that a warning names; `skipped` has them all
 
 
-def check(options):
-    """The arguments of `VideoDataset` as those of `ClipSource`.
+class EpochDataset(keras.utils.PyDataset):
+    """Counts epochs and lets workers read ahead during iteration.
+
+    `dataset[index]` makes batch `index` of the current epoch at once. While Keras or
+    `for batch in dataset` iterates, workers make the batches ahead of time, in order.
+
+    Keras shuffles the batch numbers of every `PyDataset` with Python's global generator unless
+    `fit(shuffle=False)` is called. Batches could then not be read ahead, and a run could not be
+    resumed. Therefore, while Keras iterates, the n-th number that it asks for means batch n.
 
     Args:
-        options: dict of all arguments.
+        source: object with a method `batch(epoch, index)` and an attribute `num_batches`. It must
+            be picklable if `use_multiprocessing`.
+        workers: int. `0` makes batches in the calling thread.
+        use_multiprocessing: bool, uses processes instead of threads.
+        max_queue_size: int, batches that may wait or be in progress; `None` means twice `workers`.
 
-    Returns:
-        dict of the arguments of `ClipSource`: files as str, labels as an array, sizes as pairs,
-        `seed` and `training` decided.
-
-    Raises:
-        ValueError: if an argument is out of its range, naming it.
+    Attributes:
+        epoch: int, how often `on_epoch_end` was called. It may be set, to resume a training run.
+            `fit` calls it once before it starts, on every backend: its n-th epoch, from 1, shows
+            the batches of `epoch + n`.
     """
-    o = dict(options)
-    files = o["files"] = check_files(o["files"])
-    labels = o["labels"] = check_labels(o["labels"], len(files))
-    check_classes(labels, o.pop("class_names"), o.pop("num_classes"))
-    for name in ("batch_size", "num_frames", "step", "clips"):
-        o[name] = check_integer(name, o[name])
-    if o["frame_rate"] is not None:
-        check_rate("frame_rate", o["frame_rate"])
-    for name, choices in (
-        ("sampling", SAMPLING),
-        ("short", SHORT),
-        ("errors", ("raise", "skip")),
-        ("crops", (1, 3)),
-        ("training", (None, True, False)),
-        *((name, (True, False)) for name in ("shuffle", "drop_remainder", "use_multiprocessing")),
-        ("crop_to_aspect_ratio", (True, False)),
-    ):
-        if o[name] not in choices:
-            raise ValueError(f"`{name}` must be one of {choices}. Received: {o[name]!r}")
-    o["image_size"] = check_image_size(o["image_size"])
-    check_geometry(o["image_size"], o["resize_side"], o["crop_to_aspect_ratio"], o["crops"])
-    o["training"] = o["shuffle"] if o["training"] is None else o["training"]
-    check_views(o["sampling"], o["clips"], o["crops"], o["training"])
-    o["shard"] = check_shard(o["shard"], len(files), o["batch_size"], o["drop_remainder"])
-    if o["seed"] is not None:
-        o["seed"] = check_integer("seed", o["seed"], 0)
-    elif o["shard"][1] > 1 and (o["shuffle"] or o["training"]):
-        raise ValueError("`shard` needs a `seed`, the same in every process. Received: seed=None")
-    else:
-        o["seed"] = int(np.random.randint(2**31))  # follows keras.utils.set_random_seed
-    if o["augment"] is not None and not callable(o["augment"]):
-        raise ValueError(
-            f"`augment` must be a function of (clips, labels, rng). Received: {o['augment']!r}"
+
+    def __init__(self, source, workers=1, use_multiprocessing=False, max_queue_size=None):
+        # Keras' own workers are not used, see `Prefetcher`.
+        super().__init__(workers=0, use_multiprocessing=False)
+        self.epoch = 0
+        self._source = source
+        self._in_epoch = False
+        self._places = None  # while Keras iterates: its batch numbers -> ours
+        self._prefetcher = None
+        if workers:
+            self._prefetcher = Prefetcher(source, workers, use_multiprocessing, max_queue_size)
+
+    def __len__(self):
+        return self._source.num_batches
+
+    @property
+    def num_batches(self):
+        """Number of batches per epoch.
+
+        Keras reads this when it begins to iterate over the data set itself. A data set that wraps
+        this one does not, so that its batch numbers are not changed.
+        """
+        if self._in_epoch and self._places is None:
+            self._places = {}
+        return len(self)
+
+    def __getitem__(self, index):
+        if not 0 <= index < len(self):
+            raise IndexError(f"index: expected an int from 0 to {len(self) - 1}, got {index}.")
+        if self._places is not None:
+            index = self._places.setdefault(index, len(self._places))
+        return self._get(self.epoch, index, ahead=self._in_epoch)
+
+    def __iter__(self):
+        """Iterate over the batches of the current epoch."""
+        return self._iterate(self.epoch)
+
+    def _iterate(self, epoch):
+        try:
+            for index in range(len(self)):
+                yield self._get(epoch, index, ahead=True)
+        finally:
+            self._stop_reading(epoch)
+
+    def _get(self, epoch, index, ahead):
+        make = self._prefetcher.get if ahead and self._prefetcher else self._source.batch
+        return self._unpack(make(epoch, index))
+
+    def _unpack(self, batch):
+        """Convert a batch of the source to what Keras expects."""
+        return batch
+
+    def on_epoch_begin(self):
+        """Let the workers read ahead; called by Keras."""
+        self._in_epoch, self._places = True, None
+
+    def on_epoch_end(self):
+        """Move to the next epoch; called by Keras."""
+        self._stop_reading(self.epoch)
+        self._in_epoch, self._places = False, None
+        self.epoch += 1
+
+    def _stop_reading(self, epoch):
+        if self._prefetcher is not None:
+            self._prefetcher.pause()
+
+    def as_tf_dataset(self):
+        """Return the batches as a `tf.data.Dataset`, for `fit` on every backend.
+
+        Each iteration is an epoch. The first is the current one, and each advances `epoch` when it
+        begins, so that `dataset.as_tf_dataset().repeat(3)` has three different epochs. (`fit` of a
+        model that is not built starts one more iteration on JAX and torch.)
+
+        Returns:
+            A `tf.data.Dataset` of known length. Its shapes are static except for the batch.
+
+        Raises:
+            ImportError: if TensorFlow is missing.
+        """
+        import tensorflow as tf
+
+        def epoch():
+            self.epoch += 1
+            yield from self._iterate(self.epoch - 1)
+
+        def spec(array):
+            return tf.TensorSpec((None, *array.shape[1:]), array.dtype)
+
+        dataset = tf.data.Dataset.from_generator(
+            epoch, output_signature=keras.tree.map_structure(spec, self[0])
         )
-    workers, queue = o.pop("workers"), o.pop("max_queue_size")
-    check_integer("workers", workers, 0)
-    if queue is not None:
-        check_integer("max_queue_size", queue)
-    if o.pop("use_multiprocessing"):
-        check_picklable(o["augment"])
-    return o
-
-
-def check_files(files):
-    """A non-empty list of paths as a list of str."""
-    if isinstance(files, (str, bytes, os.PathLike)):
-        raise ValueError(f"`files` must be a list of paths. Received: {files!r}")
-    files = [os.fspath(path) for path in files]
-    if not files:
-        raise ValueError("`files` must hold at least one path. Received: an empty list")
-    return files
-
-
-def check_labels(labels, videos):
-    """`None`, an int32 array `(videos,)` or a float32 array `(videos, classes)`."""
-    if labels is None:
-        return None
-    labels = np.asarray(labels)
-    if labels.ndim == 1 and labels.dtype.kind in "iu":
-        labels = labels.astype("int32")
-        fits = labels.min(initial=0) >= 0
-    else:
-        fits = labels.ndim == 2 and labels.dtype.kind in "iufb"
-    if not fits:
-        raise ValueError(
-            "`labels` must be ints of at least 0, one for each video, or an array of shape "
-            f"(videos, classes). Received: {labels.dtype} of shape {labels.shape}"
-        )
-    if len(labels) != videos:
-        raise ValueError(
-            f"`labels` must have one label for each of {videos} files. Received: {len(labels)}"
-        )
-    return labels if labels.ndim == 1 else labels.astype("float32")
-
-
-def check_classes(labels, class_names, num_classes):
-    """Raises unless labels, names and number of classes agree."""
-    if num_classes is not None:
-        check_integer("num_classes", num_classes)
-    named = None if class_names is None else len(class_names)
-    if None not in (named, num_classes) and named != num_classes:
-        raise ValueError(
-            f"`num_classes` and `class_names` must agree. Received: num_classes={num_classes} "
-            f"and {named} names"
-        )
-    wanted = named or num_classes
-    if labels is None or wanted is None:
-        return
-    if labels.ndim == 1 and labels.max() >= wanted:
-        raise ValueError(
-            f"`labels` must be below the number of classes, {wanted}. Received: {labels.max()}"
-        )
-    width = labels.shape[-1]
-    if labels.ndim == 2 and width != wanted and (width, wanted) != (1, 2):
-        raise ValueError(
-            f"`labels` must have a column for each of {wanted} classes. Received: {width} columns"
-        )
-
-
-def count_classes(labels, class_names=None, num_classes=None):
-    """The number of classes: named, given, or seen in the labels; `None` if nothing tells."""
-    if class_names is not None:
-        return len(class_names)
-    if num_classes is not None or labels is None:
-        return num_classes
-    if labels.ndim == 1:
-        return int(labels.max()) + 1
-    return max(labels.shape[1], 2)  # a single column is binary
-
-
-def check_image_size(image_size):
-    """`image_size` as a pair of positive ints."""
-    try:
-        pair = (image_size,) * 2 if np.isscalar(image_size) else tuple(image_size)
-        height, width = (check_integer("image_size", side) for side in pair)
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"`image_size` must be two positive ints (height, width), or one. "
-            f"Received: {image_size}"
-        ) from None
-    return height, width
-
-
-def check_geometry(image_size, resize_side, crop_to_aspect_ratio, crops):
-    """Raises unless crops of `image_size` can be cut out of the resized picture."""
-    if not crop_to_aspect_ratio and (crops == 3 or resize_side is not None):
-        raise ValueError(
-            "`crop_to_aspect_ratio=False` rules out `crops=3` and `resize_side`, which keep the "
-            f"aspect ratio. Received: crops={crops}, resize_side={resize_side}"
-        )
-    if resize_side is None:
-        return
-    check_integer("resize_side", resize_side)
-    least = max(image_size) if crops == 3 else min(image_size)
-    if resize_side < least:
-        raise ValueError(
-            f"`resize_side` must be at least {least}, so that `image_size` {image_size} fits into "
-            f"the picture. Received: {resize_side}"
-        )
-
-
-def check_views(sampling, clips, crops, training):
-    """Raises if several clips or crops make no sense."""
-    if training and (clips > 1 or crops > 1 or sampling == "multi_clip"):
-        raise ValueError(
-            "Several clips or crops of a video are for evaluation: pass `training=False` or "
-            f"`shuffle=False`. Received: sampling={sampling!r}, clips={clips}, crops={crops}"
-        )
-    if clips > 1 and sampling in ONE_CLIP:
-        raise ValueError(f"`sampling={sampling!r}` makes one clip. Received: clips={clips}")
-
-
-def check_shard(shard, videos, batch_size, drop_remainder):
-    """`shard` as `(index, count)`, if there is something for each to do."""
-    try:
-        index, count = (check_integer("shard", number, 0) for number in shard)
-    except (TypeError, ValueError):
-        index, count = 0, 0
-    if not index < count:
-        raise ValueError(
-            "`shard` must be two ints (index, count), index from 0 to count - 1. "
-            f"Received: {shard!r}"
-        )
-    least = count * batch_size if drop_remainder else count
-    if videos < least:
-        raise ValueError(
-            f"{videos} videos are too few for {count} shards"
-            + (f" with full batches of {batch_size}." if drop_remainder else ".")
-        )
-    return index, count
-
-
-def check_picklable(augment):
-    """Raises unless `augment` can be sent to a worker process."""
-    try:
-        pickle.dumps(augment)
-    except Exception as error:
-        raise ValueError(
-            "`use_multiprocessing=True` needs an `augment` that can be pickled: a function or "
-            f"class of a module, no lambda. Received: {augment!r}"
-        ) from error
-
-
-LISTED = 20  # broken files that a warning names; `skipped` has them all
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(self)))
+        return dataset.prefetch(tf.data.AUTOTUNE)
 
 
 class VideoDataset(EpochDataset):
     """Batches of clips from video files.
 
-    A clip depends on `seed`, `epoch` and the number of its video, the order of the videos on
-    `seed` and `epoch`: never on the workers, which read ahead while Keras iterates, and not on
-    the argument `shuffle` of `fit`.
+    A clip depends only on `seed`, `epoch` and the number of its video; the order of the videos
+    depends only on `seed` and `epoch`. Neither depends on the workers, which read ahead while Keras
+    iterates, or on the argument `shuffle` of `fit`.
 
-    Broken files: `errors="raise"` ends the run with one error that names the file. With
-    `errors="skip"` the next readable video of the epoch's order takes the place of the broken one,
-    so that batches keep their shape, and a warning at the end of the epoch counts and lists what
-    was skipped; `without_broken()` leaves such files out for good, which an evaluation needs that
-    must count every video once.
+    Broken files: `errors="raise"` ends the run with an error that names the file. With
+    `errors="skip"`, the next readable video in the order of the epoch replaces the broken one, so
+    that batches keep their shape. A warning at the end of the epoch counts and lists the skipped
+    files. `without_broken()` removes such files; use it for an evaluation that must count every
+    video exactly once.
 
     Args:
         files: list of paths.
-        labels: `None`, an int array `(videos,)`, or a float array `(videos, classes)` for one-hot
-            and multi-label classes, `(videos, 1)` for binary ones.
-        class_names: list of str, or `None`.
+        labels: `None`, class numbers `(videos,)`, or an array of numbers `(videos, classes)` for
+            one-hot and multi-label classes, `(videos, 1)` for binary classes.
+        class_names: list of strings, or `None`.
         num_classes: int; `None` counts the names, or the classes that appear in the labels.
         batch_size: int. The last batch of an epoch may be smaller.
         num_frames: int, frames of a clip.
-        frame_rate: frames per second at which the video is looked at, `None` for its own. All
-            other arguments about frames count at this rate.
-        sampling: which frames make a clip, in training / otherwise, see
+        frame_rate: number, frames per second at which the video is read, `None` for its own rate.
+            All other arguments about frames refer to this rate.
+        sampling: which frames make a clip, in training / in evaluation, see
             `keras_video.data.sampling`:
             `"window"`, `"strided"`: frames `step` apart, from a random start / in the middle;
-            `"multi_clip"`: not in training / as `"window"`;
+            `"multi_clip"`: not possible / as `"window"`;
             `"segments"`: TSN's segments, a random frame of each / their centres;
             `"blvnet_tam"`: its training / its test rule;
             `"tvn"`: as `"strided"` / draws from every `step`-th frame;
             `"whole"`: evenly spaced from the first to the last frame.
         step: int, distance of two frames of a window.
         image_size: `(height, width)` of the clips, or an int for a square.
-        crop_to_aspect_ratio: bool. `True` keeps the aspect ratio and cuts the centre out, `False`
-            squeezes the picture.
+        crop_to_aspect_ratio: bool. `True` keeps the aspect ratio and cuts out the centre, `False`
+            squeezes the frame.
         resize_side: int, length to which the smaller side is resized before `image_size` is cut
             out; `None` resizes no further than needed.
         shuffle: bool, draws a new order for each epoch.
-        seed: int; `None` draws one, see the attribute.
+        seed: int; `None` draws one, which the attribute `seed` tells.
         clips: int, clips per video, evenly spaced for windows. More than one is for evaluation.
         crops: 1 for the centre, 3 for both ends and the middle of the longer side. Three are for
             evaluation.
         short: what a window shows after the end of a short video: `"repeat"` starts again from
-            the first frame, `"pad"` holds the last, `"error"` takes the video as broken, whatever
-            the sampling, if it has fewer frames than a clip spans.
+            the first frame, `"pad"` repeats the last one. `"error"` treats a video as broken if it
+            has fewer frames than a clip spans, for every `sampling`.
         errors: `"raise"` or `"skip"`.
         augment: function `augment(clips, labels, rng) -> (clips, labels)` of a batch, with a
-            `numpy.random.Generator` that depends on `(seed, epoch, shard, batch)` alone. Used in
+            `numpy.random.Generator` that depends only on `(seed, epoch, shard, batch)`. Used in
             training only.
-        shard: `(index, count)`: this process gets every `count`-th video of the epoch's order,
+        shard: `(index, count)`: this process gets every `count`-th video in the order of the epoch,
             from the `index`-th on. The shards are disjoint and complete: if the number of videos
-            is no multiple of `count`, the first shards have one more. Batch `b` of all shards
+            is not a multiple of `count`, the first shards have one more. Batch `b` of all shards
             together is batch `b` of one process with `count * batch_size`.
-        drop_remainder: bool, leaves the videos at the end of an epoch's order out that do not fill
-            a batch in every shard, so that all processes take the same number of steps.
-        training: bool, random clips (`True`) or centred ones. `None`: as `shuffle`.
-        workers: int. `0` reads in the calling thread, otherwise so many threads or processes read
-            ahead. Decoding runs mostly outside of Python's lock, so that threads do.
-        use_multiprocessing: bool, processes instead of threads. A script that does this needs
+        drop_remainder: bool, drops videos at the end of an epoch that do not fill a batch in every
+            shard, so that all processes take the same number of steps.
+        training: bool, random clips (`True`) or centred ones (`False`). `None` means as `shuffle`.
+        workers: int. `0` reads in the calling thread; otherwise, the number of threads or processes
+            that read ahead. Threads are usually enough, since decoding releases Python's lock.
+        use_multiprocessing: bool, uses processes instead of threads. The script then needs
             `if __name__ == "__main__":`, and `augment` must be picklable.
-        max_queue_size: int, batches that may wait or be under way; `None`: twice `workers`.
+        max_queue_size: int, batches that may wait or be in progress; `None` means twice `workers`.
 
     Attributes:
-        files, labels, class_names: what was given, `files` as a list of str.
+        files: list of strings, the paths.
+        labels: int32 array `(videos,)`, float32 array `(videos, classes)`, or `None`.
+        class_names: list of strings, or `None`.
         num_classes: int, or `None` without labels.
         skipped: list of `(path, reason)` of all files that were broken so far.
         seed: int.
         epoch: int, how often `on_epoch_end` was called. It may be set, to resume a training run.
             `fit` calls it once before it starts, on every backend: its n-th epoch, from 1, shows
-            the clips of `epoch + n`. (With `steps_per_epoch` epochs end before all videos were
-            seen, and the next one goes on with another order.)
+            the clips of `epoch + n`. (With `steps_per_epoch`, an epoch may end before all videos
+            were shown; the next one starts with a new order.)
         num_views: int, `clips * crops`.
 
     Returns:
-        Indexed by a batch number, the pair `(clips, labels)`, without labels `clips` alone: uint8
-        array `(batch, num_frames, height, width, 3)` in 0..255, or
+        Indexed by a batch number, the pair `(clips, labels)`, or `clips` if there are no labels.
+        Clips are a uint8 array `(batch, num_frames, height, width, 3)` in 0..255, or
         `(batch, views, num_frames, height, width, 3)` for more than one view, all crops of the
         first clip first.
 
     Raises:
-        ValueError: if an argument is out of its range.
-        VideoError: on reading, if a file is broken and `errors="raise"`, or all are.
-        RuntimeError: if a worker process dies, or a batch takes more than ten minutes.
+        ValueError: if an argument is invalid.
+        VideoError: on reading, if a file is broken and `errors="raise"`, or if all are broken.
+        RuntimeError: on reading, if a worker process dies or a batch takes more than ten minutes.
     """
 
     def __init__(
@@ -331,7 +260,7 @@ class VideoDataset(EpochDataset):
         max_queue_size=None,
     ):
         options = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
-        source = ClipSource(**check(options))
+        source = ClipSource(**check_options(options))
         super().__init__(source, workers, use_multiprocessing, max_queue_size)
         self._options = options
         self.files, self.labels = source.files, source.labels
@@ -358,40 +287,46 @@ class VideoDataset(EpochDataset):
         if skipped:
             warn(
                 f"Epoch {epoch}: {len(skipped)} of {len(self.files)} videos could not be read; "
-                "others took their places:",
+                "other videos replaced them:",
                 skipped,
             )
 
     def replace(self, **options):
-        """The same data with other options.
+        """Return the same data with other options.
 
         Args:
             **options: arguments of `VideoDataset`.
 
         Returns:
-            A new `VideoDataset`. Without a new `seed` it keeps this one's.
+            A new `VideoDataset`, with the same seed unless `options` has another.
+
+        Raises:
+            TypeError: if an option is unknown.
         """
         unknown = sorted(options.keys() - self._options.keys())
         if unknown:
-            raise TypeError(f"`replace` got unknown options {unknown} of a VideoDataset.")
+            raise TypeError(f"options: expected arguments of VideoDataset, got {unknown}.")
         other = type(self)(**{**self._options, "seed": self.seed, **options})
         other._skipped = dict(self._skipped)
         return other
 
     def without_broken(self):
-        """Opens every file once and leaves out those that cannot be read.
+        """Open every file once and remove those that cannot be read.
 
-        Damage that only decoding a whole file would show is not found.
+        Damage that shows only when a whole file is decoded is not found.
 
         Returns:
-            A new `VideoDataset`. Its `skipped` lists what was left out, and so does a warning.
+            A new `VideoDataset`. A warning and its attribute `skipped` list the removed files.
+
+        Raises:
+            VideoError: if no file can be read.
         """
         with concurrent.futures.ThreadPoolExecutor(self._options["workers"] or 1) as pool:
             reasons = list(pool.map(self._source.find_fault, range(len(self.files))))
         good = [video for video, reason in enumerate(reasons) if reason is None]
         broken = {path: why for path, why in zip(self.files, reasons, strict=True) if why}
         if not good:
-            raise VideoError(f"Not one of {len(reasons)} videos can be read. {reasons[0]}")
+            raise VideoError(f"None of {len(reasons)} videos can be read. {reasons[0]}")
         other = self.replace(
             files=[self.files[video] for video in good],
             labels=None if self.labels is None else self.labels[good],
@@ -403,8 +338,309 @@ class VideoDataset(EpochDataset):
         return other
 
 
+class ShardDataset(EpochDataset):
+    """Batches of clips from TFRecord shards; `read_shards` makes it.
+
+    Args:
+        files: list of paths of TFRecord files, in the same order in every process.
+        num_frames: int, frames of a clip.
+        image_size: `(height, width)` of the clips, or an int for a square.
+        batch_size: int. The last batch of an epoch may be smaller.
+        step: int, distance of two frames of a clip.
+        short: what a clip shows after the end of a short video: `"repeat"` starts again from the
+            first frame, `"pad"` repeats the last one, `"error"` raises a `VideoError`.
+        training: bool. `True`: a new order for each epoch, clips from random places, `augment`.
+            `False`: the order of the files, clips from the middle.
+        num_classes: int, makes labels an array `(batch, num_classes)` of zeros and ones. With
+            `None`, labels are class numbers, and each video must have exactly one.
+        augment: function `augment(clips, labels, rng) -> (clips, labels)` of a batch, with a
+            `numpy.random.Generator` that depends only on `(seed, epoch, shard, batch)`.
+        seed: int, the same in every process.
+        shard: `(index, count)`: this process gets every `count`-th video in the order of the epoch,
+            from the `index`-th on. The shards are disjoint and complete for any number of files.
+            Batch `b` of all processes together is batch `b` of one process with
+            `count * batch_size`.
+        drop_remainder: bool, drops videos at the end of an epoch that do not fill a batch in every
+            process, so that all processes take the same number of steps.
+        workers: int. `0` reads in the calling thread; otherwise, the number of threads or processes
+            that read ahead.
+        use_multiprocessing: bool, uses processes instead of threads.
+        max_queue_size: int, batches that may wait or be in progress; `None` means twice `workers`.
+
+    Attributes:
+        files: list of paths.
+        num_videos: int, number of videos in all files.
+        epoch: int, see `EpochDataset`.
+
+    Returns:
+        Indexed by a batch number, the pair `(clips, labels)`: uint8 array
+        `(batch, num_frames, height, width, 3)` in 0..255; int32 array `(batch,)` or float32 array
+        `(batch, num_classes)`.
+
+    Raises:
+        ValueError: if an argument is invalid.
+        VideoError: if a file is cut short; on reading, if a record is damaged.
+    """
+
+    def __init__(
+        self,
+        files,
+        num_frames=16,
+        image_size=(172, 172),
+        batch_size=8,
+        step=1,
+        short="repeat",
+        training=True,
+        num_classes=None,
+        augment=None,
+        seed=0,
+        shard=(0, 1),
+        drop_remainder=False,
+        workers=1,
+        use_multiprocessing=False,
+        max_queue_size=None,
+    ):
+        _check_workers(workers, max_queue_size)
+        _check_augment(augment, use_multiprocessing)
+        self.files = list(files)
+        records = [(path, at) for path in self.files for at in find_records(path)]
+        source = ShardSource(
+            records=records,
+            num_frames=check_int("num_frames", num_frames),
+            image_size=check_size("image_size", image_size),
+            batch_size=check_int("batch_size", batch_size),
+            step=check_int("step", step),
+            short=check_choice("short", short, SHORT),
+            training=bool(training),
+            num_classes=None if num_classes is None else check_int("num_classes", num_classes),
+            augment=augment,
+            seed=check_int("seed", seed, 0),
+            shard=_check_shard(shard, len(records), batch_size, drop_remainder),
+            drop_remainder=bool(drop_remainder),
+        )
+        self.num_videos = len(records)
+        super().__init__(source, workers, use_multiprocessing, max_queue_size)
+
+
+def read_shards(pattern, num_frames=16, image_size=(172, 172), **options):
+    """Read TFRecord shards as a data set that `fit` accepts on every backend.
+
+    Args:
+        pattern: string with wildcards, such as `"data/train-*.tfrecord"`, or a list of paths. If
+            the names end in `-00000-of-00008` and so on, all of them must be found.
+        num_frames: int, frames of a clip.
+        image_size: `(height, width)` of the clips, or an int for a square. Frames keep their
+            aspect ratio; the centre is cut out.
+        **options: the other arguments of `ShardDataset`, such as `batch_size`, `training`,
+            `num_classes`, `augment`, `seed` and `shard=(index, count)`.
+
+    Returns:
+        A `ShardDataset`, which is a `keras.utils.PyDataset`.
+
+    Raises:
+        FileNotFoundError: if there are no such files, or some are missing.
+        VideoError: if a file is cut short, or not a TFRecord file.
+        ValueError: if an argument is invalid.
+
+    Example:
+    >>> train = read_shards("data/train-*.tfrecord", 50, shard=(process, processes), seed=1)
+    >>> model.fit(train, epochs=10)  # doctest: +SKIP
+    """
+    return ShardDataset(find_files(pattern), num_frames, image_size, **options)
+
+
+def find_files(pattern):
+    """Return the files of a pattern, sorted, or of a list; raise an error if some are missing."""
+    if not isinstance(pattern, (str, os.PathLike)):
+        files = [os.fspath(path) for path in pattern]
+        if not files:
+            raise ValueError(f"pattern: expected at least one file, got {pattern!r}.")
+        return files
+    files = sorted(glob.glob(os.fspath(pattern)))
+    if not files:
+        raise FileNotFoundError(f"No file matches {os.fspath(pattern)!r}.")
+    families = {}
+    for path in files:
+        name = re.search(r"-(\d{5})-of-(\d{5})(?=\D*$)", path)
+        if name:
+            family = path[: name.start()], int(name[2])
+            families.setdefault(family, set()).add(int(name[1]))
+    for (prefix, total), found in families.items():
+        missing = sorted(set(range(total)) - found)
+        if missing:
+            raise FileNotFoundError(
+                f"{prefix}-*-of-{total:05d}: {len(missing)} of {total} shards are missing, the "
+                f"first is number {missing[0]:05d}."
+            )
+    return files
+
+
+# Checks of the arguments, before anything is read
+
+
+def check_options(options):
+    """Convert the arguments of `VideoDataset` to those of `ClipSource`.
+
+    Args:
+        options: dict of all arguments.
+
+    Returns:
+        dict of the arguments of `ClipSource`: files as strings, labels as an array, sizes as
+        pairs, `seed` and `training` decided.
+
+    Raises:
+        ValueError: if an argument is invalid.
+    """
+    o = dict(options)
+    files = o["files"] = _check_files(o["files"])
+    o["labels"] = _check_labels(o["labels"], len(files), o.pop("class_names"), o.pop("num_classes"))
+    for name in ("batch_size", "num_frames", "step", "clips"):
+        o[name] = check_int(name, o[name])
+    check_rate("frame_rate", o["frame_rate"], none=True)
+    check_choice("sampling", o["sampling"], SAMPLING)
+    check_choice("short", o["short"], SHORT)
+    check_choice("errors", o["errors"], ("raise", "skip"))
+    check_choice("crops", o["crops"], (1, 3))
+    check_choice("training", o["training"], (None, True, False))
+    for name in ("shuffle", "drop_remainder", "use_multiprocessing", "crop_to_aspect_ratio"):
+        check_choice(name, o[name], (True, False))
+    o["image_size"] = check_size("image_size", o["image_size"])
+    _check_geometry(o["image_size"], o["resize_side"], o["crop_to_aspect_ratio"], o["crops"])
+    o["training"] = o["shuffle"] if o["training"] is None else o["training"]
+    _check_views(o["sampling"], o["clips"], o["crops"], o["training"])
+    o["shard"] = _check_shard(o["shard"], len(files), o["batch_size"], o["drop_remainder"])
+    if o["seed"] is not None:
+        o["seed"] = check_int("seed", o["seed"], 0)
+    elif o["shard"][1] > 1 and (o["shuffle"] or o["training"]):
+        raise ValueError("seed: expected an int, the same in every process of `shard`, got None.")
+    else:
+        o["seed"] = int(np.random.randint(2**31))  # follows keras.utils.set_random_seed
+    _check_workers(o.pop("workers"), o.pop("max_queue_size"))
+    _check_augment(o["augment"], o.pop("use_multiprocessing"))
+    return o
+
+
+def _check_files(files):
+    """Return a non-empty list of paths as strings."""
+    if isinstance(files, (str, bytes, os.PathLike)):
+        raise ValueError(f"files: expected a list of paths, got {files!r}.")
+    paths = [os.fspath(path) for path in files]
+    if not paths:
+        raise ValueError(f"files: expected at least one path, got {files!r}.")
+    return paths
+
+
+def _check_labels(labels, videos, class_names, num_classes):
+    """Return the labels as an int32 array `(videos,)`, a float32 array of rows, or `None`.
+
+    Rows may hold any numbers, such as smoothed labels; a single column is a binary label.
+    """
+    if num_classes is not None:
+        check_int("num_classes", num_classes)
+        if class_names is not None and len(class_names) != num_classes:
+            raise ValueError(
+                f"num_classes: expected {len(class_names)}, the number of class_names, got "
+                f"{num_classes}."
+            )
+    if labels is None:
+        return None
+    classes = num_classes if class_names is None else len(class_names)
+    labels = np.asarray(labels)
+    if labels.ndim != 2:
+        return check_labels("labels", labels, classes, videos).astype("int32")
+    if labels.dtype.kind not in "iufb" or len(labels) != videos:
+        raise ValueError(
+            f"labels: expected numbers of shape ({videos}, classes), got {labels.dtype} of shape "
+            f"{labels.shape}."
+        )
+    width = labels.shape[1]
+    if classes is not None and width != classes and (width, classes) != (1, 2):
+        raise ValueError(f"labels: expected {classes} columns, one for each class, got {width}.")
+    return labels.astype("float32")
+
+
+def count_classes(labels, class_names=None, num_classes=None):
+    """Return the number of classes: named, given, or seen in the labels; `None` if unknown."""
+    if class_names is not None:
+        return len(class_names)
+    if num_classes is not None or labels is None:
+        return num_classes
+    if labels.ndim == 1:
+        return int(labels.max()) + 1
+    return max(labels.shape[1], 2)  # a single column is binary
+
+
+def _check_geometry(image_size, resize_side, crop_to_aspect_ratio, crops):
+    """Raise an error unless crops of `image_size` can be cut out of the resized frame."""
+    if not crop_to_aspect_ratio and (crops == 3 or resize_side is not None):
+        raise ValueError(
+            "crop_to_aspect_ratio: expected True with crops=3 or a resize_side, which keep the "
+            f"aspect ratio, got False with crops={crops} and resize_side={resize_side}."
+        )
+    if resize_side is None:
+        return
+    check_int("resize_side", resize_side)
+    least = max(image_size) if crops == 3 else min(image_size)
+    if resize_side < least:
+        raise ValueError(
+            f"resize_side: expected an int of at least {least}, so that image_size={image_size} "
+            f"fits into the frame, got {resize_side}."
+        )
+
+
+def _check_views(sampling, clips, crops, training):
+    """Raise an error if several clips or crops are not possible."""
+    if training and (clips > 1 or crops > 1 or sampling == "multi_clip"):
+        raise ValueError(
+            "training: expected False for several clips or crops of a video, got True with "
+            f"sampling={sampling!r}, clips={clips}, crops={crops}. Pass training=False or "
+            "shuffle=False."
+        )
+    if clips > 1 and sampling in ONE_CLIP:
+        raise ValueError(f"clips: expected 1 for sampling={sampling!r}, got {clips}.")
+
+
+def _check_shard(shard, videos, batch_size, drop_remainder):
+    """Return `shard` as `(index, count)`; raise an error if a shard has too few videos."""
+    try:
+        index, count = (check_int("shard", number, 0) for number in shard)
+    except (TypeError, ValueError):
+        index, count = 0, 0
+    if not index < count:
+        raise ValueError(
+            f"shard: expected two ints (index, count) with 0 <= index < count, got {shard!r}."
+        )
+    least = count * batch_size if drop_remainder else count
+    if videos < least:
+        full = f", for full batches of {batch_size} with drop_remainder=True" * drop_remainder
+        raise ValueError(
+            f"shard: expected at least {least} videos for {count} shards{full}, got {videos}."
+        )
+    return index, count
+
+
+def _check_workers(workers, max_queue_size):
+    check_int("workers", workers, 0)
+    if max_queue_size is not None:
+        check_int("max_queue_size", max_queue_size)
+
+
+def _check_augment(augment, use_multiprocessing):
+    """Raise an error unless `augment` is a function that the workers can call."""
+    if augment is not None and not callable(augment):
+        raise ValueError(f"augment: expected a function of (clips, labels, rng), got {augment!r}.")
+    if use_multiprocessing:
+        try:
+            pickle.dumps(augment)
+        except Exception as error:
+            raise ValueError(
+                "augment: expected a function or class of a module, not a lambda, since "
+                f"use_multiprocessing=True pickles it, got {augment!r}."
+            ) from error
+
+
 def warn(message, broken):
-    """Warns of broken files, a dict of paths and reasons, and lists them."""
+    """Warn of broken files, given as a dict of paths and reasons, and list them."""
     lines = list(broken.values())
     if len(lines) > LISTED:
         lines[LISTED:] = [f"... and {len(lines) - LISTED} more, see `skipped`."]

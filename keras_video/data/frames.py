@@ -1,23 +1,27 @@
-"""From decoded frames to RGB arrays: cut, resize, colours and rotation.
+"""From decoded frames to RGB arrays: crop, resize, convert colors and rotate.
 
-From the size of a picture to the size that is wanted: what to cut out, what to resize.
+`layout` computes what to cut out and what to resize to; `FrameConverter` does it to PyAV frames.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-# Where `size` is cut out of the longer side: part of what is left over that lies before it.
+from keras_video.checks import check_int, check_size
+
+# Where `size` is cut out of the longer side: the fraction of the surplus that lies before it.
 POSITIONS = {"centre": 0.5, "center": 0.5, "left": 0, "top": 0, "right": 1, "bottom": 1}
+# Formats that store half the columns of the colors or fewer. They may also do so when resized.
+HALF_COLORS = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p")
 
 
 class Layout(NamedTuple):
-    """Three steps from an upright picture to one of `size`.
+    """Three steps from an upright frame to one of the requested size.
 
     Args:
-        box: `(top, left, height, width)` that is cut out first, `None` for the whole picture.
+        box: `(top, left, height, width)` that is cut out first, `None` for the whole frame.
         resized: `(height, width)` to which the box is resized.
-        corner: `(top, left)` at which `size` is cut out of the resized picture.
+        corner: `(top, left)` at which `size` is cut out of the resized frame.
         size: `(height, width)` of the result.
     """
 
@@ -28,33 +32,35 @@ class Layout(NamedTuple):
 
 
 def layout(source, size=None, crop=True, resize_side=None):
-    """The `Layout` for an upright picture.
+    """Return the `Layout` for an upright frame.
 
     Args:
-        source: `(height, width)` of the picture.
-        size: `(height, width)` wanted, an int for a square, `None` for the size of
-            what is not cut off.
-        crop: `True` or `"centre"` keeps the aspect ratio and cuts `size` out of the
-            centre. `"left"` and `"right"` cut it out at the ends of the side that
-            has more to spare, which are the top and the bottom of a portrait
-            video; `"top"` and `"bottom"` are other names for them. `False`
-            squeezes the picture into `size`. Four ints `(top, left, height,
-            width)`, in pixels of the upright source, cut out this box first, and
-            squeeze it into `size`.
-        resize_side: int, length to which the smaller side is resized before `size`
-            is cut out; `None` resizes no further than `size` needs.
+        source: `(height, width)` of the frame.
+        size: `(height, width)` of the result, an int for a square, or `None` to cut nothing off.
+        crop: `True` or `"centre"` keeps the aspect ratio and cuts `size` out of the centre.
+            `"left"` and `"right"` cut it out at the ends of the side that has more to spare,
+            which are the top and the bottom of a portrait video; `"top"` and `"bottom"` are other
+            names for them. `False` squeezes the frame into `size`. Four ints `(top, left, height,
+            width)`, in pixels of the upright source, cut out this box and squeeze it into `size`.
+        resize_side: int, length to which the smaller side is resized before `size` is cut out;
+            `None` resizes no further than `size` needs.
 
     Raises:
-        ValueError: an argument makes no sense, or does not fit the others.
+        ValueError: if an argument is invalid or does not fit the others.
     """
-    size, crop = check_size(size), check_crop(crop)
+    size = None if size is None else check_size("size", size)
+    crop = check_crop(crop)
     if isinstance(crop, tuple):
         if resize_side is not None:
-            raise ValueError("`resize_side` keeps the aspect ratio: it rules out a box as `crop`.")
+            raise ValueError(
+                f"resize_side: expected None if crop is a box, got {resize_side!r}. It keeps the "
+                "aspect ratio, a box does not."
+            )
         top, left, height, width = crop
         if top + height > source[0] or left + width > source[1]:
             raise ValueError(
-                f"`crop` {crop} (top, left, height, width) reaches beyond the picture of {source}."
+                f"crop: expected a box (top, left, height, width) inside the frame of {source}, "
+                f"got {crop}."
             )
         size = size or (height, width)
         return Layout(crop, size, (0, 0), size)
@@ -70,19 +76,21 @@ def layout(source, size=None, crop=True, resize_side=None):
 
 
 def resized(source, size, crop=True, resize_side=None):
-    """`(height, width)` to which a picture is resized before `size` is cut out."""
+    """Return `(height, width)` to which a frame is resized before `size` is cut out."""
     height, width = source
     if resize_side is not None:
-        if int(resize_side) != resize_side or resize_side < 1:
-            raise ValueError(f"`resize_side` must be a positive int. Received: {resize_side}")
+        check_int("resize_side", resize_side)
         if not crop:
-            raise ValueError("`resize_side` keeps the aspect ratio: it rules out `crop=False`.")
+            raise ValueError(
+                f"resize_side: expected None if crop=False, got {resize_side!r}. It keeps the "
+                "aspect ratio, crop=False does not."
+            )
         side = min(height, width)
         height, width = height * resize_side // side, width * resize_side // side
         if size is not None and (size[0] > height or size[1] > width):
             raise ValueError(
-                f"`size` {size} does not fit into the picture of {(height, width)} that "
-                f"`resize_side={resize_side}` makes of {source}."
+                f"size: expected one that fits into {(height, width)}, got {size}. "
+                f"resize_side={resize_side} resizes the frame of {source} to {(height, width)}."
             )
         return height, width
     if size is None:
@@ -94,20 +102,8 @@ def resized(source, size, crop=True, resize_side=None):
     return max(size[0], round(height * size[1] / width)), size[1]
 
 
-def check_size(size):
-    """`size` as a pair of positive ints, or `None`."""
-    if size is None:
-        return None
-    pair = (size, size) if np.isscalar(size) else tuple(size)
-    if len(pair) != 2 or any(int(side) != side or side < 1 for side in pair):
-        raise ValueError(
-            f"`size` must be a positive int or a pair (height, width) of them. Received: {size}"
-        )
-    return int(pair[0]), int(pair[1])
-
-
 def check_crop(crop):
-    """`crop` as one of `POSITIONS`, `False`, or a tuple of four ints."""
+    """Return `crop` as one of `POSITIONS`, `False`, or a tuple of four ints."""
     if isinstance(crop, str):
         if crop in POSITIONS:
             return crop
@@ -118,38 +114,20 @@ def check_crop(crop):
         if min(box[:2]) >= 0 and min(box[2:]) > 0:
             return box
     raise ValueError(
-        f"`crop` must be a bool, one of {', '.join(POSITIONS)}, or a box (top, left, height, "
-        f"width) inside the picture. Received: {crop!r}"
+        f"crop: expected a bool, one of {', '.join(map(repr, POSITIONS))}, or a box (top, left, "
+        f"height, width) inside the frame, got {crop!r}."
     )
 
 
-def turn_back(box, size, turns):
-    """Where a box of an upright picture lies in the picture as it is stored.
-
-    Args:
-        box: `(top, left, height, width)` in the upright picture.
-        size: `(height, width)` of the upright picture.
-        turns: int, quarter turns anticlockwise that make the stored picture upright.
-    """
-    for _ in range(turns):
-        top, left, height, width = box
-        box, size = (left, size[0] - top - height, width, height), size[::-1]
-    return box
-
-
-# Formats that hold half the columns of the colours or fewer, and may do so when resized.
-HALF_COLOURS = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p")
-
-
 class FrameConverter:
-    """Turns PyAV frames into uint8 arrays `(height, width, 3)` of one size.
+    """Converts PyAV frames into uint8 RGB arrays `(height, width, 3)` of one size.
 
-    FFmpeg resizes first and turns the result into RGB then: in one step it takes a
-    slow path, up to four times as long. Its contexts are reused from frame to frame.
+    It resizes first and converts to RGB afterwards. FFmpeg can do both in one step, but is up to
+    four times slower that way. The FFmpeg contexts are reused from frame to frame.
 
     Args:
         source: `(height, width)` of the upright video.
-        size, crop, resize_side: what is wanted, see `geometry.layout`.
+        size, crop, resize_side: as in `layout`.
 
     Attributes:
         size: `(height, width)` of the arrays.
@@ -162,7 +140,7 @@ class FrameConverter:
         self.resize_side = resize_side
         self.size = layout(source, size, crop, resize_side).size
         self._resize, self._pack = VideoReformatter().reformat, VideoReformatter().reformat
-        self._steps = {}  # videos may change their size or format on the way
+        self._steps = {}  # the size or format may change within a video
 
     def __call__(self, frame):
         out = np.empty((*self.size, 3), "uint8")
@@ -170,7 +148,7 @@ class FrameConverter:
         return out
 
     def into(self, frame, out):
-        """Writes a frame into a uint8 array `(*self.size, 3)`."""
+        """Convert a frame into the uint8 array `out` of shape `(*self.size, 3)`."""
         kind = frame.width, frame.height, frame.format.name, quarter_turns(frame)
         if kind not in self._steps:
             self._steps[kind] = self._prepare(frame)
@@ -181,10 +159,10 @@ class FrameConverter:
             frame = self._resize(frame, height=height, width=width, format=planar, threads=1)
         plane = self._pack(frame, format="rgb24", threads=1).planes[0]
         rows = np.frombuffer(plane, "uint8").reshape(height, plane.line_size)
-        picture = rows[:, : 3 * width].reshape(height, width, 3)
+        pixels = rows[:, : 3 * width].reshape(height, width, 3)
         if turns:
-            picture = np.rot90(picture, turns)
-        out[...] = picture[top : top + self.size[0], left : left + self.size[1]]
+            pixels = np.rot90(pixels, turns)
+        out[...] = pixels[top : top + self.size[0], left : left + self.size[1]]
 
     def _prepare(self, frame):
         upright, turns = upright_size(frame), quarter_turns(frame)
@@ -193,14 +171,14 @@ class FrameConverter:
         if steps.box is not None:
             cut = cutter(frame, turn_back(steps.box, upright, turns))
         stored = steps.resized[::-1] if turns % 2 else steps.resized
-        planar = "yuv422p" if frame.format.name.startswith(HALF_COLOURS) else "gbrp"
+        planar = "yuv422p" if frame.format.name.startswith(HALF_COLORS) else "gbrp"
         return cut, stored, planar, steps.corner, turns
 
 
 def cutter(frame, box):
-    """A function that cuts `(top, left, height, width)` out of frames like this one.
+    """Return a function that cuts the box `(top, left, height, width)` out of similar frames.
 
-    FFmpeg's filter moves the pointers into the planes: nothing is copied.
+    FFmpeg's crop filter only moves the pointers into the planes: no pixels are copied.
     """
     from av.filter import Graph
 
@@ -225,18 +203,26 @@ def cutter(frame, box):
     return cut
 
 
-def check_rate(frame_rate):
-    """Raises unless `frame_rate` is `None` or positive."""
-    if frame_rate is not None and not 0 < frame_rate < float("inf"):
-        raise ValueError(f"`frame_rate` must be positive. Received: {frame_rate}")
+def turn_back(box, size, turns):
+    """Return where a box of an upright frame lies in the frame as it is stored.
+
+    Args:
+        box: `(top, left, height, width)` in the upright frame.
+        size: `(height, width)` of the upright frame.
+        turns: int, quarter turns anticlockwise that make the stored frame upright.
+    """
+    for _ in range(turns):
+        top, left, height, width = box
+        box, size = (left, size[0] - top - height, width, height), size[::-1]
+    return box
 
 
 def quarter_turns(frame):
-    """How many times the frame must be turned by 90 degrees (anticlockwise) to stand upright."""
+    """Return how many quarter turns anticlockwise make a PyAV frame upright."""
     return round(frame.rotation / 90) % 4
 
 
 def upright_size(frame):
-    """`(height, width)` of a PyAV frame that stands upright."""
+    """Return `(height, width)` of a PyAV frame after it was turned upright."""
     size = frame.height, frame.width
     return size[::-1] if quarter_turns(frame) % 2 else size

@@ -1,4 +1,4 @@
-"""Threads or processes that make the batches ahead of time, handed out in order."""
+"""Workers, threads or processes, that make batches ahead of time and return them in order."""
 
 import concurrent.futures
 import multiprocessing
@@ -6,25 +6,27 @@ import os
 import signal
 import threading
 
-TIMEOUT = 600.0  # seconds that a batch may take before the run is ended
+TIMEOUT = 600.0  # seconds that a batch may take before an error ends the run
 
-_source = None  # in a worker process: what makes the batches
+_source = None  # the source of the batches, in a worker process
 
 
 class Prefetcher:
-    """Makes batches ahead of their use.
+    """Makes batches before they are needed.
 
-    The queue of `keras.utils.PyDataset` is not used, for three reasons: batches left in it when an
-    epoch ends come first in the next one, it waits forever for a process that was killed, and what
-    a process learns about broken files stays there.
+    The queue of `keras.utils.PyDataset` is not used, for three reasons. Batches that remain in it
+    at the end of an epoch come first in the next one. It waits forever for a process that was
+    killed. And a process does not report the broken files that it found.
 
     Args:
-        source: has a method `batch(epoch, index)` and `num_batches`; picklable if `processes`.
+        source: object with a method `batch(epoch, index)` and an attribute `num_batches`; it must
+            be picklable if `processes`.
         workers: int, number of threads or processes.
-        processes: bool. Processes are started afresh, not forked, since a fork of a process with
-            threads, which every backend has, may hang.
-        depth: int, how many batches are under way or waiting at most.
-        timeout: seconds that a batch may take.
+        processes: bool. Processes are spawned, not forked: forking a process with threads, which
+            every backend has, may hang.
+        depth: int, maximum number of batches that are in progress or waiting; `None` means twice
+            `workers`.
+        timeout: float, seconds that a batch may take.
     """
 
     def __init__(self, source, workers, processes=False, depth=None, timeout=TIMEOUT):
@@ -38,11 +40,11 @@ class Prefetcher:
         self._lock = threading.Lock()  # TensorFlow asks from a thread of its own
 
     def get(self, epoch, index):
-        """Returns `source.batch(epoch, index)` and has the following batches made.
+        """Return `source.batch(epoch, index)` and let the workers make the following batches.
 
         Raises:
-            RuntimeError: if a process died, or no batch came in time.
-            Exception: what the worker raised.
+            RuntimeError: if a process died, or the batch took longer than `timeout`.
+            Exception: any error of the worker.
         """
         future = None
         try:
@@ -54,21 +56,21 @@ class Prefetcher:
         except concurrent.futures.BrokenExecutor as error:
             self.close()
             raise RuntimeError(
-                f"A worker process ended abruptly while batch {index} of epoch {epoch} was waited "
-                "for: it crashed, was killed (out of memory?), or the script that starts it lacks "
-                "`if __name__ == '__main__':`. `use_multiprocessing=False` may tell more."
+                f"A worker process ended abruptly before batch {index} of epoch {epoch} was ready. "
+                "It crashed, was killed (out of memory?), or the script lacks "
+                "`if __name__ == '__main__':`. use_multiprocessing=False may tell more."
             ) from error
         except BaseException as error:
             late = isinstance(error, TimeoutError) and future is not None and not future.done()
             self.close(kill=late)
             if late:
                 raise RuntimeError(
-                    f"Batch {index} of epoch {epoch} was not there after {self.timeout:g} seconds."
+                    f"Batch {index} of epoch {epoch} was not ready after {self.timeout:g} seconds."
                 ) from error
             raise
 
     def _order(self, epoch, index):
-        """Has a batch and those after it made, and drops all others; the future of the batch."""
+        """Submit a batch and those after it, drop all others, and return the batch's future."""
         ahead = range(index, min(index + self.depth, self.source.num_batches))
         wanted = {(epoch, i) for i in ahead} | {(epoch, index)}
         self._forget(self._pending.keys() - wanted)
@@ -77,14 +79,15 @@ class Prefetcher:
         return self._pending.pop((epoch, index))
 
     def pause(self):
-        """Drops the batches that were made or begun; the workers stay."""
+        """Drop all batches that were made or begun; the workers stay."""
         with self._lock:
             self._forget(list(self._pending))
 
     def close(self, kill=False):
-        """Drops all batches and lets the workers go; the next `get` finds new ones.
+        """Drop all batches and end the workers; the next `get` starts new ones.
 
-        `kill=True` ends processes in the middle of their work: Python waits for them at its end.
+        `kill=True` kills processes that are still working. Otherwise Python would wait for them
+        when it exits.
         """
         with self._lock:
             self._forget(list(self._pending))
@@ -117,12 +120,12 @@ class Prefetcher:
 def _start_process(source):
     global _source
     _source = source
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles interrupts
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent():
-    """A parent that was killed can no longer tell its workers to go."""
+    """End this worker when its parent ends, even if the parent was killed."""
     multiprocessing.parent_process().join()
     os._exit(1)
 

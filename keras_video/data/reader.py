@@ -1,11 +1,10 @@
-"""Reads video files with PyAV: the wanted frames, at the wanted rate and size.
+"""Readers of video files and cameras: the wanted frames, at the wanted rate and size.
 
-Frames of a compressed video build on one another and on the last key frame. What has to be
-decoded on the way is decoded, but only the chosen frames are resized and turned into RGB.
+`VideoReader` decodes with PyAV, `OpenCVReader` with OpenCV where PyAV is not installed. `Camera`
+uses OpenCV if it is installed, else PyAV (Linux only).
 
-Reads video files with OpenCV, where that is installed and PyAV is not.
-
-Reads a camera with OpenCV where it is installed, else with PyAV (Linux).
+Frames of a compressed video depend on other frames, back to the last key frame. These must be
+decoded as well, but only the chosen frames are resized and converted to RGB.
 """
 
 import contextlib
@@ -18,43 +17,40 @@ import warnings
 
 import numpy as np
 
-from keras_video.data.decoding import (
-    OpenVideo,
-    VideoError,
-    check_file,
-    check_indices,
-    check_range,
-    decode_runs,
-    import_av,
-)
-from keras_video.data.frames import FrameConverter, check_rate, layout, upright_size
+from keras_video.checks import check_int, check_rate
+from keras_video.data.decoding import OpenVideo, VideoError, check_file, decode_runs, import_av
+from keras_video.data.frames import FrameConverter, layout, upright_size
 
-SEEK_AFTER = 10.0  # seconds; what begins earlier is reached by plain decoding
+SEEK_AFTER = 10.0  # seconds; clips that begin earlier are decoded from the start of the file
+TIMEOUT = 10.0  # seconds to wait for a frame of a camera
 
 
 class VideoReader:
-    """Reads a video file of any container and codec that FFmpeg knows, GIF included.
+    """Reads a video file of any container and codec that FFmpeg supports, GIF included.
 
-    Opening looks at the first frame only; every call of `get`, `frames` or `clip`
-    reads the file afresh, so that a reader can be used any number of times, by
-    several threads at once, and can be pickled. A rotation noted in the file
-    (phones do) is applied; mirroring is not.
+    The constructor decodes the first frame only. Every call of `get`, `frames` or `clip` opens the
+    file again, so that a reader can be used any number of times, by several threads at once, and
+    can be pickled. A rotation stored in the file, as phones do, is applied; mirroring is not.
 
-    `len(reader)` is the number of frames. The packets of the file are counted,
-    not the promises of its header; where packets may not be frames (VP8, damaged
-    files, recordings that begin in the middle), the video is decoded once.
+    `len(reader)` is the number of frames. It is counted from the packets of the file, since headers
+    may be wrong. Where packets may not be frames (VP8, damaged files, recordings that begin in the
+    middle), the video is decoded once to count them.
 
     Args:
-        path: path of the file.
-        partial: bool. A video that is cut short or damaged raises a `VideoError`
-            that tells how much of it could be read. With `partial=True` this is
-            a warning instead, and what could be read is used.
+        path: string or path of the file.
+        partial: bool. A video that is cut short or damaged raises a `VideoError` that says how much
+            of it can be read. With `partial=True` this is a warning, and the frames that can be
+            read are used.
 
     Attributes:
         size: `(height, width)` of the upright frames.
-        duration: seconds from the first frame to the end of the last.
-        fps: average number of frames per second.
-        decoded: number of frames that came out of the decoder in the last `get`.
+        duration: float, seconds from the first frame to the end of the last.
+        fps: float, average number of frames per second.
+        decoded: int, number of frames that the last call of `get` decoded.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        VideoError: if the file is not a video that FFmpeg can decode.
 
     Example:
     >>> video = keras_video.data.VideoReader("skating.mp4")
@@ -97,41 +93,36 @@ class VideoReader:
             return sum(1 for _ in video.decode())
 
     def get(self, indices, size=None, crop=True, resize_side=None):
-        """Reads the frames with the given numbers.
+        """Read the frames with the given numbers.
 
-        Frame `k` is the `k`-th on the screen, as decoding the whole video gives
-        it, however it is asked for. Where the packets tell where the frames are,
-        each is decoded from the key frame before it and the rest of the video is
-        left out; else the video is decoded up to the last frame that is asked for.
+        Frame `k` is always the `k`-th frame in display order, as when the whole video is decoded.
+        If the packets tell where the frames are, decoding starts at the key frame before each
+        requested frame, and the rest of the video is skipped. Otherwise the video is decoded up to
+        the last requested frame.
 
         Args:
-            indices: sequence of ints in `[0, len(reader))`, in any order; a frame
-                may be asked for repeatedly.
-            size: `(height, width)` of the result, an int for a square, `None`
-                for the size of what is not cut off.
-            crop: `True` or `"centre"` keeps the aspect ratio and cuts `size` out
-                of the centre; `"left"` and `"right"` (or `"top"` and `"bottom"`)
-                cut it out at the two ends of the longer side, whichever that is.
-                `False` squeezes the picture into `size`. A box `(top, left,
-                height, width)` in pixels of the upright video is cut out and
-                squeezed into `size`.
-            resize_side: int, length to which the smaller side is resized before
-                `size` is cut out (as in the evaluation of published models).
-                `None` resizes no further than `size` needs.
+            indices: sequence of ints in `[0, len(reader))`, in any order; numbers may repeat.
+            size: `(height, width)` of the result, an int for a square, or `None` to cut nothing
+                off.
+            crop: `True` or `"centre"` keeps the aspect ratio and cuts `size` out of the centre;
+                `"left"` and `"right"` (or `"top"` and `"bottom"`) cut it out at the two ends of the
+                longer side. `False` squeezes the frame into `size`. A box `(top, left, height,
+                width)` in pixels of the upright video is cut out and squeezed into `size`.
+            resize_side: int, length to which the smaller side is resized before `size` is cut out
+                (as in the evaluation of published models). `None` resizes no further than `size`
+                needs.
 
         Returns:
             uint8 RGB array of shape `(len(indices), height, width, 3)`.
 
         Raises:
-            ValueError: there is no frame with such a number.
-            VideoError: the video is damaged, cut short or not a video at all.
+            ValueError: if there is no frame with such a number, or an argument is invalid.
+            VideoError: if the video is damaged, cut short or not a video at all.
         """
-        numbers = check_indices(indices)
+        numbers = _check_indices(indices)
         convert = FrameConverter(self.size, size, crop, resize_side)
         clip = np.empty((len(numbers), *convert.size, 3), "uint8")
-        rows = {}
-        for row, number in enumerate(numbers):
-            rows.setdefault(number, []).append(row)
+        rows = _rows(numbers)
 
         def fill(number, frame):
             first, *others = rows[number]
@@ -139,18 +130,19 @@ class VideoReader:
             clip[others] = clip[first]
 
         if self._index is not None:
-            check_range(rows, len(self), self.path)
+            _check_below(rows, len(self), self.path)
             if self._index.seekable:
                 if self._get_runs(rows, fill):
                     return clip
-                self._index = None  # the packets promised too much: never ask them again
+                # The packet index is wrong; decode sequentially from now on.
+                self._index = None
                 vars(self).pop("_count", None)
                 vars(self).pop("_moments", None)
         self._get_in_order(rows, fill)
         return clip
 
     def _get_runs(self, wanted, fill):
-        """Decodes what the packets say must be decoded; tells whether that gave all frames."""
+        """Decode only the needed packets; return whether that gave all wanted frames."""
         decoded, missing = 0, set(wanted)
         with self._open(threads=1) as video:
             for number, frame in decode_runs(video, self._index.runs(sorted(wanted))):
@@ -162,7 +154,7 @@ class VideoReader:
         return not missing
 
     def _get_in_order(self, wanted, fill):
-        """Decodes from the start: to the last frame wanted, or to the end to count the frames."""
+        """Decode from the start to the last wanted frame, or to the end if frames are uncounted."""
         last = max(wanted, default=-1)
         decoded = 0
         with self._open(threads=1) as video:
@@ -176,22 +168,25 @@ class VideoReader:
             else:
                 self._count = decoded
         self.decoded = decoded
-        check_range(wanted, self._count, self.path)
+        _check_below(wanted, self._count, self.path)
 
     def frames(self, frame_rate=None, size=None, crop=True, resize_side=None):
-        """Iterates over the whole video.
+        """Iterate over the whole video.
 
         Args:
-            frame_rate: frames per second wanted, `None` for every frame there is.
-                Frame `k` is the one on the screen `k / frame_rate` seconds after
-                the first frame appeared. So it is for variable frame rates, and
-                frames of a slower video are repeated.
+            frame_rate: frames per second, or `None` for every frame of the video. Frame `k` is the
+                one on the screen `k / frame_rate` seconds after the first frame appeared. This also
+                holds for videos with a variable frame rate. A slower video repeats frames.
             size, crop, resize_side: as in `get`.
 
         Returns:
-            An iterator over uint8 RGB arrays of shape `(height, width, 3)`.
+            Iterator over uint8 RGB arrays of shape `(height, width, 3)`.
+
+        Raises:
+            ValueError: if an argument is invalid.
+            VideoError: during iteration, if the video is damaged or cut short.
         """
-        check_rate(frame_rate)
+        check_rate("frame_rate", frame_rate, none=True)
         return self._frames(frame_rate, FrameConverter(self.size, size, crop, resize_side))
 
     def _frames(self, frame_rate, convert):
@@ -206,17 +201,24 @@ class VideoReader:
             yield from map(convert, frames)
 
     def clip(self, num_frames, frame_rate=None, size=None, crop=True, resize_side=None):
-        """Reads `num_frames` frames from the middle of the video.
+        """Read `num_frames` frames from the middle of the video.
 
-        A video that is too short is repeated from its start, as in the evaluation
-        of the published models. The other arguments are those of `frames`.
+        A video that is too short is repeated from its start, as in the evaluation of the published
+        models.
+
+        Args:
+            num_frames: int, frames of the clip.
+            frame_rate, size, crop, resize_side: as in `frames`.
 
         Returns:
             uint8 RGB array of shape `(num_frames, height, width, 3)`.
+
+        Raises:
+            ValueError: if an argument is invalid.
+            VideoError: if the video is damaged or cut short.
         """
-        if int(num_frames) != num_frames or num_frames < 1:
-            raise ValueError(f"`num_frames` must be a positive int. Received: {num_frames}")
-        check_rate(frame_rate)
+        check_int("num_frames", num_frames)
+        check_rate("frame_rate", frame_rate, none=True)
         convert = FrameConverter(self.size, size, crop, resize_side)
         moments, end = self._moments
         total = len(moments)
@@ -228,12 +230,12 @@ class VideoReader:
         frames = list(map(convert, self._at(wanted)))
         if not frames:
             raise VideoError(
-                f"{self.path}: nothing can be decoded {wanted[0]:.1f} s into the file."
+                f"{self.path}: no frame can be decoded {wanted[0]:.1f} s into the file."
             )
         return np.stack([frames[k % len(frames)] for k in range(num_frames)])
 
     def _at(self, moments):
-        """Yields the frames that are on the screen at the given moments."""
+        """Yield the frames that are on the screen at the given moments."""
         if self._index is not None and moments[0] - self._moments[0][0] > SEEK_AFTER:
             with self._open() as video:
                 decoded = video.decode_from(moments[0])
@@ -248,20 +250,20 @@ class VideoReader:
 
     def _complain(self, message):
         if not self.partial:
-            raise VideoError(f"{self.path}: {message} Pass `partial=True` to use what can be read.")
+            raise VideoError(f"{self.path}: {message} Pass partial=True to use what can be read.")
         if not self._warned:
             self._warned = True
             warnings.warn(f"{self.path}: {message}", stacklevel=2)
 
     @functools.cached_property
     def _index(self):
-        """What the packets tell without being decoded; `None` if that is in doubt."""
+        """`PacketIndex` of the video, or `None` if the packets are not reliable."""
         with self._open() as video:
             return video.scan()
 
     @functools.cached_property
     def _moments(self):
-        """When each frame appears and when the last one ends, in seconds."""
+        """Seconds at which the frames appear, and the second at which the last one ends."""
         if self._index is not None:
             return self._index.times, self._index.end
         with self._open() as video:
@@ -272,34 +274,66 @@ def _ticks(start, frame_rate):
     return (start + k / frame_rate for k in itertools.count())
 
 
+def _rows(numbers):
+    """Return `{frame number: rows of the clip that show it}`."""
+    rows = {}
+    for row, number in enumerate(numbers):
+        rows.setdefault(number, []).append(row)
+    return rows
+
+
+def _check_indices(indices):
+    """Return `indices` as a list of ints that are not negative."""
+    numbers = np.asarray(indices)
+    if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iu"):
+        raise ValueError(f"indices: expected a sequence of ints, got {indices!r}.")
+    if numbers.size and numbers.min() < 0:
+        raise ValueError(f"indices: expected ints of at least 0, got {int(numbers.min())}.")
+    return numbers.tolist()
+
+
+def _check_below(numbers, count, path):
+    """Raise an error unless all numbers are below the number of frames."""
+    if numbers and max(numbers) >= count:
+        raise ValueError(
+            f"indices: expected ints below {count}, the number of frames of {path}, got "
+            f"{max(numbers)}."
+        )
+
+
 class OpenCVReader:
     """Reads a video file with OpenCV.
 
-    Gives the same frames as `VideoReader`, but for the rounding of colours and
-    another way to interpolate when resizing. Every frame up to the last one
-    wanted is decoded, since OpenCV does not seek exactly, and damage is noticed
-    only where a wanted frame is missing, since it does not tell.
+    It gives the same frames as `VideoReader`, except for rounding of the colors and for another
+    interpolation when resizing. Every frame up to the last requested one is decoded, since OpenCV
+    does not seek exactly. OpenCV does not report damage: it is noticed only if a requested frame is
+    missing.
 
     `len(reader)` decodes the video once to count the frames.
 
     Args:
-        path: path of the file.
+        path: string or path of the file.
 
     Attributes:
         size: `(height, width)` of the upright frames.
-        duration: seconds from the first frame to the end of the last.
-        fps: average number of frames per second.
-        decoded: number of frames that were decoded in the last `get`.
+        duration: float, seconds from the first frame to the end of the last.
+        fps: float, average number of frames per second.
+        decoded: int, number of frames that the last call of `get` decoded.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        VideoError: if the file is not a video that OpenCV can decode.
+        ImportError: if OpenCV is missing.
     """
 
     def __init__(self, path):
         self.path = os.fspath(path)
         self.decoded = 0
         with self._open() as capture:
-            read, picture = capture.read()
+            read, pixels = capture.read()
         if not read:
             raise VideoError(f"{self.path}: not a single frame of this video can be decoded.")
-        self.size = picture.shape[:2]
+        self.size = pixels.shape[:2]
 
     @property
     def duration(self):
@@ -314,7 +348,7 @@ class OpenCVReader:
 
     @functools.cached_property
     def _extent(self):
-        """Number of frames, and seconds that they last."""
+        """Number of frames, and the seconds that they last."""
         cv2 = import_cv2()
         count, times = 0, []
         with self._open() as capture:
@@ -327,23 +361,21 @@ class OpenCVReader:
         return count, (times[1] - times[0]) * count / (count - 1)
 
     def get(self, indices, size=None, crop=True, resize_side=None):
-        """Reads the frames with the given numbers; see `VideoReader.get`."""
+        """Read the frames with the given numbers; see `VideoReader.get`."""
         cv2 = import_cv2()
-        numbers = check_indices(indices)
+        numbers = _check_indices(indices)
         size = layout(self.size, size, crop, resize_side).size
         clip = np.empty((len(numbers), *size, 3), "uint8")
-        rows = {}
-        for row, number in enumerate(numbers):
-            rows.setdefault(number, []).append(row)
+        rows = _rows(numbers)
         self.decoded = 0
         with self._open() as capture:
             for number in range(max(numbers, default=-1) + 1):
                 if not capture.grab():
-                    check_range(numbers, number, self.path)
+                    _check_below(numbers, number, self.path)
                 self.decoded += 1
                 if number in rows:
-                    _, picture = capture.retrieve()
-                    clip[rows[number]] = _convert(cv2, picture, size, crop, resize_side)
+                    _, pixels = capture.retrieve()
+                    clip[rows[number]] = _convert(cv2, pixels, size, crop, resize_side)
         return clip
 
     @contextlib.contextmanager
@@ -359,22 +391,22 @@ class OpenCVReader:
             capture.release()
 
 
-def _convert(cv2, picture, size, crop, resize_side):
-    """A BGR picture as RGB of the wanted size."""
-    steps = layout(picture.shape[:2], size, crop, resize_side)
+def _convert(cv2, pixels, size, crop, resize_side):
+    """Convert a BGR frame to RGB of the requested size."""
+    steps = layout(pixels.shape[:2], size, crop, resize_side)
     if steps.box is not None:
         top, left, height, width = steps.box
-        picture = picture[top : top + height, left : left + width]
-    if picture.shape[:2] != steps.resized:
-        shrinks = steps.resized[0] < picture.shape[0] or steps.resized[1] < picture.shape[1]
+        pixels = pixels[top : top + height, left : left + width]
+    if pixels.shape[:2] != steps.resized:
+        shrinks = steps.resized[0] < pixels.shape[0] or steps.resized[1] < pixels.shape[1]
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        picture = cv2.resize(picture, steps.resized[::-1], interpolation=how)
+        pixels = cv2.resize(pixels, steps.resized[::-1], interpolation=how)
     top, left = steps.corner
-    return picture[top : top + size[0], left : left + size[1], ::-1]
+    return pixels[top : top + size[0], left : left + size[1], ::-1]
 
 
 def import_cv2():
-    """Imports OpenCV, or says how to install it."""
+    """Return the module `cv2`; raise an `ImportError` that says how to install OpenCV."""
     try:
         import cv2
     except ImportError as error:
@@ -384,11 +416,8 @@ def import_cv2():
     return cv2
 
 
-TIMEOUT = 10.0  # seconds without a picture
-
-
 class Camera:
-    """Frames from a camera, as they come.
+    """Reads frames from a camera, as they come.
 
     Args:
         index: int, number of the camera; 0 is the first.
@@ -398,13 +427,23 @@ class Camera:
         self.index = index
 
     def frames(self, frame_rate=None, size=None, crop=True, resize_side=None):
-        """Iterates over the pictures of the camera until it stops.
+        """Iterate over the frames of the camera until it stops.
 
-        At most `frame_rate` of them are taken per second; what comes while the
-        caller is busy is dropped. Arguments and frames are those of
-        `VideoReader.frames`.
+        At most `frame_rate` frames are taken per second. Frames that arrive while the caller is
+        busy are dropped.
+
+        Args:
+            frame_rate: frames per second, or `None` for every frame.
+            size, crop, resize_side: as in `VideoReader.get`.
+
+        Returns:
+            Iterator over uint8 RGB arrays of shape `(height, width, 3)`.
+
+        Raises:
+            ValueError: if an argument is invalid.
+            VideoError: during iteration, if there is no such camera or it gives no frame.
         """
-        check_rate(frame_rate)
+        check_rate("frame_rate", frame_rate, none=True)
         return self._frames(frame_rate, dict(size=size, crop=crop, resize_side=resize_side))
 
     def _frames(self, frame_rate, geometry):
@@ -412,20 +451,20 @@ class Camera:
         try:
             import cv2
         except ImportError:
-            pictures = _from_v4l2(av, self.index)
+            frames = _from_v4l2(av, self.index)
         else:
-            pictures = _from_opencv(av, cv2, self.index)
+            frames = _from_opencv(av, cv2, self.index)
         convert, due = None, None
-        for picture in pictures:
+        for frame in frames:
             now = time.monotonic()
             if due is not None and now < due:
                 continue
             if frame_rate is not None:
                 due = max((due or now) + 1 / frame_rate, now)
-            convert = convert or FrameConverter(upright_size(picture), **geometry)
-            yield convert(picture)
+            convert = convert or FrameConverter(upright_size(frame), **geometry)
+            yield convert(frame)
         if convert is None:
-            raise VideoError(f"Camera {self.index} gives no picture.")
+            raise VideoError(f"Camera {self.index} gives no frame.")
 
 
 def _from_opencv(av, cv2, index):
@@ -433,10 +472,10 @@ def _from_opencv(av, cv2, index):
     try:
         if not capture.isOpened():
             raise VideoError(f"There is no camera {index}, or another program uses it.")
-        read, picture = capture.read()
+        read, pixels = capture.read()
         while read:
-            yield av.VideoFrame.from_ndarray(picture, "bgr24")
-            read, picture = capture.read()
+            yield av.VideoFrame.from_ndarray(pixels, "bgr24")
+            read, pixels = capture.read()
     finally:
         capture.release()
 

@@ -1,4 +1,4 @@
-"""Small embedded data sets."""
+"""Small data sets that come with the library."""
 
 from keras_video.datasets import moving_digits
 

@@ -1,17 +1,17 @@
-"""How a moving-digits video is drawn: sprites, motion laws and the scene (NumPy only)."""
+"""Drawing of the moving-digits videos with NumPy: digits, motions and the scene."""
 
 import functools
 import math
 
 import numpy as np
 
-SPRITE = 96  # side of an upscaled digit, in sprite pixels
+SPRITE = 96  # side of an enlarged digit, in pixels
 TRAIN_DIGITS = 1437  # scikit-learn digits 0..1436 train, 1437..1796 test
 
 
 @functools.cache
 def digit_images(split):
-    """Returns the 8x8 digits of one split.
+    """Return the 8x8 digits of one split.
 
     Args:
         split: `"train"` (scikit-learn digits 0 to 1436) or `"test"` (1437 to
@@ -36,19 +36,19 @@ def digit_images(split):
 
 @functools.lru_cache(maxsize=64)
 def _resample_matrix(new, old):
-    """Catmull-Rom interpolation from `old` to `new` samples, as a `(new, old)` matrix."""
+    """Return the matrix `(new, old)` of Catmull-Rom interpolation from `old` to `new` samples."""
     position = (np.arange(new) + 0.5) * old / new - 0.5
     d = np.abs(position[:, None] - np.arange(-1, old + 1))  # one sample of padding on each side
     near, far = 1.5 * d**3 - 2.5 * d**2 + 1, -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2
     weights = np.where(d < 1, near, np.where(d < 2, far, 0))
-    weights[:, 1] += weights[:, 0]  # the edge sample stands for the padding
+    weights[:, 1] += weights[:, 0]  # the padding repeats the edge
     weights[:, -2] += weights[:, -1]
     matrix = weights[:, 1:-1]
     return (matrix / matrix.sum(1, keepdims=True)).astype("float32")
 
 
 def digit_sprite(image):
-    """Returns a digit as an opacity map `(SPRITE, SPRITE)` in `[0, 1]`, zero on its border."""
+    """Return a digit as an opacity map `(SPRITE, SPRITE)` in `[0, 1]`, zero on its border."""
     padded = np.zeros((10, 10), "float32")
     padded[1:9, 1:9] = image
     resample = _resample_matrix(SPRITE, 10)
@@ -56,13 +56,13 @@ def digit_sprite(image):
     return np.clip(2.5 * smooth - 0.6, 0, 1)
 
 
-# Motion laws. Each draws the even class of a pair: `law(rng, progress)` returns poses of shape
-# (2 digits, frames, 5) with columns x, y, size, angle, opacity. Lengths are in short sides of the
-# frame, the origin is its centre, y points down; `progress` runs from 0 to 1.
+# Motions of the even classes. `law(rng, progress)` draws poses of shape (2 digits, frames, 5) with
+# the columns x, y, size, angle, opacity. The unit of length is the short side of the frame, the
+# origin is its centre, and y points down. `progress` goes from 0 to 1.
 
 
 def _still(rng, frames):
-    """Two upright digits near the centre, the second one invisible."""
+    """Draw two almost upright digits near the centre, the second one invisible."""
     poses = np.zeros((2, frames, 5))
     poses[:, :, 0:2] = rng.uniform(-0.08, 0.08, 2)
     poses[:, :, 2] = rng.uniform(0.42, 0.54)
@@ -72,7 +72,7 @@ def _still(rng, frames):
 
 
 def _limited_turn(rng, low, high, frames):
-    """Degrees turned over the clip, at most 60 from one frame to the next."""
+    """Draw the rotation over the clip in degrees, at most 60 from one frame to the next."""
     return min(rng.uniform(low, high), 60 * (frames - 1))
 
 
@@ -148,7 +148,7 @@ LAWS = (
 
 
 def draw_poses(label, rng, num_frames):
-    """Draws the path of both digits for one motion.
+    """Draw the paths of both digits for one motion.
 
     Args:
         label: int in `[0, 16)`. An odd label gives the reversed path of the even
@@ -158,24 +158,24 @@ def draw_poses(label, rng, num_frames):
 
     Returns:
         float array `(2, num_frames, 5)`: x, y, size, angle in degrees
-        (clockwise), opacity. Lengths are in short sides of the frame.
+        (clockwise), opacity. The unit of length is the short side of the frame.
     """
     time = np.linspace(0, 1, num_frames)
     progress = time + rng.uniform(-0.5, 0.5) * np.sin(2 * np.pi * time) / (2 * np.pi)
     poses = LAWS[label // 2](rng, progress)
-    poses[:, :, 0:2] += np.outer(time - 0.5, rng.uniform(-0.06, 0.06, 2))  # an unsteady hand
+    poses[:, :, 0:2] += np.outer(time - 0.5, rng.uniform(-0.06, 0.06, 2))  # a slow drift
     return poses[:, ::-1] if label % 2 else poses
 
 
 class Scene:
-    """Everything in a video but the motion: digits, colours, background, light, distractors.
+    """Everything in a video except the motion: digits, colors, background, light, distractors.
 
-    All of it is drawn at construction, the pixel noise in `render`.
+    The constructor draws all of it except for the pixel noise, which `render` draws.
 
     Args:
-        rng: `numpy.random.Generator`, advanced by construction and by `render`.
+        rng: `numpy.random.Generator`, used by the constructor and by `render`.
         size: `(height, width)` in pixels.
-        split: `"train"` or `"test"`, which digits to draw from.
+        split: `"train"` or `"test"`, the origin of the digits.
     """
 
     def __init__(self, rng, size, split):
@@ -195,7 +195,7 @@ class Scene:
         self.background = self._background(base)
 
     def _background(self, base):
-        """Textured canvas `(3, height + margin, width + margin)` with static distractors."""
+        """Draw a textured canvas `(3, height + margin, width + margin)` with fixed distractors."""
         rng, side = self.rng, min(self.size)
         margin = 2 * math.ceil(0.05 * side)
         height, width = (length + margin for length in self.size)
@@ -215,7 +215,7 @@ class Scene:
         return canvas + gray
 
     def render(self, poses):
-        """Draws the video.
+        """Draw the video.
 
         Args:
             poses: float array `(2, frames, 5)`, see `draw_poses`.
@@ -247,7 +247,7 @@ class Scene:
         return video
 
     def _add_blobs(self, frames, time):
-        """Adds small soft spots that drift slowly, each in its own direction."""
+        """Add small soft spots that drift slowly, each in its own direction."""
         (height, width), side = self.size, min(self.size)
         for x, y, drift_x, drift_y, radius, brightness in self.blobs:
             reach = math.ceil(2.5 * radius * side)
@@ -264,7 +264,7 @@ class Scene:
 
 
 def _add_digit(frames, sprite, color, path):
-    """Paints a digit over `frames` `(frames, 3, height, width)` along `path` `(frames, 5)`."""
+    """Draw a digit onto `frames` `(frames, 3, height, width)` along `path` `(frames, 5)`."""
     height, width = frames.shape[2:]
     side = min(height, width)
     x, y, size, angle, opacity = path.T.astype("float32")[..., None]  # each (frames, 1)
@@ -275,8 +275,8 @@ def _add_digit(frames, sprite, color, path):
     scale = SPRITE / (size * side)
     cosine, sine = np.cos(np.radians(angle)) * scale, np.sin(np.radians(angle)) * scale
     dx, dy = local + (left - center_x).astype("float32"), local + (top - center_y).astype("float32")
-    # Where each pixel of the window falls in the sprite; the sprite is smooth, so the nearest of
-    # its pixels is enough.
+    # Place of each pixel of the window in the sprite. The sprite is smooth, so that its nearest
+    # pixel is accurate enough.
     u = (cosine * dx)[:, None, :] + (sine * dy + SPRITE / 2)[:, :, None]
     v = (-sine * dx)[:, None, :] + (cosine * dy + SPRITE / 2)[:, :, None]
     np.clip(u, 0, SPRITE - 1, out=u)
@@ -295,7 +295,11 @@ def _add_digit(frames, sprite, color, path):
 
 
 def _clipped(top, left, shape, size):
-    """Cuts a window of `shape` at `(top, left)` to the frame: window slices, rows, columns."""
+    """Clip a window of `shape` at `(top, left)` to the frame.
+
+    Returns:
+        Slices of the window, slice of the frame's rows, slice of its columns.
+    """
     rows = slice(max(top, 0), max(min(top + shape[0], size[0]), 0))
     columns = slice(max(left, 0), max(min(left + shape[1], size[1]), 0))
     window = (

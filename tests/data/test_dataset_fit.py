@@ -284,7 +284,7 @@ def test_measure_on_real_videos(videos):
     result = measure(make(videos), small_model(), batches=5, training=True)
     assert result["clips"] == 10 and result["clips_per_second"] > 0
     assert result["model_clips_per_second"] > 0 and result["bottleneck"] in ("data", "model")
-    with pytest.raises(ValueError, match="`batches` must be a positive int. Received: 0"):
+    with pytest.raises(ValueError, match="batches: expected an int of at least 1, got 0"):
         measure(make(videos), batches=0)
-    with pytest.raises(ValueError, match="needs a compiled model"):
+    with pytest.raises(ValueError, match="model: expected a compiled model"):
         measure(make(videos), keras.Sequential([keras.Input((4,))]), training=True)

@@ -55,9 +55,11 @@ def test_folders_are_classes(folder, capsys):
 def test_class_names_choose_and_order(folder):
     dataset = make(folder, class_names=["walk", "jump"], shuffle=False)
     assert dataset.labels.tolist() == [0] * 4 + [1] * 4 and "walk" in dataset.files[0]
-    with pytest.raises(ValueError, match=r"`class_names` must name folders of .*Received: \['run"):
+    with pytest.raises(
+        ValueError, match=r"class_names: expected different folders of .* got \['run"
+    ):
         make(folder, class_names=["run", "walk"])
-    with pytest.raises(ValueError, match="`class_names` must name folders"):
+    with pytest.raises(ValueError, match="class_names: expected different folders"):
         make(folder, class_names=["walk", "walk"])
 
 
@@ -146,18 +148,20 @@ def empty(tmp_path):
 
 
 def test_bad_folders(empty):
-    with pytest.raises(ValueError, match="`directory` must be a folder of videos. There is no '"):
+    with pytest.raises(ValueError, match="directory: expected a folder of videos, got '"):
         make(empty / "x")
-    with pytest.raises(ValueError, match=r"holds no video. Known endings: \.mp4 "):
+    with pytest.raises(ValueError, match=r"directory: expected videos \(\.mp4 .* got none"):
         make(empty)
-    with pytest.raises(ValueError, match="holds no video"):
+    with pytest.raises(ValueError, match="directory: expected videos .* got none"):
         make(empty, labels=None)
     (empty / "a.mp4").write_bytes(b"x")
-    with pytest.raises(ValueError, match="needs a folder .* for each class .* Found 1 videos that"):
+    with pytest.raises(
+        ValueError, match="expected a folder .* for each class .* got 1 videos outside"
+    ):
         make(empty)
     (empty / "b").rmdir()
     (empty / "a" / "a.MP4").write_bytes(b"x")
-    with pytest.raises(ValueError, match="at least two classes. .* the one folder 'a'; pass"):
+    with pytest.raises(ValueError, match="at least two classes .* got only 'a'. Pass"):
         make(empty)
     assert len(make(empty, label_mode=None).files) == 2
 
@@ -178,20 +182,32 @@ def test_links_are_followed_on_demand(empty, folder):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"labels": [0, 1]}, "one int for each of 8 videos .* Received: 2 labels"),
-        ({"labels": "infer"}, "`labels` must be 'inferred', None or a list .* Received: 'infer'"),
-        ({"labels": [0, 1, 2, -1] * 2}, "`labels` must be ints of at least 0"),
-        ({"labels": [0] * 8, "class_names": ["a"]}, "`class_names` goes with `labels='inferred'`"),
-        ({"label_mode": "one_hot"}, "`label_mode` must be one of .* Received: 'one_hot'"),
-        ({"labels": [0, 1, 2, 0] * 2, "label_mode": "binary"}, "exactly 2 classes. Found 3"),
-        ({"validation_split": 0.2}, "`validation_split` and `subset` go together"),
-        ({"subset": "training"}, "`validation_split` and `subset` go together"),
-        ({"validation_split": 0.2, "subset": "test"}, "`subset` must be .* Received: subset='test"),
-        ({"validation_split": 1.2, "subset": "both"}, "must lie between 0 and 1. Received: 1.2"),
-        ({"validation_split": 0.2, "subset": "both"}, "needs a `seed`"),
-        ({"validation_split": 0.1, "subset": "both", "seed": 1}, "leaves none for validation"),
-        ({"image_size": (16,)}, "`image_size` must be two positive ints"),
-        ({"batch_size": 0}, "`batch_size` must be a positive int"),
+        ({"labels": [0, 1]}, "labels: expected 8, one for each video, got 2"),
+        ({"labels": "infer"}, "labels: expected 'inferred', None or a list .* got 'infer'"),
+        ({"labels": [0, 1, 2, -1] * 2}, "labels: expected whole numbers of at least 0, got -1"),
+        (
+            {"labels": [0] * 8, "class_names": ["a"]},
+            "class_names: expected None unless labels='inferred'",
+        ),
+        ({"label_mode": "one_hot"}, "label_mode: expected one of .* got 'one_hot'"),
+        (
+            {"labels": [0, 1, 2, 0] * 2, "label_mode": "binary"},
+            "label_mode: expected 2 classes for 'binary', got 3",
+        ),
+        ({"validation_split": 0.2}, "subset: expected both validation_split and subset"),
+        ({"subset": "training"}, "subset: expected both validation_split and subset"),
+        ({"validation_split": 0.2, "subset": "test"}, "subset: expected one of .* got 'test"),
+        (
+            {"validation_split": 1.2, "subset": "both"},
+            "validation_split: expected a finite number .* got 1.2",
+        ),
+        ({"validation_split": 0.2, "subset": "both"}, "seed: expected an int"),
+        (
+            {"validation_split": 0.1, "subset": "both", "seed": 1},
+            "at least one video of 8 for validation, got none",
+        ),
+        ({"image_size": (16,)}, "image_size: expected an int or a pair"),
+        ({"batch_size": 0}, "batch_size: expected an int of at least 1"),
     ],
 )
 def test_bad_options(folder, options, message):

@@ -84,9 +84,9 @@ def test_bad_input(cv2, tmp_path):
     reader = OpenCVReader(write_video(tmp_path / "a.mp4", 10))
     for arguments, says in [
         ({"indices": [10]}, "below 10, the number of frames"),
-        ({"indices": [-1]}, "count from the first frame"),
-        ({"indices": [0], "size": 0}, "`size`"),
-        ({"indices": [0], "crop": "middle"}, "`crop`"),
+        ({"indices": [-1]}, "indices: expected ints of at least 0"),
+        ({"indices": [0], "size": 0}, "size: expected"),
+        ({"indices": [0], "crop": "middle"}, "crop: expected"),
     ]:
         with pytest.raises(ValueError, match=says):
             reader.get(**arguments)

@@ -296,7 +296,7 @@ def test_bad_arguments(tmp_path):
         ({"num_frames": 2, "frame_rate": 0}, "frame_rate"),
         ({"num_frames": 2, "frame_rate": float("nan")}, "frame_rate"),
         ({"num_frames": 2, "resize_side": 0}, "resize_side"),
-        ({"num_frames": 2, "size": 8, "resize_side": 4}, "does not fit"),
+        ({"num_frames": 2, "size": 8, "resize_side": 4}, "size: expected one that fits"),
         ({"num_frames": 2, "size": 8, "resize_side": 9, "crop": False}, "crop"),
     ]:
         with pytest.raises(ValueError, match=says):

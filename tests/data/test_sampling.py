@@ -6,13 +6,11 @@ import math
 import numpy as np
 import pytest
 
-from keras_video.data import sampling
 from keras_video.data.sampling import (
     blvnet_tam_test,
     blvnet_tam_train,
     crop_boxes,
     dense_window,
-    frame_rate_indices,
     multi_clip,
     strided,
     strided_draw,
@@ -200,11 +198,11 @@ def test_repeated_video_starts_again():
 
 def test_short_can_be_an_error():
     assert dense_window(6, 6, short="error").tolist() == list(range(6))
-    with pytest.raises(ValueError, match="spans 6 frames .* the video has 5"):
+    with pytest.raises(ValueError, match="frames: expected at least 6, .* got 5"):
         dense_window(5, 6, short="error")
-    with pytest.raises(ValueError, match="spans 11 frames .* the video has 10"):
+    with pytest.raises(ValueError, match="frames: expected at least 11, .* got 10"):
         multi_clip(10, 6, 2, short="error")
-    with pytest.raises(ValueError, match="`short` must be one of .* Received: 'loop'"):
+    with pytest.raises(ValueError, match="short: expected one of .* got 'loop'"):
         dense_window(5, 4, short="loop")
 
 
@@ -237,6 +235,11 @@ def test_whole_video():
 
 
 # --- frame rates
+
+
+def frame_rate_indices(frames, fps, frame_rate):
+    """`time_indices` of a video with a constant frame rate."""
+    return time_indices(np.arange(frames) / fps, frames / fps, frame_rate, 0.01 / fps)
 
 
 def test_frame_rates_by_hand():
@@ -301,20 +304,24 @@ def test_crops_lie_inside():
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: crop_boxes(100, 200, (112, 112)), r"`size` \(112, 112\) does not fit .*100, 200"),
-        (lambda: crop_boxes(100, 200, (50, 50), 2), "`crops` must be 1 or 3. Received: 2"),
-        (lambda: uniform_segments(0, 4), "`frames` must be a positive int. Received: 0"),
-        (lambda: uniform_segments(4, 2.5), "`num_frames` must be a positive int. Received: 2.5"),
-        (lambda: dense_window(9, True), "`num_frames` must be a positive int. Received: True"),
-        (lambda: dense_window(9, 3, 0), "`step` must be a positive int. Received: 0"),
-        (lambda: strided(9, 3, -1), "`stride` must be a positive int. Received: -1"),
-        (lambda: strided_draw(9, 3, 0, rng()), "`stride` must be a positive int. Received: 0"),
-        (lambda: multi_clip(9, 3, clips=0), "`clips` must be a positive int. Received: 0"),
-        (lambda: blvnet_tam_test(9, 3, 0), "`clips` must be a positive int. Received: 0"),
-        (lambda: frame_rate_indices(9, 0, 5), "`fps` must be positive. Received: 0"),
-        (lambda: frame_rate_indices(9, 25, 0), "`frame_rate` must be positive. Received: 0"),
-        (lambda: frame_rate_indices(9, 25, math.nan), "`frame_rate` must be positive. Receiv"),
-        (lambda: sampling.check_integer("seed", -1, 0), "`seed` must be an int of at least 0"),
+        (
+            lambda: crop_boxes(100, 200, (112, 112)),
+            r"size: expected one that fits .*100, 200\), got \(112, 112\)",
+        ),
+        (lambda: crop_boxes(100, 200, (50, 50), 2), "crops: expected one of 1, 3, got 2"),
+        (lambda: uniform_segments(0, 4), "frames: expected an int of at least 1, got 0"),
+        (lambda: uniform_segments(4, 2.5), "num_frames: expected an int of at least 1, got 2.5"),
+        (lambda: dense_window(9, True), "num_frames: expected an int of at least 1, got True"),
+        (lambda: dense_window(9, 3, 0), "step: expected an int of at least 1, got 0"),
+        (lambda: strided(9, 3, -1), "stride: expected an int of at least 1, got -1"),
+        (lambda: strided_draw(9, 3, 0, rng()), "stride: expected an int of at least 1, got 0"),
+        (lambda: multi_clip(9, 3, clips=0), "clips: expected an int of at least 1, got 0"),
+        (lambda: blvnet_tam_test(9, 3, 0), "clips: expected an int of at least 1, got 0"),
+        (lambda: frame_rate_indices(9, 25, 0), "frame_rate: expected a finite number above 0"),
+        (
+            lambda: frame_rate_indices(9, 25, math.nan),
+            "frame_rate: expected a finite number above 0",
+        ),
     ],
 )
 def test_errors_name_the_argument(call, message):

@@ -10,7 +10,8 @@ import pytest
 
 from keras_video.data import VideoError
 from keras_video.data.augmentation import RandomFlip
-from keras_video.data.shards import find_files, find_records, read_shards, write_shards
+from keras_video.data.dataset import find_files, read_shards
+from keras_video.data.shards import find_records, write_shards
 
 pytest.importorskip("av")
 tf = pytest.importorskip("tensorflow")
@@ -170,7 +171,9 @@ def test_short_videos(tmp_path):
         dataset = read_shards(paths, 5, 32, short=short, training=False, workers=0)
         levels = dataset[0][0][0, :, 0, 0, 0]
         np.testing.assert_allclose(levels, 10 + 8 * np.array(expected), atol=2)
-    with pytest.raises(VideoError, match="clips-.*record at byte 0.*spans 5 frames"):
+    with pytest.raises(
+        VideoError, match="clips-.*record at byte 0: frames: expected at least 5, .* got 3"
+    ):
         read_shards(paths, 5, 32, short="error", workers=0)[0]
 
 
@@ -240,9 +243,9 @@ def test_several_labels(tmp_path):
     _, labels = read_shards(paths, 2, 32, num_classes=4, training=False, workers=0)[0]
     assert labels.dtype == np.float32
     np.testing.assert_array_equal(labels, [[1, 0, 1, 0], [0, 1, 0, 0]])
-    with pytest.raises(VideoError, match=r"record at byte 0: expected one label, found \[0, 2\]"):
+    with pytest.raises(VideoError, match=r"record at byte 0: expected one label, got \[0, 2\]"):
         read_shards(paths, 2, 32, training=False, workers=0)[0]
-    with pytest.raises(VideoError, match=r"labels must be from 0 to 1, found \[0, 2\]"):
+    with pytest.raises(VideoError, match=r"labels: expected whole numbers from 0 to 1, .* got 2"):
         read_shards(paths, 2, 32, num_classes=2, training=False, workers=0)[0]
 
 
@@ -297,11 +300,11 @@ def test_a_changed_length_is_noticed(tmp_path):
 def test_other_files_are_refused(tmp_path):
     text = tmp_path / "notes.tfrecord"
     text.write_text("These are my notes about tensors and records.\n" * 20)
-    with pytest.raises(VideoError, match="notes.tfrecord.* is no TFRecord file"):
+    with pytest.raises(VideoError, match="notes.tfrecord.* is not a TFRecord file"):
         read_shards([text], workers=0)
     empty = tmp_path / "empty.tfrecord"
     empty.touch()
-    with pytest.raises(ValueError, match="0 videos are too few"):
+    with pytest.raises(ValueError, match="expected at least 1 videos for 1 shards, got 0"):
         read_shards([empty], workers=0)
     with pytest.raises(FileNotFoundError):
         read_shards([tmp_path / "nothing"], workers=0)
@@ -317,8 +320,8 @@ GOOD = jpeg(video(0)[0])
         (b"", "no frames under the key 'image/encoded'"),
         (plain_record([], [0]), "no frames under the key 'image/encoded'"),
         (plain_record([GOOD], []), "no label .* under the key 'clip/label/index'"),
-        (plain_record([GOOD, b""], [0]), "frame 1 is not one JPEG file"),
-        (plain_record([b"\x89PNG\r\n"], [0]), "frame 0 is not one JPEG file"),
+        (plain_record([GOOD, b""], [0]), "frame 1 is not a single JPEG file"),
+        (plain_record([b"\x89PNG\r\n"], [0]), "frame 0 is not a single JPEG file"),
         (plain_record([GOOD[:2] + GOOD[-2:]], [0]), "not a readable JPEG file"),
         (plain_record([GOOD[: len(GOOD) // 2]], [0]), "JPEG file that was cut short"),
         (plain_record([GOOD[:-2]], [0]), "JPEG file that was cut short"),
@@ -345,7 +348,7 @@ def test_pattern_finds_all_or_says_what_is_missing(tmp_path):
         read_shards(str(tmp_path / "*.tfrecord"))
     with pytest.raises(FileNotFoundError, match="No file matches"):
         read_shards(str(tmp_path / "valid*"))
-    with pytest.raises(ValueError, match="`pattern` must name"):
+    with pytest.raises(ValueError, match="pattern: expected at least one file"):
         read_shards([])
 
 
@@ -368,17 +371,17 @@ def test_nothing_is_left_of_a_failed_writing(tmp_path):
 @pytest.mark.parametrize(
     ("samples", "options", "message"),
     [
-        ([], {}, "`samples` must hold at least one"),
-        ([video(0)[0]], {}, "Sample 0 must be a pair"),
-        ([(video(0), 0), (video(0)[0], 0)], {}, "Sample 1: frames must be a uint8 array"),
-        ([(video(0).astype("float32"), 0)], {}, "Sample 0: frames must be a uint8 array"),
-        ([(video(0), -1)], {}, "Sample 0: the label must be an int"),
-        ([(video(0), 0.5)], {}, "Sample 0: the label must be an int"),
-        ([(video(0), [])], {}, "Sample 0: the label must be an int"),
-        ([(video(0), 2)], {"class_names": ["a", "b"]}, "below 2, the number of `class_names`"),
-        ([(video(0), 0)], {"num_shards": 0}, "`num_shards`"),
-        ([(video(0), 0)], {"quality": 101}, "`quality`"),
-        ([(video(0), 0)], {"prefix": "a/b"}, "`prefix`"),
+        ([], {}, "samples: expected at least one"),
+        ([video(0)[0]], {}, r"samples\[0\]: expected a pair"),
+        ([(video(0), 0), (video(0)[0], 0)], {}, r"samples\[1\]: expected frames as a uint8 array"),
+        ([(video(0).astype("float32"), 0)], {}, r"samples\[0\]: expected frames as a uint8 array"),
+        ([(video(0), -1)], {}, r"samples\[0\], label: expected an int of at least 0, got -1"),
+        ([(video(0), 0.5)], {}, r"samples\[0\], label: expected an int .* got 0.5"),
+        ([(video(0), [])], {}, r"samples\[0\]: expected at least one label"),
+        ([(video(0), 2)], {"class_names": ["a", "b"]}, "label: expected an int from 0 to 1, got 2"),
+        ([(video(0), 0)], {"num_shards": 0}, "num_shards: expected"),
+        ([(video(0), 0)], {"quality": 101}, "quality: expected"),
+        ([(video(0), 0)], {"prefix": "a/b"}, "prefix: expected"),
     ],
 )
 def test_bad_samples_are_named(tmp_path, samples, options, message):
@@ -390,20 +393,20 @@ def test_bad_samples_are_named(tmp_path, samples, options, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_frames": 0}, "`num_frames`"),
-        ({"image_size": (32, 0)}, "`image_size`"),
-        ({"batch_size": 0}, "`batch_size`"),
-        ({"step": 0}, "`step`"),
-        ({"short": "loop"}, "`short`"),
-        ({"num_classes": 0}, "`num_classes`"),
-        ({"augment": 3}, "`augment`"),
-        ({"seed": -1}, "`seed`"),
-        ({"shard": (2, 2)}, "`shard`"),
-        ({"shard": 1}, "`shard`"),
-        ({"shard": (0, 20)}, "too few for 20 shards"),
-        ({"batch_size": 12, "drop_remainder": True}, "too few for 1 shards"),
-        ({"workers": -1}, "`workers`"),
-        ({"augment": lambda c, y, r: (c, y), "use_multiprocessing": True}, "can be pickled"),
+        ({"num_frames": 0}, "num_frames: expected"),
+        ({"image_size": (32, 0)}, "image_size: expected"),
+        ({"batch_size": 0}, "batch_size: expected"),
+        ({"step": 0}, "step: expected"),
+        ({"short": "loop"}, "short: expected"),
+        ({"num_classes": 0}, "num_classes: expected"),
+        ({"augment": 3}, "augment: expected"),
+        ({"seed": -1}, "seed: expected"),
+        ({"shard": (2, 2)}, "shard: expected"),
+        ({"shard": 1}, "shard: expected"),
+        ({"shard": (0, 20)}, "at least 20 videos for 20 shards"),
+        ({"batch_size": 12, "drop_remainder": True}, "at least 12 videos for 1 shards"),
+        ({"workers": -1}, "workers: expected"),
+        ({"augment": lambda c, y, r: (c, y), "use_multiprocessing": True}, "pickles it"),
     ],
 )
 def test_arguments_out_of_range_are_named(tmp_path, options, message):

@@ -236,7 +236,7 @@ def test_dataset_batches(MovingDigits):
     floats = MovingDigits("test", num_clips=20, batch_size=8, num_frames=3, size=(16, 18))[2][0]
     assert floats.dtype == np.float32
     np.testing.assert_array_equal(floats, clips)
-    with pytest.raises(IndexError, match="3 of 3"):
+    with pytest.raises(IndexError, match="expected an int from 0 to 2, got 3"):
         data[3]
 
 
@@ -359,19 +359,19 @@ def test_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"label": 16}, "`label` must be an integer from 0 to 15. Received: 16"),
-        ({"label": -1}, "`label` .* Received: -1"),
-        ({"label": "zoom_in"}, "`label` .* Received: 'zoom_in'"),
-        ({"index": -1}, "`index` must be an integer of at least 0. Received: index=-1"),
-        ({"num_frames": 1}, "`num_frames` must be an integer of at least 2. Received: num_fra"),
-        ({"num_frames": 8.0}, "`num_frames` .* Received: num_frames=8.0"),
-        ({"size": (15, 64)}, r"`size` .* at least 16. Received: size=\(15, 64\)"),
-        ({"size": 64}, "`size` must be two integers .* Received: size=64"),
-        ({"size": (64, 64, 3)}, "`size` must be two integers"),
-        ({"split": "valid"}, "`split` must be one of .*'train', 'test'.* Received: split='valid'"),
-        ({"split": ["test"]}, "`split` must be one of"),
-        ({"seed": -3}, "`seed` .* Received: seed=-3"),
-        ({"seed": True}, "`seed` .* Received: seed=True"),
+        ({"label": 16}, "label: expected an int from 0 to 15, got 16"),
+        ({"label": -1}, "label: .* got -1"),
+        ({"label": "zoom_in"}, "label: .* got 'zoom_in'"),
+        ({"index": -1}, "index: expected an int of at least 0, got -1"),
+        ({"num_frames": 1}, "num_frames: expected an int of at least 2, got 1"),
+        ({"num_frames": 8.0}, "num_frames: .* got 8.0"),
+        ({"size": (15, 64)}, r"size: .* at least 16, got \(15, 64\)"),
+        ({"size": 15}, "size: expected an int or a pair .* got 15"),
+        ({"size": (64, 64, 3)}, "size: expected an int or a pair"),
+        ({"split": "valid"}, "split: expected one of 'train', 'test', got 'valid'"),
+        ({"split": ["test"]}, "split: expected one of"),
+        ({"seed": -3}, "seed: .* got -3"),
+        ({"seed": True}, "seed: .* got True"),
     ],
 )
 def test_clip_errors(arguments, message):
@@ -382,20 +382,20 @@ def test_clip_errors(arguments, message):
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: partner(16), "`label`"),
-        (lambda: clip_at(-1), "`position`"),
-        (lambda: load_data(0, 16), "`num_train`"),
-        (lambda: load_data(10**9, 0), "`num_test`"),
-        (lambda: load_data(10**9, 16, num_frames=1), "`num_frames`"),
-        (lambda: load_data(16, 16, seed=-1), "`seed`"),
-        (lambda: make_video([]), "`labels` must be a non-empty sequence"),
-        (lambda: make_video(3), "`labels` must be a non-empty sequence"),
-        (lambda: make_video([0, 16]), "`labels` must be an integer from 0 to 15. Received: 16"),
-        (lambda: make_video([0], frames_per_motion=1), "`frames_per_motion`"),
-        (lambda: write_video("x.mp4", None), "`frames` .* Received: NoneType"),
+        (lambda: partner(16), "label: expected"),
+        (lambda: clip_at(-1), "position: expected"),
+        (lambda: load_data(0, 16), "num_train: expected"),
+        (lambda: load_data(10**9, 0), "num_test: expected"),
+        (lambda: load_data(10**9, 16, num_frames=1), "num_frames: expected"),
+        (lambda: load_data(16, 16, seed=-1), "seed: expected"),
+        (lambda: make_video([]), "labels: expected a sequence of at least one label"),
+        (lambda: make_video(3), "labels: expected a sequence of at least one label"),
+        (lambda: make_video([0, 16]), "labels: expected an int from 0 to 15, got 16"),
+        (lambda: make_video([0], frames_per_motion=1), "frames_per_motion: expected"),
+        (lambda: write_video("x.mp4", None), "frames: expected .* got NoneType"),
         (lambda: write_video("x.mp4", np.zeros((2, 8, 8, 3))), "dtype float64"),
         (lambda: write_video("x.mp4", np.zeros((0, 8, 8, 3), "uint8")), r"shape \(0, 8, 8, 3\)"),
-        (lambda: write_video("x.mp4", np.zeros((1, 8, 8, 3), "uint8"), 0), "`frame_rate`"),
+        (lambda: write_video("x.mp4", np.zeros((1, 8, 8, 3), "uint8"), 0), "frame_rate: expected"),
     ],
 )
 def test_other_errors(call, message, tmp_path, monkeypatch):
@@ -419,7 +419,7 @@ def test_other_errors(call, message, tmp_path, monkeypatch):
     ],
 )
 def test_dataset_errors(MovingDigits, argument, value):
-    with pytest.raises(ValueError, match=f"`{argument}` .*Received: {argument}="):
+    with pytest.raises(ValueError, match=f"{argument}: expected .* got "):
         MovingDigits(**{argument: value})
 
 
@@ -436,15 +436,8 @@ def test_missing_av_is_explained(monkeypatch):
         write_video("never.mp4", np.zeros((1, 8, 8, 3), "uint8"))
 
 
-@pytest.mark.parametrize("module", [moving_digits, moving_digits_scene])
-def test_clips_need_neither_keras_nor_models(module):
-    tree = ast.parse(inspect.getsource(module))
+def test_drawing_needs_numpy_only():
+    tree = ast.parse(inspect.getsource(moving_digits_scene))
     top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {getattr(n, "module", None) or n.names[0].name for n in top}
-    allowed = {"functools", "math", "operator", "os", "numpy"}
-    assert {n for n in names if not n.startswith("keras_video.datasets")} <= allowed
-
-
-def test_unknown_attribute():
-    with pytest.raises(AttributeError, match="has no attribute 'MovingDigit'"):
-        _ = moving_digits.MovingDigit
+    assert names <= {"functools", "math", "numpy"}

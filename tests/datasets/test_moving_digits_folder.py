@@ -34,10 +34,10 @@ def test_a_second_call_writes_what_is_missing(tmp_path):
 
 
 def test_wrong_arguments(tmp_path):
-    with pytest.raises(ValueError, match="`sequences` must be an integer from 0 to 15"):
+    with pytest.raises(ValueError, match="sequences: expected an int from 0 to 15"):
         write_folder(tmp_path, sequences=[(0, 99)])
-    with pytest.raises(ValueError, match="`sequences` must be different"):
+    with pytest.raises(ValueError, match="sequences: expected at least one, all different"):
         write_folder(tmp_path, sequences=[(0, 1), (0, 1)])
-    with pytest.raises(ValueError, match="`num_videos` must be an integer of at least 8"):
+    with pytest.raises(ValueError, match="num_videos: expected an int of at least 8"):
         write_folder(tmp_path, num_videos=3)
     assert not list(tmp_path.iterdir())

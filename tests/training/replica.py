@@ -32,7 +32,7 @@ def main(mode, folder, index, address):
         task = {"type": "worker", "index": index}
         os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": workers}, "task": task})
     scope = prepare(mode, index, address)
-    from keras_video.data.shards import read_shards
+    from keras_video.data import read_shards
 
     parts = 2 if mode in SPLIT else 1
     dataset = read_shards(

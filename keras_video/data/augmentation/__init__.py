@@ -1,15 +1,15 @@
 """Augmentation of clips, the same for all frames of a clip.
 
-An augmentation is a callable `augment(clips, labels, rng) -> (clips, labels)` on a batch in NumPy:
-clips `(batch, frames, height, width, 3)` of uint8 or floats in 0..255, and a
-`numpy.random.Generator` from which everything random comes. The data sets of `keras_video.data`
-take one as their argument `augment`.
+An augmentation is a function `augment(clips, labels, rng) -> (clips, labels)` of a batch of NumPy
+arrays: clips `(batch, frames, height, width, 3)` of uint8 or floats in 0..255, and a
+`numpy.random.Generator` for everything random. The data sets of `keras_video.data` have an argument
+`augment` for it.
 
-Why NumPy, where Keras has layers of the same names: worker processes then start without Keras and
-without a second claim on the accelerator (and forked ones, in which the operations of all three
-backends hang, work too); the same generator gives the same clips on every backend; uint8 stays
-uint8.
-Layers of Keras that have no counterpart here can be used all the same, see `KerasAugmentation`.
+Keras has layers of the same names. These augmentations use NumPy for three reasons. Worker
+processes start without Keras and do not use the accelerator, and forked processes work as well, in
+which the operations of all three backends hang. The same generator gives the same clips on every
+backend. And uint8 stays uint8. Keras layers without a counterpart here can be used through
+`KerasAugmentation`.
 
 Example:
 >>> augment = Compose([
@@ -47,10 +47,10 @@ __all__ = [
 
 
 class Compose(Augmentation):
-    """Applies augmentations one after the other.
+    """Applies several augmentations in order.
 
     Args:
-        augmentations: list of callables `augment(clips, labels, rng) -> (clips, labels)`.
+        augmentations: list of functions `augment(clips, labels, rng) -> (clips, labels)`.
 
     Raises:
         ValueError: if one of them cannot be called.
@@ -61,8 +61,8 @@ class Compose(Augmentation):
         for augmentation in self.augmentations:
             if isinstance(augmentation, type) or not callable(augmentation):
                 raise ValueError(
-                    "`augmentations` must be callables (clips, labels, rng) -> (clips, labels). "
-                    f"Received: {augmentation!r}"
+                    "augmentations: expected functions (clips, labels, rng) -> (clips, labels), "
+                    f"got {augmentation!r}."
                 )
 
     def __call__(self, clips, labels, rng):

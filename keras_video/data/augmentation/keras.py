@@ -1,4 +1,4 @@
-"""`KerasAugmentation`: image layers of Keras, with the same parameters for all frames of a clip."""
+"""Image layers of Keras as augmentations, with the same parameters for all frames of a clip."""
 
 import os
 
@@ -6,9 +6,9 @@ import numpy as np
 
 from keras_video.data.augmentation.base import Augmentation, check_batch, to_dtype
 
-# How the frames of a clip become one image, of which a layer draws its parameters once.
-# "channels": (height, width, frames * 3), for layers that move pixels or filter within channels.
-# "height": (frames * height, width, 3), for layers that look at one pixel's colours, or at the
+# How the frames of a clip are folded into one image, so that a layer draws parameters only once.
+# "channels": (height, width, frames * 3), for layers that move pixels or filter each channel.
+# "height": (frames * height, width, 3), for layers that use the colors of single pixels, or the
 # statistics of the image, which are then those of the clip.
 FOLDS = {
     "AutoContrast": "height",
@@ -34,23 +34,23 @@ FOLDS = {
 class KerasAugmentation(Augmentation):
     """Applies an image preprocessing layer of Keras to whole clips.
 
-    A layer draws parameters for each image, so the frames of a clip are folded into one image
-    that it can treat as such. Layers with which that does not work (Keras 3.15) are refused:
-    `RandAugment` and `AugMix` move pixels and look at colours, `RandomErasing` has noise that would
-    differ between frames, `MixUp` and `CutMix` change labels: their counterparts in
-    `keras_video.data.augmentation` do all that for clips. `Equalization` has one histogram,
-    `RandomCrop` one place for the whole batch. `RandomGrayscale` and `RandomShear` cannot be made
-    again from their config, and `RandomElasticTransform` does not repeat itself on torch.
+    A layer draws parameters for each image. Therefore the frames of a clip are folded into one
+    image. Layers that cannot be used in this way (Keras 3.15) are rejected: `RandAugment` and
+    `AugMix` move pixels and also change colors, the noise of `RandomErasing` would differ between
+    frames, and `MixUp` and `CutMix` change labels. `keras_video.data.augmentation` has counterparts
+    of these for clips. `Equalization` uses one histogram and `RandomCrop` one position for the
+    whole batch. `RandomGrayscale` and `RandomShear` cannot be created from their config, and
+    `RandomElasticTransform` is not reproducible on torch.
 
-    The layer runs on the backend, so it is best used with worker threads: a worker process that is
-    started afresh loads the backend for itself, and in a forked one, where it would hang, a
-    `RuntimeError` is raised.
+    The layer runs on the backend, so use it with worker threads if possible. A spawned worker
+    process loads its own backend. In a forked process the layer would hang; a `RuntimeError` is
+    raised instead.
 
     Args:
         layer: instance of one of the `keras.layers` that `FOLDS` lists, for values in 0..255.
 
     Raises:
-        ValueError: if `layer` is something else.
+        ValueError: if `layer` is anything else.
 
     Example:
     >>> augment = KerasAugmentation(keras.layers.RandomRotation(0.05, fill_mode="nearest"))
@@ -60,7 +60,7 @@ class KerasAugmentation(Augmentation):
         name = type(layer).__name__
         if name not in FOLDS or not type(layer).__module__.startswith("keras."):
             raise ValueError(
-                f"`layer` must be one of the Keras layers {', '.join(FOLDS)}. Received: {layer!r}"
+                f"layer: expected one of the Keras layers {', '.join(FOLDS)}, got {layer!r}."
             )
         self.layer = name
         self._class, self._config = type(layer), layer.get_config()
@@ -71,12 +71,13 @@ class KerasAugmentation(Augmentation):
         if os.getpid() != self._process:
             raise RuntimeError(
                 f"keras.layers.{self.layer} cannot run in a forked process. Read the data with "
-                "`use_multiprocessing=False`, or augment with the other classes of this module."
+                "use_multiprocessing=False, or use the other classes of "
+                "keras_video.data.augmentation."
             )
         config = dict(self._config)
         if "seed" in config:
             config["seed"] = int(rng.integers(2**31))
-        # A layer of its own for each call: the state of its generator is not safe between threads.
+        # Each call creates its own layer, since threads cannot share the state of its generator.
         layer = self._class.from_config(config)
         images = _fold(clips, FOLDS[self.layer]).astype(np.float32)
         images = _to_numpy(layer(images, training=True))

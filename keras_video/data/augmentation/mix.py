@@ -1,26 +1,19 @@
-"""Augmentations that mix clips with each other: `MixUp` and `CutMix`."""
+"""Augmentations that mix the clips of a batch with each other: `MixUp` and `CutMix`."""
 
 import math
-import numbers
 
 import numpy as np
 
+from keras_video.checks import check_int, check_labels, check_number
 from keras_video.data.augmentation.base import Augmentation, check_batch
 
 
 class _Mix(Augmentation):
-    """Mixes each clip with another of the batch, and their labels by the same proportion."""
+    """Mixes each clip with another of the batch, and their labels in the same proportion."""
 
     def __init__(self, alpha, num_classes):
-        if not isinstance(alpha, numbers.Real) or not 0 < alpha < math.inf:
-            raise ValueError(f"`alpha` must be a positive number. Received: alpha={alpha!r}")
-        whole = isinstance(num_classes, numbers.Integral) and not isinstance(num_classes, bool)
-        if num_classes is not None and not (whole and num_classes > 0):
-            raise ValueError(
-                "`num_classes` must be a positive int or None. "
-                f"Received: num_classes={num_classes!r}"
-            )
-        self.alpha, self.num_classes = float(alpha), num_classes
+        self.alpha = float(check_number("alpha", alpha, above=0))
+        self.num_classes = None if num_classes is None else check_int("num_classes", num_classes)
 
     def __call__(self, clips, labels, rng):
         check_batch(clips, rng)
@@ -32,22 +25,19 @@ class _Mix(Augmentation):
         return clips, shares * labels + (1 - shares) * labels[partners]
 
     def mix(self, clips, partners, shares, rng):
-        """Returns the mixed clips, and the share `(batch,)` that each has of itself."""
+        """Return the mixed clips, and the fraction `(batch,)` that each keeps of itself."""
         raise NotImplementedError
 
     def _one_hot(self, labels, count):
         labels = np.asarray(labels)
-        name, classes = type(self).__name__, self.num_classes
-        whole = np.issubdtype(labels.dtype, np.integer)
-        if labels.shape == (count,) and whole:
+        classes = self.num_classes
+        if labels.shape == (count,) and np.issubdtype(labels.dtype, np.integer):
             if classes is None:
-                raise ValueError(f"{name} needs `num_classes` where labels are ints (batch,).")
-            if labels.min() < 0 or labels.max() >= classes:
-                wrong = labels[(labels < 0) | (labels >= classes)][0]
                 raise ValueError(
-                    f"`labels` must be ints from 0 to {classes - 1}. Received: {wrong}"
+                    f"num_classes: expected an int, since the labels of {type(self).__name__} are "
+                    "class numbers (batch,), got None."
                 )
-            return np.eye(classes, dtype=np.float32)[labels]
+            return np.eye(classes, dtype=np.float32)[check_labels("labels", labels, classes)]
         if (
             labels.ndim == 2
             and len(labels) == count
@@ -55,29 +45,29 @@ class _Mix(Augmentation):
         ):
             return labels.astype(np.float32)
         raise ValueError(
-            f"`labels` must be ints (batch,) or numbers (batch, {classes or 'classes'}). "
-            f"Received: labels of shape {labels.shape} and dtype {labels.dtype}"
+            f"labels: expected ints (batch,) or numbers (batch, {classes or 'classes'}), got "
+            f"{labels.dtype} of shape {labels.shape}."
         )
 
 
 class MixUp(_Mix):
-    """Adds two clips, weighted by a share drawn from Beta(alpha, alpha) (Zhang et al. 2018).
+    """Averages pairs of clips with weights drawn from Beta(alpha, alpha) (Zhang et al. 2018).
 
-    Each clip of the batch is mixed with another one by a share of its own; all frames have the
-    same share. The arithmetic of `keras.layers.MixUp`, in NumPy for data workers.
+    Each clip of the batch is mixed with another one and has its own weight, which is the same for
+    all frames. The computation is that of `keras.layers.MixUp`.
 
     Args:
-        alpha: positive number. Below 1, one clip dominates.
-        num_classes: int, needed where labels are ints.
+        alpha: positive number. If it is below 1, usually one of the two clips dominates.
+        num_classes: int, required if labels are ints.
 
     Call arguments:
-        labels: ints `(batch,)` or numbers `(batch, num_classes)`.
+        labels: class numbers `(batch,)` as ints, or numbers `(batch, num_classes)`.
 
     Returns:
         The pair `(clips, labels)`, both float32; labels `(batch, num_classes)`.
 
     Raises:
-        ValueError: if an argument is out of its range, or the labels are something else.
+        ValueError: if an argument or the labels are invalid.
     """
 
     def __init__(self, alpha=0.2, num_classes=None):
@@ -93,23 +83,23 @@ class MixUp(_Mix):
 class CutMix(_Mix):
     """Pastes a box of one clip into another (Yun et al. 2019).
 
-    The box has the aspect ratio of the frame and a share of its area drawn from
-    Beta(alpha, alpha); its centre is uniform in the frame, and what lies outside is cut off. It is
-    the same in all frames. Labels are mixed by the pixels that were really pasted.
+    The box has the aspect ratio of the frame. Its fraction of the area is drawn from
+    Beta(alpha, alpha), its centre is uniform in the frame, and the part outside of the frame is cut
+    off. It is the same in all frames. Labels are mixed in proportion to the pasted pixels.
 
     Args:
-        alpha: positive number; 1 makes all shares equally likely.
-        num_classes: int, needed where labels are ints.
+        alpha: positive number; with 1, all fractions are equally likely.
+        num_classes: int, required if labels are ints.
 
     Call arguments:
-        labels: ints `(batch,)` or numbers `(batch, num_classes)`.
+        labels: class numbers `(batch,)` as ints, or numbers `(batch, num_classes)`.
 
     Returns:
-        The pair `(clips, labels)`: clips of their old dtype, labels `(batch, num_classes)` in
-        float32.
+        The pair `(clips, labels)`: clips of unchanged dtype, labels float32
+        `(batch, num_classes)`.
 
     Raises:
-        ValueError: if an argument is out of its range, or the labels are something else.
+        ValueError: if an argument or the labels are invalid.
     """
 
     def __init__(self, alpha=1.0, num_classes=None):

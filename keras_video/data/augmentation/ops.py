@@ -1,9 +1,9 @@
 """Operations on one clip `(frames, height, width, 3)` that treat all of its frames alike.
 
-Those on colours take float32 in 0..255 and may leave that range; `to_dtype` of `augmentation_base`
-brings the result back. Where an operation rests on the statistics of an image (contrast,
-auto-contrast, equalisation), these are taken over the whole clip: a pixel value is then mapped to
-the same value in every frame, and the clip does not flicker.
+Operations on colors take float32 in 0..255 and may leave that range; `base.to_dtype` limits the
+result. Operations that use statistics of the image (contrast, auto-contrast, equalize) compute them
+over the whole clip: a pixel value is then mapped to the same value in every frame, and the clip
+does not flicker.
 """
 
 import numpy as np
@@ -14,21 +14,21 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as in image 
 
 
 def resize(frames, size):
-    """Resizes by bilinear interpolation between pixel centres, without smoothing.
+    """Resize by bilinear interpolation between pixel centres, without antialiasing.
 
-    The rule of `keras.ops.image.resize` without antialiasing, and of OpenCV; in NumPy, so that
-    worker processes need no backend.
+    The result is that of `keras.ops.image.resize(antialias=False)` and of OpenCV. NumPy is used so
+    that worker processes need no backend.
 
     Args:
         frames: array `(..., height, width, channels)`, uint8 or float.
-        size: `(height, width)` wanted.
+        size: `(height, width)` of the result.
 
     Returns:
-        array `(..., *size, channels)` of the same dtype.
+        Array `(..., *size, channels)` of the same dtype.
     """
     *lead, height, width, channels = frames.shape
     values = frames.reshape(-1, height, width * channels)
-    if width != size[1]:  # first, on integers where frames are
+    if width != size[1]:  # the width first, while the values are still those of `frames`
         low, part = _neighbours(width, size[1])
         high = np.minimum(low + 1, width - 1)
         low, high = ((n[:, None] * channels + np.arange(channels)).ravel() for n in (low, high))
@@ -43,16 +43,16 @@ def resize(frames, size):
 
 
 def warp(frames, matrix, fill):
-    """Takes each pixel from where an affine map sends it, by bilinear interpolation.
+    """Move pixels by an affine map, with bilinear interpolation.
 
     Args:
         frames: array `(frames, height, width, 3)`, uint8 or float.
-        matrix: array `(2, 3)`; the value at `(x, y)` is the one at `matrix @ (x, y, 1)`, in pixels
-            from the centre of the frame.
-        fill: number, the value of all that lies outside.
+        matrix: array `(2, 3)`. The new value at `(x, y)` is the old one at `matrix @ (x, y, 1)`, in
+            pixels from the centre of the frame.
+        fill: number, value of the pixels from outside of the frame.
 
     Returns:
-        array of the shape and dtype of `frames`.
+        Array of the shape and dtype of `frames`.
     """
     count, height, width, channels = frames.shape
     middle = (width - 1) / 2, (height - 1) / 2
@@ -78,24 +78,24 @@ def warp(frames, matrix, fill):
 
 
 def brightness(clip, factor):
-    """Multiplies all values; 0 gives black, 1 the clip itself."""
+    """Multiply all values; a factor of 0 gives black, 1 the clip itself."""
     return clip * np.float32(factor)
 
 
 def contrast(clip, factor):
-    """Moves all values away from the mean brightness of the clip; 0 gives grey."""
+    """Scale the distance of all values from the mean brightness of the clip; 0 gives gray."""
     return _blend(np.mean(clip @ LUMA, dtype=np.float64), clip, factor)
 
 
 def saturation(clip, factor):
-    """Moves colours away from the grey of the same brightness; 0 gives a black-and-white clip."""
+    """Scale the distance of the colors from gray of the same brightness; 0 gives a gray clip."""
     return _blend((clip @ LUMA)[..., None], clip, factor)
 
 
 def sharpness(clip, factor):
-    """Moves values away from those of the smoothed frame (3x3, centre weight 5 of 13).
+    """Scale the distance of the values from a smoothed frame (3x3, centre weight 5 of 13).
 
-    The outermost pixels stay as they are.
+    The pixels of the border do not change.
     """
     out = clip.copy()
     rows = clip[:, :-2] + clip[:, 1:-1] + clip[:, 2:]
@@ -106,7 +106,7 @@ def sharpness(clip, factor):
 
 
 def hue(clip, turn):
-    """Turns the hue of the hexcone model (HSV) by a part of the full circle."""
+    """Rotate the hue of the HSV model by `turn`, a fraction of the full circle."""
     red, green, blue = np.ascontiguousarray(np.moveaxis(clip, -1, 0))
     high = np.maximum(np.maximum(red, green), blue)
     low = np.minimum(np.minimum(red, green), blue)
@@ -120,24 +120,24 @@ def hue(clip, turn):
     out = np.empty_like(clip)
     for channel, start in enumerate((5, 3, 1)):
         place = sixth + start
-        place -= 6 * np.floor(place / 6)  # several times as fast as %
+        place -= 6 * np.floor(place / 6)  # several times faster than %
         out[..., channel] = high - chroma * np.clip(np.minimum(place, 4 - place), 0, 1)
     return out
 
 
 def solarize(clip, threshold):
-    """Inverts the values from `threshold` on; 256 leaves the clip as it is."""
+    """Invert the values of at least `threshold`; 256 does not change the clip."""
     return np.where(clip < threshold, clip, 255 - clip)
 
 
 def posterize(clip, bits):
-    """Keeps the upper `bits` (0 to 8) of the eight of each value."""
+    """Keep the upper `bits` (0 to 8) of the eight bits of each value."""
     step = 2 ** (8 - bits)
     return np.floor(clip / np.float32(step)) * np.float32(step)
 
 
 def auto_contrast(clip):
-    """Stretches each channel to 0..255, by its least and greatest value in the clip."""
+    """Stretch each channel from its minimum and maximum in the clip to 0..255."""
     out = np.empty_like(clip)
     for channel in range(clip.shape[-1]):
         values = clip[..., channel]
@@ -148,14 +148,14 @@ def auto_contrast(clip):
 
 
 def equalize(clip):
-    """Spreads the values of each channel evenly over 0..255, by its histogram over the clip."""
+    """Spread the values of each channel evenly over 0..255, by its histogram over the clip."""
     levels = to_dtype(clip, np.dtype(np.uint8))
     out = np.empty_like(clip)
     for channel in range(clip.shape[-1]):
         histogram = np.bincount(levels[..., channel].ravel(), minlength=256)
         step = (histogram.sum() - histogram[histogram > 0][-1]) // 255
         table = np.arange(256)
-        if step:  # else there is nothing to spread
+        if step:  # otherwise all pixels have the same value
             below = np.cumsum(histogram) - histogram
             table = np.minimum((step // 2 + below) // step, 255)
         out[..., channel] = table[levels[..., channel]]
@@ -167,14 +167,14 @@ def _blend(base, clip, factor):
 
 
 def _neighbours(old, new):
-    """For each of `new` pixels along a side of `old`: the pixel before its centre, and how far."""
+    """Return, for each of `new` pixels on a side of `old`, the pixel before it and the distance."""
     centre = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0, old - 1)
     low = centre.astype(int)
     return low, (centre - low).astype(np.float32)
 
 
 def _between(first, second, part):
-    """`first + part * (second - first)` in float32, in the memory of the difference."""
+    """Return `first + part * (second - first)` in float32, computed in place."""
     out = np.subtract(second, first, dtype=np.float32)
     out *= part
     out += first

@@ -1,29 +1,17 @@
-"""Random crops, resized to one size: `RandomResizedCrop` and TSN's `MultiScaleCrop`.
-
-`RandomFlip`: mirrors clips, and exchanges the labels of left and right.
-
-`RandomErasing`: hides a box of a clip.
-"""
+"""Augmentation of places: random crops, flips and erased boxes, the same in all frames."""
 
 import math
-import numbers
 
 import numpy as np
 
-from keras_video.data.augmentation.base import (
-    Augmentation,
-    check_batch,
-    check_probability,
-    check_range,
-    to_dtype,
-)
+from keras_video.checks import check_int, check_number, check_range, check_size
+from keras_video.data.augmentation.base import Augmentation, check_batch, to_dtype
 from keras_video.data.augmentation.ops import resize
-from keras_video.data.frames import check_size
 
-ATTEMPTS = 10  # draws of a box that may not fit, before the largest central one is taken
+ATTEMPTS = 10  # draws of a box that may not fit, before the largest central one is used
 
-# Where `MultiScaleCrop` puts a crop, in quarters of the free height and width: corners, centre,
-# middles of the edges, and the centres of the four quadrants.
+# Positions of `MultiScaleCrop`, in quarters of the free height and width: corners and centre,
+# middles of the edges, and centres of the four quadrants.
 POSITIONS = (
     *((0, 0), (0, 4), (4, 0), (4, 4), (2, 2)),
     *((0, 2), (2, 0), (2, 4), (4, 2)),
@@ -32,12 +20,10 @@ POSITIONS = (
 
 
 class _Crop(Augmentation):
-    """Cuts the box that `draw_box` gives out of all frames and resizes it to `size`."""
+    """Cuts the box that `draw_box` returns out of all frames and resizes it to `size`."""
 
     def __init__(self, size):
-        if size is None:
-            raise ValueError("`size` must be a positive int or a pair (height, width) of them.")
-        self.size = check_size(size)
+        self.size = check_size("size", size)
 
     def augment_clip(self, clip, rng):
         top, left, height, width = self.draw_box(*clip.shape[1:3], rng)
@@ -47,17 +33,18 @@ class _Crop(Augmentation):
 class RandomResizedCrop(_Crop):
     """Cuts out a random box of random shape and resizes it (Szegedy et al. 2015, section 6).
 
-    The area is uniform, the logarithm of the aspect ratio too, so that wide and tall boxes are
-    equally likely. A box that does not fit into the frame is drawn again; after ten of them the
-    largest central box of an allowed shape is taken. The defaults are those of MoViNet's training.
+    The area and the logarithm of the aspect ratio are uniform, so that wide and tall boxes are
+    equally likely. A box that does not fit into the frame is drawn again, at most ten times; then
+    the largest central box of an allowed shape is used. The defaults are those of MoViNet's
+    training.
 
     Args:
-        size: int or `(height, width)` of the result.
-        area: pair of numbers in (0, 1], least and greatest part of the frame's area.
-        aspect: pair of positive numbers, least and greatest width / height.
+        size: `(height, width)` of the result, or an int for a square.
+        area: pair of numbers in (0, 1], minimum and maximum fraction of the frame's area.
+        aspect: pair of positive numbers, minimum and maximum of width / height.
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: if an argument is outside of its range.
 
     Example:
     >>> crop = RandomResizedCrop(172)
@@ -66,11 +53,11 @@ class RandomResizedCrop(_Crop):
 
     def __init__(self, size, area=(0.08, 1.0), aspect=(0.5, 2.0)):
         super().__init__(size)
-        self.area = check_range("area", area, high=1)
-        self.aspect = check_range("aspect", aspect)
+        self.area = check_range("area", area, above=0, most=1)
+        self.aspect = check_range("aspect", aspect, above=0)
 
     def draw_box(self, height, width, rng):
-        """Draws `(top, left, height, width)` for a frame of `height` x `width` pixels."""
+        """Draw `(top, left, height, width)` for a frame of `height` x `width` pixels."""
         for _ in range(ATTEMPTS):
             area = rng.uniform(*self.area) * height * width
             aspect = math.exp(rng.uniform(*map(math.log, self.aspect)))
@@ -84,39 +71,34 @@ class RandomResizedCrop(_Crop):
 
 
 class MultiScaleCrop(_Crop):
-    """Corner cropping with scale jittering (TSN; Wang et al. 2016, section 4.1), and bLVNet-TAM's.
+    """Cuts out a box of one of ten shapes at one of 13 positions and resizes it.
 
-    Height and width of the crop are each one of the `scales` times the shorter side of the frame,
-    rounded down, at most one step of the list apart: ten pairs, equally likely. The crop lies at
-    one of 13 places: corners, centre, middles of the edges, centres of the quadrants, counted in
-    steps of a quarter, rounded down, of the free height and width.
+    This is the corner cropping with scale jittering of TSN (Wang et al. 2016, section 4.1), which
+    bLVNet-TAM uses as well. The height and the width of the box are each one of the `scales` times
+    the shorter side of the frame, rounded down. They are at most one step of the list apart, which
+    gives ten pairs for four scales, equally likely. The positions are the corners, the centre, the
+    middles of the edges and the centres of the quadrants, in steps of a quarter of the free height
+    and width, rounded down.
 
     Args:
-        size: int or `(height, width)` of the result.
+        size: `(height, width)` of the result, or an int for a square.
         scales: descending numbers in (0, 1].
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: if an argument is outside of its range.
     """
 
     def __init__(self, size, scales=(1, 0.875, 0.75, 0.66)):
         super().__init__(size)
         try:
-            self.scales = tuple(float(scale) for scale in scales)
-        except (TypeError, ValueError):
+            self.scales = tuple(float(check_number("scales", s, above=0, most=1)) for s in scales)
+        except TypeError:
             self.scales = ()
-        ordered = sorted(self.scales, reverse=True)
-        if (
-            not self.scales
-            or list(self.scales) != ordered
-            or not 0 < ordered[-1] <= ordered[0] <= 1
-        ):
-            raise ValueError(
-                f"`scales` must be descending numbers above 0, up to 1. Received: scales={scales!r}"
-            )
+        if not self.scales or list(self.scales) != sorted(self.scales, reverse=True):
+            raise ValueError(f"scales: expected descending numbers, got {scales!r}.")
 
     def sizes(self, height, width):
-        """The list of pairs `(height, width)` that crops of a frame may have."""
+        """Return the pairs `(height, width)` that boxes in a frame of this size may have."""
         sides = [max(1, int(min(height, width) * scale)) for scale in self.scales]
         return [
             (tall, wide)
@@ -126,7 +108,7 @@ class MultiScaleCrop(_Crop):
         ]
 
     def draw_box(self, height, width, rng):
-        """Draws `(top, left, height, width)` for a frame of `height` x `width` pixels."""
+        """Draw `(top, left, height, width)` for a frame of `height` x `width` pixels."""
         sizes = self.sizes(height, width)
         tall, wide = sizes[rng.integers(len(sizes))]
         down, across = POSITIONS[rng.integers(len(POSITIONS))]
@@ -137,23 +119,23 @@ class RandomFlip(Augmentation):
     """Mirrors clips left to right.
 
     Args:
-        label_map: dict of ints, or sequence of one int per class: the class that the mirror image
-            of a class belongs to, as in `{3: 4, 4: 3}` for "turn left" and "turn right". Mirrored
-            twice, every class must be itself. Classes that a dict does not name keep their label.
-            `None` changes no label.
-        probability: number in 0..1, of each clip to be flipped.
+        label_map: dict of ints, or sequence of one int per class: the class of the mirrored clip,
+            such as `{3: 4, 4: 3}` for "turn left" and "turn right". Applied twice, it must give the
+            original class. Classes that a dict does not contain keep their label. `None` changes no
+            label.
+        probability: number in 0..1, probability that a clip is flipped.
 
     Call arguments:
         labels: with a `label_map`, ints `(batch,)` or numbers `(batch, classes)` (one-hot,
             multi-label or mixed).
 
     Raises:
-        ValueError: if `label_map` is no such map, or the labels do not fit to it.
+        ValueError: if `label_map` is not such a map, or the labels do not fit it.
     """
 
     def __init__(self, label_map=None, probability=0.5):
         self.label_map = None if label_map is None else _check_map(label_map)
-        self.probability = check_probability("probability", probability)
+        self.probability = float(check_number("probability", probability, 0, 1))
 
     def __call__(self, clips, labels, rng):
         check_batch(clips, rng)
@@ -167,8 +149,8 @@ class RandomFlip(Augmentation):
         whole = np.issubdtype(old.dtype, np.integer)
         if len(old.shape) not in (1, 2) or len(old) != len(flips) or (old.ndim == 1 and not whole):
             raise ValueError(
-                "`labels` must be ints (batch,) or numbers (batch, classes) where flipping changes "
-                f"them. Received: labels of shape {old.shape} and dtype {old.dtype}"
+                "labels: expected ints (batch,) or numbers (batch, classes), since label_map "
+                f"changes them, got {old.dtype} of shape {old.shape}."
             )
         new = old.copy()
         if old.ndim == 1:
@@ -177,8 +159,8 @@ class RandomFlip(Augmentation):
             return new
         if max(self.label_map, default=0) >= old.shape[1]:
             raise ValueError(
-                f"`label_map` names class {max(self.label_map)}, the labels have "
-                f"{old.shape[1]} classes."
+                f"labels: expected at least {max(self.label_map) + 1} columns, for all classes of "
+                f"label_map, got {old.shape[1]}."
             )
         for label, mirrored in self.label_map.items():
             new[flips, mirrored] = old[flips, label]
@@ -188,48 +170,42 @@ class RandomFlip(Augmentation):
 def _check_map(label_map):
     try:
         pairs = label_map.items() if isinstance(label_map, dict) else enumerate(label_map)
-        pairs = [tuple(map(_integer, pair)) for pair in pairs]
+        pairs = [tuple(check_int("label_map", label, 0) for label in pair) for pair in pairs]
     except TypeError:
-        raise ValueError(f"`label_map` must map ints to ints. Received: {label_map}") from None
+        raise ValueError(
+            f"label_map: expected a dict or list of ints, got {label_map!r}."
+        ) from None
     known = dict(pairs)
     for label, mirrored in known.items():
         if known.get(mirrored, -1) != label:
             raise ValueError(
-                f"`label_map` sends class {label} to {mirrored}, but {mirrored} to "
-                f"{known.get(mirrored, mirrored)}: mirrored twice, a class must be itself."
+                f"label_map: expected {mirrored} -> {label}, the inverse of {label} -> {mirrored}, "
+                f"got {mirrored} -> {known.get(mirrored, mirrored)}."
             )
     return {label: mirrored for label, mirrored in known.items() if label != mirrored}
-
-
-def _integer(value):
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
-        raise TypeError
-    return int(value)
 
 
 class RandomErasing(Augmentation):
     """Overwrites a random box, the same in all frames (Zhong et al. 2020).
 
-    `keras.layers.RandomErasing` fills each image with noise of its own; here the noise, too, is
-    the same in all frames, lest it flicker.
+    The noise is the same in all frames as well, so that it does not flicker.
+    `keras.layers.RandomErasing` draws new noise for each image.
 
     Args:
-        probability: number in 0..1, of each clip to be changed.
-        area: pair of numbers in (0, 1], least and greatest part of the frame's area.
-        aspect: pair of positive numbers, least and greatest width / height of the box.
+        probability: number in 0..1, probability that a clip is changed.
+        area: pair of numbers in (0, 1], minimum and maximum fraction of the frame's area.
+        aspect: pair of positive numbers, minimum and maximum of width / height.
         fill: number in 0..255, or `None` for uniform noise.
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: if an argument is outside of its range.
     """
 
     def __init__(self, probability=0.5, area=(0.02, 0.33), aspect=(0.3, 1 / 0.3), fill=None):
-        self.probability = check_probability("probability", probability)
-        self.area = check_range("area", area, high=1)
-        self.aspect = check_range("aspect", aspect)
-        if fill is not None and not (isinstance(fill, numbers.Real) and 0 <= fill <= 255):
-            raise ValueError(f"`fill` must be a number from 0 to 255, or None. Received: {fill!r}")
-        self.fill = fill
+        self.probability = float(check_number("probability", probability, 0, 1))
+        self.area = check_range("area", area, above=0, most=1)
+        self.aspect = check_range("aspect", aspect, above=0)
+        self.fill = check_number("fill", fill, 0, 255, none=True)
         self._boxes = RandomResizedCrop(1, self.area, self.aspect)
 
     def augment_clip(self, clip, rng):

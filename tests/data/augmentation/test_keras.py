@@ -117,5 +117,5 @@ def test_a_forked_process_gets_an_error_and_no_hang(monkeypatch):
     ],
 )
 def test_other_layers_are_refused(make):
-    with pytest.raises(ValueError, match="`layer` must be one of the Keras layers"):
+    with pytest.raises(ValueError, match="layer: expected one of the Keras layers"):
         KerasAugmentation(make())

@@ -7,9 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_video.data.augmentation import RandAugment
-from keras_video.data.augmentation import ops as ops
-from keras_video.data.augmentation.color import COLOURS, ENHANCE, GEOMETRY, OPERATIONS
+from keras_video.data.augmentation import RandAugment, ops
+from keras_video.data.augmentation.color import COLORS, ENHANCE, GEOMETRY, OPERATIONS
 
 
 def natural_clip(seed=0, frames=3, size=(24, 30)):
@@ -187,7 +186,7 @@ def test_all_fourteen_operations_come_up_alike(monkeypatch):
     clip = np.zeros((1, 1, 1, 1, 3), "uint8")
     RandAugment(num_ops=2800)(clip, None, np.random.default_rng(0))
     counts = collections.Counter(names)
-    assert len(counts) == 14 == len(COLOURS) + len(ENHANCE) + len(GEOMETRY)
+    assert len(counts) == 14 == len(COLORS) + len(ENHANCE) + len(GEOMETRY)
     assert 150 < min(counts.values()) and max(counts.values()) < 250
     assert set(signs) == {1, -1} and 0.45 < np.mean(np.array(signs) == 1) < 0.55
     RandAugment(num_ops=0)(clip, None, np.random.default_rng(0))

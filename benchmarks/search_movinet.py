@@ -161,7 +161,7 @@ def train(config, seed, epochs, work, clip_counts):
 
     from keras_video.applications.movinet import MoViNet
     from keras_video.applications.movinet.config import MoViNetConfig
-    from keras_video.cli.search_tvn import compile_network
+    from keras_video.cli.searches import compile_network
     from keras_video.utils import complexity
 
     config = MoViNetConfig.from_dict(config)

@@ -80,7 +80,7 @@ def train(config):
     import keras
 
     from keras_video.applications.tiny_video_net.model import TinyVideoNet
-    from keras_video.cli.search_tvn import compile_network
+    from keras_video.cli.searches import compile_network
     from keras_video.tuner.latency.lock import GiveWay
     from keras_video.tuner.spaces.base import cut
 

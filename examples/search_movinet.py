@@ -18,9 +18,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras  # noqa: E402
 from absl import app, flags  # noqa: E402
 
-from keras_video.cli import search_movinet, search_tvn  # noqa: E402
+from keras_video.cli import searches  # noqa: E402
 from keras_video.datasets import moving_digits  # noqa: E402
-from keras_video.tuner.search.trials import write_json  # noqa: E402
 
 FLAGS = flags.FLAGS
 flags.DEFINE_float("macs_per_frame", 2e6, "Wanted multiply-adds for a frame.")
@@ -46,18 +45,18 @@ def main(argv):
         "layers": 1 if FLAGS.quick else 4, "final_epochs": final_epochs, "batch_size": BATCH,
         "seed": FLAGS.seed,
     }  # fmt: skip
-    write_json(os.path.join(FLAGS.output, "settings.json"), settings)
+    searches.write_settings(FLAGS.output, settings)
     (x, y), unseen = moving_digits.load_data(train + validation, test, FRAMES, (SIZE, SIZE))
-    search_tvn.write_clips(
+    searches.write_clips(
         FLAGS.output, train=(x[:train], y[:train]), validation=(x[train:], y[train:])
     )
-    tuner = search_movinet.search(FLAGS.output)
-    rows = search_movinet.candidates(tuner)
-    print(f"\ncandidates, with shared weights:\n{search_movinet.show(rows)}\n")
+    tuner = searches.search_movinet(FLAGS.output)
+    rows = searches.measure_candidates(tuner)
+    print(f"\ncandidates, with shared weights:\n{searches.format_candidates(rows)}\n")
     best = rows[0]["values"]
-    search_movinet.plot(FLAGS.output, best)
+    searches.plot_movinet(FLAGS.output, best)
     keras.utils.set_random_seed(FLAGS.seed)
-    model, _ = search_movinet.retrain(FLAGS.output, best)
+    model, _ = searches.retrain(FLAGS.output, searches.movinet_space(settings), best)
     found = model.evaluate(*unseen, batch_size=BATCH, return_dict=True, verbose=0)
     path = os.path.join(FLAGS.output, "model.keras")
     model.save(path)

@@ -1,4 +1,4 @@
-"""What the terminal shows while something takes time. It is erased afterwards."""
+"""Messages and progress bars on the terminal, which are erased at the end."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ import time
 
 @contextlib.contextmanager
 def working(label):
-    """Says on the terminal what takes a while, and wipes it out afterwards."""
+    """Show a message on the terminal while the block runs."""
     on_terminal = sys.stderr.isatty()
     if on_terminal:
         print(f"{label} ...", end="", file=sys.stderr, flush=True)
@@ -21,7 +21,7 @@ def working(label):
 
 @contextlib.contextmanager
 def silence():
-    """Hides what TensorFlow's C++ says when it is imported, beneath `sys.stderr`."""
+    """Hide what C++ code writes to the standard error stream, as TensorFlow does when imported."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
@@ -35,14 +35,20 @@ def silence():
 
 
 def load_keras():
-    """Imports Keras, quietly, and returns it."""
+    """Import Keras without messages, and return it."""
     with working("loading Keras"), silence():
         import keras
     return keras
 
 
 def progress(items, total, label):
-    """Passes items on, with a bar on the terminal that is wiped out at the end."""
+    """Yield items, with a progress bar on the terminal.
+
+    Args:
+        items: iterable.
+        total: int, number of items.
+        label: string in front of the bar.
+    """
     on_terminal = sys.stderr.isatty()
     drawn = 0.0
     try:

@@ -1,4 +1,4 @@
-"""A command line with sub-commands: absl flags, help that teaches, errors in one line."""
+"""A command line with commands: absl flags, help with examples, errors in one line."""
 
 import difflib
 import os
@@ -18,7 +18,12 @@ DEFINE = {
 
 
 class Option(NamedTuple):
-    """The flag `--name=default` of a command. Its type is that of the default."""
+    """The flag `--name=default` of a command. It has the type of its default.
+
+    Args:
+        name, default, help: as in absl's `DEFINE_*` functions.
+        smallest: lower bound of a number, itself allowed, or `None`.
+    """
 
     name: str
     default: object
@@ -27,7 +32,16 @@ class Option(NamedTuple):
 
 
 class Command(NamedTuple):
-    """`run(options, argument)` with its description; `argument` is empty if there is none."""
+    """A command of a program.
+
+    Args:
+        run: function `(options, argument)`, or `(options)` if the command has no argument. It
+            returns the exit code; `None` counts as 0.
+        argument: name of the argument in the help, or `""`.
+        summary: string, one line for the list of commands.
+        help: string, the explanation and examples.
+        options: tuple of `Option`.
+    """
 
     run: object
     argument: str
@@ -42,9 +56,9 @@ class CommandLine(NamedTuple):
     Args:
         name: name of the program.
         commands: dict of `Command`.
-        intro, closing: what `--help` says before and after the list of commands.
+        intro, closing: text of `--help` before and after the list of commands.
         version: function that returns the version.
-        debug: environment variable that brings tracebacks back.
+        debug: name of the environment variable with which errors show a traceback.
     """
 
     name: str
@@ -55,7 +69,7 @@ class CommandLine(NamedTuple):
     debug: str
 
     def main(self, argv=None):
-        """Runs `argv`. Returns the exit code: that of the command, or 2 after an error."""
+        """Run `argv`; return the exit code: that of the command, or 2 after an error."""
         argv = list(sys.argv[1:] if argv is None else argv)
         with warnings.catch_warnings():
             warnings.showwarning = self._warn
@@ -63,7 +77,7 @@ class CommandLine(NamedTuple):
                 return self._dispatch(argv)
             except KeyboardInterrupt:
                 return 130
-            except BrokenPipeError:  # whoever read our output has left, as in `| head`
+            except BrokenPipeError:  # the reader of the output has ended, as in `| head`
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 return 0
             except (flags.Error, ValueError, OSError, ImportError, RuntimeError) as error:
@@ -87,8 +101,9 @@ class CommandLine(NamedTuple):
             return 2
         elif name not in self.commands:
             close = difflib.get_close_matches(name, self.commands, 1, cutoff=0.7)
-            hint = f"did you mean {close[0]!r}?" if close else f"see {self.name} --help."
-            raise ValueError(f"there is no command {name!r}; {hint}")
+            hint = f"Did you mean {close[0]!r}?" if close else f"See {self.name} --help."
+            known = ", ".join(self.commands)
+            raise ValueError(f"COMMAND: expected one of {known}, got {name!r}. {hint}")
         elif {"-h", "--help", "-help"} & set(words):
             print(self._explain(name))
         else:
@@ -97,7 +112,7 @@ class CommandLine(NamedTuple):
         return 0
 
     def _parse(self, name, words):
-        """Reads the options of a command with absl; what is left are its arguments."""
+        """Parse the words of a command with absl; return its options and its arguments."""
         command = self.commands[name]
         values = flags.FlagValues()
         values.set_gnu_getopt(True)
@@ -109,8 +124,8 @@ class CommandLine(NamedTuple):
         if len(arguments) != bool(command.argument):
             expected = f"one {command.argument}" if command.argument else "no arguments"
             raise ValueError(
-                f"{name} takes {expected}, received {' '.join(arguments) or 'none'}; "
-                f"see {self.name} {name} --help."
+                f"{name}: expected {expected}, got {' '.join(arguments) or 'none'}. "
+                f"See {self.name} {name} --help."
             )
         return values, arguments
 
@@ -134,7 +149,7 @@ class CommandLine(NamedTuple):
         return "\n".join(lines)
 
     def _warn(self, message, category, filename, *_):
-        # Those of Keras, and of torch when it traces our code, are for programmers.
+        # Warnings of other packages, also those that torch gives for our code, are for programmers.
         if category is UserWarning and filename.startswith(PACKAGE):
             self._say(f"warning: {message}")
 
@@ -144,7 +159,7 @@ class CommandLine(NamedTuple):
 
 
 def _underscored(word):
-    """`--batch-size=4` as `--batch_size=4`: both are understood."""
+    """Return `--batch-size=4` as `--batch_size=4`, so that both are accepted."""
     if not word.startswith("--"):
         return word
     name, *value = word[2:].split("=", 1)

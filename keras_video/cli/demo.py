@@ -1,15 +1,12 @@
-"""The demo: a video of digits that change their motion, read in pieces and as a stream.
+"""The demo: a video of moving digits, classified clip by clip and as a stream.
 
-    keras-video demo [--output=DIR]
-
-Everything goes through a real H.264 file. The base model sees each motion as a
-clip; the streaming model sees the video frame by frame and must notice the
-changes by itself. Half of the motions are the other half played backwards, so
-that no single frame tells them apart.
+The digits change their motion several times. All frames come from a real H.264 file. The base model
+classifies a clip of each motion. The streaming model gets the video frame by frame and must notice
+the changes by itself. Half of the motions are the other half in reverse, so that no single frame
+tells them apart.
 """
 
 import os
-import sys
 import time
 
 import numpy as np
@@ -19,15 +16,15 @@ from keras_video.progress import progress, working
 
 MOTIONS = ("move_left", "zoom_in", "rotate_clockwise", "move_right", "zoom_out",
            "rotate_anticlockwise")  # fmt: skip
-FRAME_RATE = 12  # of the video; the models look at fewer frames
+FRAME_RATE = 12  # of the video; the models use fewer frames
 SEED = 0
 
 
 def run(output="keras_video_demo"):
-    """Runs the demo, leaves a video and a picture in the folder `output`.
+    """Run the demo; write a video and a plot to the folder `output`.
 
     Returns:
-        0, or 1 if one of the answers is wrong.
+        0, or 1 if a prediction is wrong.
     """
     from keras_video.data import VideoReader
     from keras_video.datasets import moving_digits
@@ -39,7 +36,7 @@ def run(output="keras_video_demo"):
     truth = [names.index(motion) for motion in MOTIONS]
     path = os.path.join(output, "moving_digits.mp4")
     recipe = find_recipe("A0", "moving_digits")
-    with working("writing the video"):  # each motion is half as long again as a clip
+    with working("writing the video"):  # each motion lasts 1.5 clips
         frames = round(1.5 * recipe.frames / recipe.frame_rate * FRAME_RATE)
         pixels = moving_digits.make_video(truth, frames_per_motion=frames, split="test", seed=SEED)
         moving_digits.write_video(path, pixels, frame_rate=FRAME_RATE)
@@ -57,7 +54,7 @@ def run(output="keras_video_demo"):
         cells = [f"{_answer(names, p, label):34s}" for p in (clip, end)]
         print(f"{_plain(names[label]):24s}{''.join(cells).rstrip()}")
     right = [int(np.sum(np.argmax(p, axis=-1) == truth)) for p in (clips, ends)]
-    print(f"\nright: {right[0]} of {len(truth)} clips, {right[1]} of {len(truth)} in the stream")
+    print(f"\ncorrect: {right[0]} of {len(truth)} clips, {right[1]} of {len(truth)} in the stream")
     print(f"stream: {speed:.0f} frames/s, state {' to '.join(sizes)} MB on every frame")
 
     picture = os.path.join(output, "moving_digits.png")
@@ -65,28 +62,28 @@ def run(output="keras_video_demo"):
         list(video.frames(FRAME_RATE / 4)), stream, names, picture,
         boundaries=range(length, len(stream), length), truth=truth,
         frame_rate=len(stream) / video.duration,
-        title="MoViNet-A0 streaming, one frame at a time: what the digits do",
+        title="MoViNet-A0 streaming, one frame at a time: motion of the digits",
     )  # fmt: skip
-    print(f"video:   {os.path.abspath(path)}\npicture: {os.path.abspath(picture)}")
+    print(f"video: {os.path.abspath(path)}\nplot:  {os.path.abspath(picture)}")
     print(f"done in {time.perf_counter() - began:.0f} s")
     return 0 if right == [len(truth)] * 2 else 1
 
 
 def _probabilities_of_clips(video):
-    """Shows each motion to the base model: `(motions, classes)`."""
+    """Classify a clip of each motion with the base model; return `(motions, classes)`."""
     recipe = find_recipe("A0", "moving_digits")
     model = recipe.build()
     from keras import ops
 
     frames = list(video.frames(recipe.frame_rate, recipe.size, True, recipe.resize_side))
-    # The last frames of each motion: in the first ones the digits glide to where it begins.
+    # The last frames of each motion: in the first ones the digits move to their start position.
     clips = [part[-recipe.frames :] for part in np.array_split(np.stack(frames), len(MOTIONS))]
     shown = progress(clips, len(clips), "classifying the motions")
     return np.stack([ops.convert_to_numpy(model(clip[None]))[0] for clip in shown])
 
 
 def _probabilities_of_stream(video):
-    """Streams the whole video: `(frames, classes)`, frames/s, state sizes in MB."""
+    """Stream the whole video; return `(frames, classes)`, frames/s, and state sizes in MB."""
     recipe = find_recipe("A0", "moving_digits", streaming=True)
     rolling = recipe.rolling_stream(window=recipe.frames + 2)
     frames = video.frames(recipe.frame_rate, recipe.size, True, recipe.resize_side)
@@ -107,7 +104,3 @@ def _answer(names, probabilities, label):
 
 def _plain(name):
     return name.replace("_", " ")
-
-
-if __name__ == "__main__":
-    sys.exit(run(*sys.argv[1:2]))

@@ -1,33 +1,35 @@
 """The command `keras-video`: one short function per command."""
 
 import contextlib
+import itertools
 import os
 import sys
 import time
 
+from keras_video.applications.families import all_configs, family_of, title
 from keras_video.cli.command_line import Command, CommandLine, Option
 from keras_video.cli.evaluate import EVALUATE
 from keras_video.cli.mobile import BENCH_MOBILE, EXPORT
+from keras_video.cli.recipe import find_recipe, find_records
 from keras_video.cli.search import SEARCH
 from keras_video.cli.training import BENCH_DATA, TRAIN
 from keras_video.progress import working
-
-# The commands
+from keras_video.utils import macs, params
 
 
 def classify(options, path):
-    """Classifies the middle of a video file."""
+    """Classify a clip from the middle of a video file."""
     from keras_video.data import VideoReader
 
     video = VideoReader(path, partial=options.partial)
     recipe = _recipe(options, streaming=False)
     with working("reading the video"):
-        clip, seconds = read_clip(recipe, video)
+        clip, seconds = recipe.read_clip(video)
     height, width = video.size
     print(f"{path}: {video.duration:.1f} s, {width} x {height} at {video.fps:.4g} frames/s")
     print(f"{recipe.title}: {recipe.frames} {recipe.pictures}")
     if seconds:
-        print(f"The video is shorter than the {seconds:.1f} s of a clip and was repeated.")
+        print(f"The video is shorter than the clip of {seconds:.1f} s, so it was repeated.")
     model = recipe.build()
     with working("classifying"):
         probabilities = _numpy(model(clip[None]))[0]
@@ -38,7 +40,7 @@ def classify(options, path):
 
 
 def stream(options, source):
-    """Follows a video file or a camera frame by frame."""
+    """Classify a video file or a camera frame by frame."""
     from keras_video.data import open_video
 
     video = open_video(source, partial=options.partial)
@@ -46,13 +48,13 @@ def stream(options, source):
     window = recipe.frames if options.window < 0 else options.window
     every = options.every or max(1, round(recipe.frame_rate))
     frames = video.frames(recipe.frame_rate, recipe.size, True, recipe.resize_side)
-    first = next(frames)  # a camera that is missing shows before the model is loaded
+    first = next(frames)  # fails before the model is loaded if there is no camera
     rolling = recipe.rolling_stream(window)
     print(f"{recipe.title}: {recipe.pictures}, one by one;", end=" ")
-    print(f"remembers {window // 2} to {window} frames" if window else "forgets nothing")
+    print(f"remembers {window // 2} to {window} frames" if window else "remembers all frames")
     log = _StreamLog(recipe, rolling, options.top, every, keep=bool(options.plot))
     with contextlib.suppress(KeyboardInterrupt):
-        for number, frame in enumerate(_chain(first, frames), 1):
+        for number, frame in enumerate(itertools.chain([first], frames), 1):
             log.add(frame, rolling.step(frame))
             if number == options.max_frames:
                 break
@@ -64,14 +66,11 @@ def stream(options, source):
             log.shots, log.probabilities, recipe.labels, options.plot,
             frame_rate=recipe.frame_rate, title=f"{source}: {recipe.title}",
         )  # fmt: skip
-        print(f"picture: {os.path.abspath(options.plot)}")
+        print(f"plot: {os.path.abspath(options.plot)}")
 
 
 def models(options):
-    """Prints what there is, without loading Keras."""
-    from keras_video.applications.families import all_configs
-    from keras_video.cli.recipe import find_records
-
+    """Print a table of all models, without loading Keras."""
     configs = all_configs()
     rows = [
         ("model", "params (M)", "GMACs", "input", "fps", "Kinetics-600 top-1", "weights"),
@@ -83,21 +82,22 @@ def models(options):
         print("  ".join(cells).rstrip())
     records = [record for name in configs for record in find_records(name).values()]
     sources = {r.source for r in records if r.name == "kinetics600" and r.top1}
-    print("\nPairs are base / streaming; GMACs are multiply-adds of one published clip;")
-    print("networks without a frame rate take 1 frame of so many of the video, or frames spread")
-    print("over all of it. Parameters include batch norm's statistics. MoViNet is counted with 600")
-    print("classes, TVN (Tiny Video Networks) 339, bLVNet-TAM 174, X3D and Auto-TSNet 400.")
-    print("Auto-TSNet-S, M and L are reconstructions that meet the published budget.")
-    print(f"Top-1 in % as published: {'; '.join(sorted(sources))}.")
-    print("Use them as keras_video.applications.MoViNetA2(weights=...), TinyVideoNet1(...), ...,")
-    print("or --model=A2 --weights=..., --model=TVN1, --model=X3DS, --model=bLVNet50 ...")
+    print(MODELS_NOTE.format(sources="; ".join(sorted(sources))))
+
+
+MODELS_NOTE = """
+Pairs are base / streaming. GMACs are billions of multiply-adds for one clip of the
+published size. fps is the frame rate of the clip; models without one take 1 frame of
+so many, or frames spread over the whole video. Parameters include the statistics of
+batch norm. MoViNet is counted with 600 classes, TVN (Tiny Video Networks) with 339,
+bLVNet-TAM with 174, X3D and Auto-TSNet with 400. Auto-TSNet-S, M and L are
+reconstructions that meet the published budget.
+Top-1 in % as published: {sources}.
+Use them as keras_video.applications.MoViNetA2(weights=...), TinyVideoNet1(...), ...,
+or --model=A2 --weights=..., --model=TVN1, --model=X3DS, --model=bLVNet50 ..."""
 
 
 def _model_row(name, config):
-    from keras_video.applications.families import family_of, title
-    from keras_video.cli.recipe import find_records
-    from keras_video.utils import macs, params
-
     frames, height, width, _ = config.clip
     family = family_of(name)
     both = (config, config.streaming()) if family.streams else (config,)
@@ -124,42 +124,19 @@ def _pace(config):
 
 
 def demo(options):
-    """Runs the demo."""
+    """Run the demo."""
     from keras_video.cli.demo import run
 
     return run(options.output)
 
 
-# What the commands share
-
-
-def read_clip(recipe, video):
-    """The clip of a `VideoReader` that a network wants to see.
-
-    Returns:
-        `(clip, seconds)`: uint8 array `(frames, height, width, 3)`, and how long the clip lasts
-        where it reaches beyond the end of the video and was repeated, else `None`.
-    """
-    if recipe.sampling is None:
-        rate = recipe.rate(video.fps)
-        clip = video.clip(recipe.frames, rate, recipe.size, True, recipe.resize_side)
-        repeated = video.duration * rate <= recipe.frames - 1
-        return clip, recipe.frames / rate if repeated else None
-    from keras_video.data import sampling
-
-    (numbers,) = getattr(sampling, f"{recipe.sampling}_test")(len(video), recipe.frames)
-    return video.get(numbers, recipe.size, True, recipe.resize_side), None
-
-
 def _recipe(options, streaming):
-    from keras_video.cli.recipe import find_recipe
-
     names = ("model", "weights", "labels", "frames", "size", "frame_rate")
     return find_recipe(streaming=streaming, **{name: options[name].value for name in names})
 
 
 class _StreamLog:
-    """Prints what a stream says, and keeps what the picture needs."""
+    """Prints the predictions of a stream, and keeps the data of the plot."""
 
     def __init__(self, recipe, rolling, top, every, keep):
         self.recipe, self.rolling, self.top, self.every = recipe, rolling, top, every
@@ -173,15 +150,15 @@ class _StreamLog:
         self.sizes.add(self.rolling.state_bytes)
         if self.keep:
             self._remember(frame, probabilities)
-        self.answer = probabilities
+        self.latest = probabilities
         if self.count % self.every == 0:
             self._print(self.every)
 
     def _print(self, frames):
-        """A line with the last answer and the speed of the last frames."""
+        """Print a line with the latest predictions and the speed of the last frames."""
         now = time.perf_counter()
         speed, self.last = frames / max(now - self.last, 1e-9), now
-        best = _best(self.answer, self.recipe.labels, self.top)
+        best = _best(self.latest, self.recipe.labels, self.top)
         answers = "  ".join(f"{label} {100 * p:.0f} %" for label, p in best)
         print(
             f"{self.count / self.recipe.frame_rate:7.1f} s  {answers:56s}"
@@ -200,7 +177,7 @@ class _StreamLog:
         )
 
     def _remember(self, frame, probabilities):
-        """Keeps every answer, but at most 64 frames, evenly spread."""
+        """Keep all predictions, and at most 64 frames, evenly spread."""
         self.probabilities.append(probabilities)
         if (self.count - 1) % self.apart == 0:
             self.shots.append(frame)
@@ -213,11 +190,6 @@ def _best(probabilities, labels, top):
     return [(labels[k].replace("_", " "), float(probabilities[k])) for k in order]
 
 
-def _chain(first, rest):
-    yield first
-    yield from rest
-
-
 def _numpy(tensor):
     from keras import ops
 
@@ -227,21 +199,21 @@ def _numpy(tensor):
 MODEL_OPTIONS = (
     Option("weights", "kinetics600", "kinetics600, kinetics400, moving_digits, charades, a path"),
     Option("labels", "", "file with one class name per line, for weights from a path"),
-    Option("frames", 0, "frames of a clip; 0: as the weights were measured", 0),
-    Option("frame_rate", 0.0, "frames per second; 0: as the weights were measured", 0),
-    Option("size", 0, "side of the square frames in pixels; 0: as measured", 0),
-    Option("partial", False, "read what is left of a damaged video"),
+    Option("frames", 0, "frames of a clip; 0: as for the weights", 0),
+    Option("frame_rate", 0.0, "frames per second; 0: as for the weights", 0),
+    Option("size", 0, "side of the square frames in pixels; 0: as for the weights", 0),
+    Option("partial", False, "read a damaged video as far as possible"),
 )
 COMMANDS = {
     "classify": Command(
         classify,
         "VIDEO",
-        "names what happens in a video file",
+        "classifies a video file",
         """\
-Names what happens in a video file. One clip from the middle is sampled at the
-frame rate that the weights were made for, resized, cropped, and shown to the
-model; a video that is too short is repeated. The official weights are
-downloaded once (12 to 72 MB) and kept in the Keras home.
+Classifies a video file. One clip from the middle is sampled at the frame rate
+of the weights, resized and cropped, and classified by the model. A video that
+is too short is repeated. The official weights are downloaded once (12 to 72 MB)
+and kept in the Keras home.
 
 examples:
   keras-video classify skating.mp4
@@ -253,19 +225,20 @@ examples:
         (
             Option("model", "A2", "T0, A0 (fastest) to A5 (most accurate), TVN1 to TVN4, ..."),
             *MODEL_OPTIONS,
-            Option("top", 5, "how many classes to print", 1),
+            Option("top", 5, "number of classes to print", 1),
         ),
     ),
     "stream": Command(
         stream,
         "SOURCE",
-        "follows a video file or a camera frame by frame",
+        "classifies a video file or a camera frame by frame",
         """\
-Follows a video frame by frame, with answers as they come. SOURCE is a file or
-the number of a camera (0 is the first). However long the video is, the model
-keeps a state of constant size, which is shown. To follow changes it must
-forget: answers rest on the last WINDOW/2 to WINDOW frames (two states are
-reset in turn), or with --window=0 on everything since the start.
+Classifies a video frame by frame, and prints predictions all the time. SOURCE
+is a file or the number of a camera (0 is the first). The model keeps a state
+whose size, which is printed, does not depend on the length of the video. To
+notice changes, the model must forget: predictions depend on the last WINDOW/2
+to WINDOW frames (two states are reset alternately), or with --window=0 on all
+frames since the start.
 
 examples:
   keras-video stream skating.mp4
@@ -275,10 +248,10 @@ examples:
             Option("model", "A0", "T0, or A0 (fastest) to A5 (most accurate)"),
             *MODEL_OPTIONS,
             Option("window", -1, "frames to remember; 0: all; -1: the length of a clip", -1),
-            Option("every", 0, "frames between two lines; 0: a line a second", 0),
-            Option("top", 2, "how many classes to print", 1),
-            Option("max_frames", 0, "stop after so many frames; 0: at the end", 0),
-            Option("plot", "", "leave a picture of the answers over time here (.png)"),
+            Option("every", 0, "frames between two lines; 0: a line per second", 0),
+            Option("top", 2, "number of classes to print", 1),
+            Option("max_frames", 0, "stop after so many frames; 0: at the end of the video", 0),
+            Option("plot", "", "file for a plot of the predictions over time (.png)"),
         ),
     ),
     "train": TRAIN,
@@ -290,7 +263,7 @@ examples:
     "models": Command(
         models,
         "",
-        "lists the models, their size, cost and accuracy",
+        "lists the models with their size, cost and accuracy",
         """\
 Lists the models: parameters, multiply-adds, input, and published accuracy with
 its source. Loads neither Keras nor a backend.
@@ -302,16 +275,16 @@ example:
     "demo": Command(
         demo,
         "",
-        "shows it all in a minute, offline",
+        "shows both kinds of models in a minute, offline",
         """\
-Writes a video of handwritten digits that change their motion, has it read by a
-small MoViNet in pieces (base model) and frame by frame (streaming model), prints
-both answers beside the truth, and leaves a picture. Needs no network. The exit
-code is 1 if an answer is wrong.
+Writes a video of handwritten digits that change their motion. A small MoViNet
+classifies it clip by clip (base model) and frame by frame (streaming model). The
+demo prints both predictions next to the true motion, and saves a plot. It needs
+no internet. The exit code is 1 if a prediction is wrong.
 
 example:
   keras-video demo --output=demo""",
-        (Option("output", "keras_video_demo", "folder for the video and the picture"),),
+        (Option("output", "keras_video_demo", "folder for the video and the plot"),),
     ),
 }
 
@@ -327,20 +300,20 @@ COMMAND_LINE = CommandLine(
     commands=COMMANDS,
     intro="keras-video: efficient video recognition with Keras",
     closing="""\
-The backend is that of Keras: KERAS_BACKEND=tensorflow, jax or torch.
+Keras chooses the backend: set KERAS_BACKEND to tensorflow, jax or torch.
 
 first steps:
   keras-video demo                         see it work, offline, in a minute
-  keras-video classify skating.mp4         what happens in a video
-  keras-video stream 0                     what happens before the camera
-  keras-video train videos                 a model for your own classes""",
+  keras-video classify skating.mp4         classify a video
+  keras-video stream 0                     classify what a camera sees
+  keras-video train videos                 train a model for your own classes""",
     version=_version,
     debug="KERAS_VIDEO_DEBUG",
 )
 
 
 def main(argv=None):
-    """Entry point. Returns 0, 1 where the demo gave wrong answers, 2 after an error."""
+    """Run the command line; return 0, 1 if the demo predicts wrongly, or 2 after an error."""
     return COMMAND_LINE.main(argv)
 
 

@@ -2,38 +2,37 @@
 
 import os
 
+from keras_video.checks import check_choice
 from keras_video.cli.command_line import Command, Option
-from keras_video.cli.evaluate import trained
-from keras_video.cli.training import CLIP_OPTIONS, data_options
+from keras_video.cli.recipe import load_model
+from keras_video.cli.training import CLIP_OPTIONS, clip_options, data_options
 from keras_video.progress import working
 
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8", "int16x8")
 
 
 def export(options, model):
-    """Writes a network as a LiteRT file."""
-    quantization = options.quantization
-    if quantization not in QUANTIZATIONS:
-        known = ", ".join(QUANTIZATIONS)
-        raise ValueError(f"--quantization must be one of {known}. Received: {quantization}")
+    """Write a model as a LiteRT file."""
+    quantization = check_choice("--quantization", options.quantization, QUANTIZATIONS)
     calibrated = quantization in ("int8", "int16x8")
     if calibrated and not options.calibration:
         raise ValueError(
-            f"--quantization={quantization} needs videos like those that the network will see: "
-            "--calibration=FOLDER"
+            f"--calibration: expected a folder of videos for --quantization={quantization}, "
+            "got none. Use --calibration=FOLDER."
         )
     weights = model if model.endswith(".keras") else options.weights
-    network, recipe = trained(options, model, weights, options.streaming)
+    clip = clip_options(options)
+    model, recipe = load_model(model, weights, options.streaming, labels=options.labels, **clip)
     from keras_video.mobile.export import export_litert
     from keras_video.mobile.rewriting import with_input_shape
 
     frames = None if options.streaming else recipe.frames
-    network = with_input_shape(network, (frames, *recipe.size, 3))
+    model = with_input_shape(model, (frames, *recipe.size, 3))
     clips = _clips(options, recipe) if calibrated else None
-    output = options.output or f"{network.name}_{quantization}.tflite".replace("_none", "")
-    print(f"converting {network.name}, and comparing the file with it", flush=True)
+    output = options.output or f"{model.name}_{quantization}.tflite".replace("_none", "")
+    print(f"converting {model.name}, then comparing the file with the model", flush=True)
     export_litert(
-        network,
+        model,
         output,
         quantization=None if quantization == "none" else quantization,
         representative_data=clips,
@@ -49,7 +48,7 @@ def _names(text):
 
 
 def _clips(options, recipe):
-    """Clips from a folder of videos, until there are enough."""
+    """Read clips from the calibration folder until there are enough."""
     import numpy as np
 
     from keras_video.data import video_dataset_from_directory
@@ -65,7 +64,7 @@ def _clips(options, recipe):
 
 
 def bench_mobile(options, path):
-    """Measures a LiteRT file on this machine."""
+    """Measure a LiteRT file on this machine."""
     from keras_video.mobile.bench import bench
 
     print(bench(path, options.threads, options.calls))
@@ -77,17 +76,17 @@ EXPORT = Command(
     "writes a model as a LiteRT file for phones",
     """\
 Writes a model as a LiteRT file for Android, Raspberry Pi and the like. MODEL is
-the name of one, or a .keras file of keras-video train. With --streaming the
-file takes one frame and a state, and gives an answer for every frame. The file
-holds its labels and says what it wants to see; it is compared with the model
-before it gets its name.
+a model's name, or a .keras file of keras-video train. With --streaming the file
+takes one frame and a state, and returns predictions for every frame. The file
+contains its labels and input specification. It is compared with the Keras model
+before it is put in place.
 
 quantization:
   none      float32
   float16   half the size
-  dynamic   weights of 8 bits
-  int8      all in 8 bits: the smallest and fastest; needs videos to calibrate on
-  int16x8   weights of 8 bits, the rest in 16; needs videos to calibrate on
+  dynamic   8-bit weights
+  int8      8 bits everywhere: smallest and fastest; needs calibration videos
+  int16x8   8-bit weights, 16-bit activations; needs calibration videos
 
 examples:
   keras-video export A0 --streaming
@@ -95,17 +94,17 @@ examples:
   keras-video export tuned/model.keras --streaming --quantization=float16
   keras-video export A0 --streaming --weights=moving_digits --output=digits.tflite""",
     (
-        Option("streaming", False, "one frame after the other, with a state"),
+        Option("streaming", False, "take one frame at a time, with a state"),
         Option("quantization", "none", "none, float16, dynamic, int8, int16x8"),
-        Option("calibration", "", "folder of videos with a folder per class, to calibrate on"),
-        Option("clips", 32, "clips to calibrate on", 1),
+        Option("calibration", "", "calibration videos: a folder with one folder per class"),
+        Option("clips", 32, "number of calibration clips", 1),
         Option(
-            "keep_float", "", "layers that stay in float, with commas between; auto: the fewest"
+            "keep_float", "", "layers to keep in float, comma-separated; auto: as few as possible"
         ),
         Option("weights", "kinetics600", "kinetics600, moving_digits, charades, ..., a path"),
         Option("labels", "", "file with one class name per line, for weights from a path"),
         *CLIP_OPTIONS,
-        Option("output", "", "the file; default: called like the model, here"),
+        Option("output", "", "the file; default: named after the model, in this folder"),
     ),
 )
 BENCH_MOBILE = Command(
@@ -113,16 +112,16 @@ BENCH_MOBILE = Command(
     "FILE",
     "measures a LiteRT file: time, memory, operations",
     """\
-Measures a file of keras-video export on this machine: milliseconds of a clip,
-or of a frame with its state (the middle, and what 95 % stay below), memory at
-the peak, operations, and those that compute in float in a quantized file. One
-XNNPACK partition means that all operations run in the fast kernels.
+Measures a file of keras-video export on this machine: milliseconds for a clip,
+or for a frame with its state (median and 95th percentile), peak memory,
+operations, and the operations of a quantized file that still compute in float.
+One XNNPACK partition means that all operations use the fast kernels.
 
 examples:
   keras-video bench-mobile digits.tflite
   keras-video bench-mobile digits.tflite --threads=2 --calls=500""",
     (
         Option("threads", 1, "CPU threads", 1),
-        Option("calls", 100, "calls to time", 1),
+        Option("calls", 100, "number of timed calls", 1),
     ),
 )

@@ -1,217 +1,143 @@
-"""The command `search`: a network for a folder of videos, within milliseconds or multiply-adds."""
+"""The command `search`: a model for a folder of videos, within milliseconds or multiply-adds."""
 
 import contextlib
-import json
 import os
 import sys
 
+from keras_video import files
+from keras_video.checks import check_choice
+from keras_video.cli import searches
 from keras_video.cli.command_line import Command, Option
-from keras_video.progress import load_keras, progress
+from keras_video.progress import load_keras
 
 SPACES = ("tvn", "movinet")
 
 
 def search(options, folder):
-    """Searches a network for a folder of videos, trains and saves the best."""
-    settings = {option.name: options[option.name].value for option in SEARCH.options}
-    output = options.output
-    if options.space not in SPACES:
-        raise ValueError(f"--space: expected one of {SPACES}, got {options.space!r}.")
-    if (options.space == "movinet") != bool(options.macs_per_frame):
+    """Search a model for a folder of videos, then train and save the best one."""
+    check_choice("--space", options.space, SPACES)
+    movinet = options.space == "movinet"
+    if movinet != bool(options.macs_per_frame):
         raise ValueError(
-            "--macs_per_frame: expected a number above 0 with --space=movinet, and only there; got "
+            "--macs_per_frame: expected a number above 0 with --space=movinet, and only there, got "
             f"{options.macs_per_frame:g}."
         )
+    if movinet and options.workers > 1:
+        raise ValueError(
+            f"--workers: expected 1 with --space=movinet, which trains in one process, got "
+            f"{options.workers}."
+        )
     load_keras()
-    if options.space == "movinet":
-        _search_movinet(folder, output, settings)
-        return
-    from keras_video.cli import search_tvn
-    from keras_video.tuner.search.workers import run_team
+    settings = {option.name: options[option.name].value for option in SEARCH.options}
+    defaults = {option.name: option.default for option in SEARCH.options}
+    os.makedirs(options.output, exist_ok=True)
+    names = searches.prepare(folder, options.output, settings, defaults)
+    run = _search_movinet if movinet else _search_tvn
+    model, accuracy, found = run(options)
+    path = os.path.join(options.output, "model.keras")
+    _save(model, path, names, options.frame_rate)
+    print(f"\nfound: {found};", end=" ")
+    print(f"top-1 {100 * accuracy:.1f} % on the validation videos")
+    print(f"model: {os.path.abspath(path)} (labels and plots in the same folder)")
+    print(f"next:  keras-video evaluate {folder} --weights={path}")
 
-    os.makedirs(output, exist_ok=True)
-    names = _prepare(folder, output, settings)
+
+def _search_tvn(options):
+    """Search a Tiny Video Network; return the trained model, its accuracy and its size as text."""
+    from keras_video.tuner.search import results, workers
+
+    output = options.output
     if options.workers > 1:
-        command = [sys.executable, "-m", "keras_video.cli.search_tvn", output]
-        run_team(command, options.workers, output)
+        command = [sys.executable, "-m", "keras_video.cli.searches", output]
+        workers.run_team(command, options.workers, output)
     else:
-        search_tvn.search(output, verbose=2)
-    best = _show(output)
-    model, metrics = search_tvn.retrain(output, best["values"])
-    _save(model, output, names, settings)
-    print(f"\nfound:   {best['latency_ms']:.2f} ms, {best['params']:,.0f} parameters", end="; ")
-    print(f"top-1 {100 * metrics['val_top1']:.1f} % on the videos kept aside")
-    print(f"network: {os.path.abspath(os.path.join(output, 'model.keras'))}")
-    print("         (results.csv, labels.txt and pictures beside it)")
-    print(f"next:    keras-video evaluate {folder} --weights={os.path.join(output, 'model.keras')}")
-
-
-def _search_movinet(folder, output, settings):
-    """Searches a MoViNet by TuNAS, trains and saves it."""
-    if settings["workers"] > 1:
-        raise ValueError("--workers: expected 1 with --space=movinet: one process trains all.")
-    from keras_video.cli import search_movinet
-
-    os.makedirs(output, exist_ok=True)
-    names = _prepare(folder, output, settings)
-    tuner = search_movinet.search(output, verbose=1)
-    rows = search_movinet.candidates(tuner, settings["threads"])
-    print(f"\n{search_movinet.show(rows)}\n")
-    best = rows[0]["values"]
-    with contextlib.suppress(ImportError):  # of matplotlib
-        search_movinet.plot(output, best)
-    model, metrics = search_movinet.retrain(output, best)
-    _save(model, output, names, settings)
-    macs, wanted = rows[0]["macs"] / settings["frames"], settings["macs_per_frame"]
-    print(f"\nfound:   {macs:,.0f} multiply-adds a frame ({wanted:,.0f} wanted)", end="; ")
-    print(f"top-1 {100 * metrics['val_top1']:.1f} % on the videos kept aside")
-    if abs(macs / wanted - 1) > 0.1:
-        print("         the search was short: with more --trials it comes nearer to what is wanted")
-    print(f"network: {os.path.abspath(os.path.join(output, 'model.keras'))}")
-    print(f"next:    keras-video evaluate {folder} --weights={os.path.join(output, 'model.keras')}")
-
-
-def _prepare(folder, output, settings):
-    """Reads the videos into arrays, unless the same command did before; the names of the classes.
-
-    All processes of the search map these arrays into memory.
-    """
-    from keras_video.cli import search_tvn
-    from keras_video.data import video_dataset_from_directory
-
-    path = os.path.join(output, "settings.json")
-    settings = {**settings, "folder": os.path.abspath(folder)}
-    kept = {"final_epochs", "workers", "output"}  # may change when a search goes on
-    with contextlib.suppress(FileNotFoundError):
-        found = search_tvn.read_settings(output)
-        defaults = {option.name: option.default for option in SEARCH.options}
-        found = defaults | found  # options that were not there when the search was begun
-        other = [n for n in settings if n not in kept and found.get(n) != settings[n]]
-        if other:
-            raise ValueError(
-                f"--output: {output} holds a search with another {other[0]}, "
-                f"{found.get(other[0])!r}: choose another folder, or the same options."
-            )
-        _write(path, json.dumps({**found, **settings}, indent=1))
-        return found["class_names"]
-    train, validation = video_dataset_from_directory(
-        folder, batch_size=8, image_size=(settings["size"],) * 2, num_frames=settings["frames"],
-        frame_rate=settings["frame_rate"] or None, seed=settings["seed"], subset="both",
-        validation_split=settings["validation_split"],
-        errors="skip" if settings["skip_broken"] else "raise",
-    )  # fmt: skip
-    search_tvn.write_clips(
-        output,
-        train=_read(train, settings["clips"], "reading videos to train on"),
-        validation=_read(validation, 1, "reading videos to measure on"),
-    )
-    settings |= {"classes": train.num_classes, "class_names": list(train.class_names)}
-    _write(path, json.dumps(settings, indent=1))  # last: what it speaks of is there
-    return settings["class_names"]
-
-
-def _read(data, times, label):
-    """All clips and labels of a data set, in `times` epochs."""
-    import numpy as np
-
-    batches = []
-    for _ in range(times):
-        batches += [data[i] for i in progress(range(len(data)), len(data), label)]
-        data.on_epoch_end()
-    clips, labels = zip(*batches, strict=True)
-    return np.concatenate(clips), np.concatenate(labels)
-
-
-def _show(output):
-    """Prints the table, draws the pictures; returns the best row."""
-    from keras_video.cli import search_tvn
-    from keras_video.tuner.search import results
-
-    settings = search_tvn.read_settings(output)
-    table = results.results_table(os.path.join(output, search_tvn.PROJECT))
+        searches.search_tvn(output, verbose=2)
+    table = results.results_table(os.path.join(output, searches.PROJECT))
     print(f"\n{table}\n")
-    _write(os.path.join(output, "results.csv"), table.to_csv())
-    with contextlib.suppress(ImportError):  # of matplotlib
-        from keras_video.plotting.architectures import plot_architecture
-        from keras_video.plotting.search import plot_family, plot_pareto
-
-        limit = settings["max_latency_ms"]
-        slow = [row["latency_ms"] for row in table.rejected if "latency_ms" in row]
-        front = results.pareto_front(table)
-        plot_pareto(table, front, os.path.join(output, "pareto.png"), limit=limit, rejected=slow)
-        plot_family(results.family_tree(table), os.path.join(output, "family.png"))
-        config = search_tvn.space(settings).to_config(table[0]["values"])
-        path = os.path.join(output, "network.png")
-        plot_architecture(config, path, settings["classes"], f"Found within {limit:g} ms")
-    return table[0]
+    files.write_text(os.path.join(output, "results.csv"), table.to_csv())
+    with contextlib.suppress(ImportError):  # without matplotlib
+        searches.plot_tvn(output, table)
+    best = table[0]
+    space = searches.tvn_space(searches.read_settings(output))
+    model, metrics = searches.retrain(output, space, best["values"])
+    found = f"{best['latency_ms']:.2f} ms, {best['params']:,.0f} parameters"
+    return model, metrics["val_top1"], found
 
 
-def _save(model, output, names, settings):
-    """Saves the network with what it wants to see, and the names of its classes."""
+def _search_movinet(options):
+    """Search a MoViNet; return the trained model, its accuracy and its size as text."""
+    output = options.output
+    tuner = searches.search_movinet(output, verbose=1)
+    rows = searches.measure_candidates(tuner, options.threads)
+    print(f"\n{searches.format_candidates(rows)}\n")
+    best = rows[0]
+    with contextlib.suppress(ImportError):  # without matplotlib
+        searches.plot_movinet(output, best["values"])
+    space = searches.movinet_space(searches.read_settings(output))
+    model, metrics = searches.retrain(output, space, best["values"])
+    macs, target = best["macs"] / options.frames, options.macs_per_frame
+    found = f"{macs:,.0f} multiply-adds per frame (target {target:,.0f})"
+    if abs(macs / target - 1) > 0.1:
+        found += ", more --trials come closer to the target"
+    return model, metrics["val_top1"], found
+
+
+def _save(model, path, names, frame_rate):
+    """Save the model with its input specification and the names of its classes."""
     stride = model.info.get("frame_stride", 1)
-    rate = settings["frame_rate"] / stride if settings["frame_rate"] else None
+    rate = frame_rate / stride if frame_rate else None
     model.info.update(frame_rate=rate, resize_side=None, labels=names)
-    temporary = os.path.join(output, f".{os.getpid()}.keras")
-    try:
-        model.save(temporary)
-        os.replace(temporary, os.path.join(output, "model.keras"))
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(temporary)
-    _write(os.path.join(output, "labels.txt"), "".join(f"{name}\n" for name in names))
-
-
-def _write(path, text):
-    temporary = f"{path}.{os.getpid()}.tmp"
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(temporary, path)
+    with files.replacing(path) as partial:
+        model.save(partial)
+    labels = os.path.join(os.path.dirname(path), "labels.txt")
+    files.write_text(labels, "".join(f"{name}\n" for name in names))
 
 
 SEARCH = Command(
     search,
     "FOLDER",
-    "finds a small network for your videos that is fast enough",
+    "finds a small and fast model for a folder of videos",
     """\
-Searches the Tiny Video Network that is best on a folder of videos, which holds
-a folder for each class, and takes no more milliseconds for a clip than allowed,
-measured on one core of this machine. Networks are drawn at random, then the
-better ones are changed (evolution); too slow ones are rejected before they are
-trained. Every network sees some of the frames of a clip, at its own size.
+Searches the most accurate Tiny Video Network for a folder of videos, which has a
+folder for each class. A clip may take at most --max-latency-ms milliseconds on
+one core of this machine. The search is an evolution: it starts with random
+networks, then mutates the better ones. Networks that are too slow are rejected
+before they are trained. Each network uses some frames of a clip, at its own size.
 
-The best is trained again from scratch. OUTPUT gets it (model.keras), a table of
-all networks, and pictures. A search that was stopped, or killed, goes on when
-the same command is given again. Latency is measured with LiteRT where
-ai-edge-litert and TensorFlow are installed, else with the Keras backend.
+The best network is trained again from scratch. The folder OUTPUT gets the model
+(model.keras), a table of all networks (results.csv), and plots. To continue a
+search that was interrupted or killed, give the same command again. Latency is
+measured with LiteRT if ai-edge-litert and TensorFlow are installed, else with
+the Keras backend.
 
-With --space=movinet it is a MoViNet of about so many multiply-adds a frame, by
-TuNAS: one network that holds all others is trained for so many epochs as there
-are --trials, and a policy beside it. Then --epochs and --max-latency-ms have no
-effect, and --mobile finds a network that can stream.
+--space=movinet searches a MoViNet with about --macs-per-frame multiply-adds per
+frame, by TuNAS: a super-network with the weights of all MoViNets and a policy
+that chooses among them are trained together for --trials epochs. --epochs and
+--max-latency-ms have no effect then, and --mobile finds a model that can stream.
 
 examples:
   keras-video search videos --max-latency-ms 5 --trials 60 --workers 2
   keras-video search videos --max-latency-ms 2 --frames 8 --size 48 --mobile
   keras-video search videos --space movinet --macs-per-frame 20e6 --size 96""",
     (
-        Option("space", "tvn", "networks to search among: tvn or movinet"),
-        Option("macs_per_frame", 0.0, "multiply-adds a frame; with --space=movinet", 0),
-        Option("max_latency_ms", 5.0, "longest time for one clip, in milliseconds", 0.001),
-        Option("max_params", 0.0, "largest number of parameters; 0: any", 0),
-        Option("threads", 1, "processor cores for the clip whose time is measured", 1),
-        Option("trials", 60, "how many networks to train", 1),
-        Option("workers", 1, "processes that train networks", 1),
-        Option("epochs", 8, "how often each network sees the clips", 1),
-        Option("final_epochs", 40, "the same, for the network that was found", 1),
-        Option("mobile", False, "search the mobile networks: inverted blocks, hard swish"),
-        Option("frames", 16, "frames of the clips that networks see parts of", 1),
+        Option("space", "tvn", "search space: tvn or movinet"),
+        Option("macs_per_frame", 0.0, "target of multiply-adds per frame; for --space=movinet", 0),
+        Option("max_latency_ms", 5.0, "largest time for one clip in milliseconds", 0.001),
+        Option("max_params", 0.0, "largest number of parameters; 0: no limit", 0),
+        Option("threads", 1, "processor cores for measuring latency", 1),
+        Option("trials", 60, "number of networks to train", 1),
+        Option("workers", 1, "number of processes that train networks", 1),
+        Option("epochs", 8, "training epochs of each network", 1),
+        Option("final_epochs", 40, "training epochs of the best network", 1),
+        Option("mobile", False, "search mobile networks: inverted blocks, hard swish"),
+        Option("frames", 16, "frames of a clip; networks use some of them", 1),
         Option("frame_rate", 12.0, "frames per second of these clips", 0.001),
         Option("size", 64, "side of their square frames in pixels", 16),
-        Option("clips", 2, "clips taken from each video to train on", 1),
-        Option("validation_split", 0.2, "part of the videos to measure on", 0.001),
+        Option("clips", 2, "training clips from each video", 1),
+        Option("validation_split", 0.2, "part of the videos set aside to measure accuracy", 0.001),
         Option("batch_size", 16, "clips in a batch", 1),
-        Option("seed", 0, "seed of the split, and of all that is random", 0),
-        Option("skip_broken", False, "leave out files that cannot be read, and list them"),
+        Option("seed", 0, "seed of the split and of all random numbers", 0),
+        Option("skip_broken", False, "skip files that cannot be read, and list them"),
         Option("output", "searched", "folder for the results"),
     ),
 )

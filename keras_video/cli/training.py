@@ -1,17 +1,20 @@
-"""The commands `train` and `bench-data`, for a folder of videos with a folder per class."""
+"""The commands `train` and `bench-data`, for a folder of videos with one folder per class."""
 
 import contextlib
-import json
 import os
 import sys
 
+from keras_video import files
+from keras_video.applications.families import builder_name, title
 from keras_video.cli.command_line import Command, Option
+from keras_video.cli.recipe import find_training_recipe
 from keras_video.progress import load_keras, working
 
 
 def train(options, folder):
-    """Fine-tunes a network on a folder of videos, measures it on the videos kept aside."""
-    recipe = _clip(options, causal=options.causal)
+    """Fine-tune a model on a folder of videos, and measure it on the validation videos."""
+    clip = clip_options(options)
+    recipe = find_training_recipe(options.model, options.weights, options.causal, **clip)
     keras = load_keras()
     from keras_video import training
     from keras_video.data import video_dataset_from_directory
@@ -22,8 +25,8 @@ def train(options, folder):
     data = video_dataset_from_directory(folder, **data_options(options, recipe, subset))
     data, validation = data if subset else (data, None)
     os.makedirs(options.output, exist_ok=True)
-    model = _network(recipe, data.class_names, options.causal)
-    # The file tells by itself what the network wants to see.
+    model = _build(recipe, data.class_names, options.causal)
+    # The file contains its own input specification.
     model.info.update(
         clip=[recipe.frames, *recipe.size, 3],
         frame_rate=recipe.frame_rate,
@@ -46,35 +49,35 @@ def train(options, folder):
         verbose=1 if sys.stdout.isatty() else 2,
     )
     path = os.path.join(options.output, "model.keras")
-    _save(model, path)
+    with files.replacing(path) as partial:
+        model.save(partial)
     names = "".join(f"{name}\n" for name in data.class_names)
-    _write(os.path.join(options.output, "labels.txt"), names)
+    files.write_text(os.path.join(options.output, "labels.txt"), names)
     settings = {option.name: options[option.name].value for option in TRAIN.options}
     record = {"settings": settings, "history": history.history, "epochs": history.epoch}
-    record = json.dumps(record, indent=1, default=float)
-    _write(os.path.join(options.output, "history.json"), record)
+    history_path = os.path.join(options.output, "history.json")
+    files.write_json(history_path, record, indent=1, default=float)
     if validation is not None:
         report = os.path.join(options.output, "report.json")
         result = evaluation.evaluate(model, validation, report=report)
-        with contextlib.suppress(ImportError):  # of matplotlib
+        with contextlib.suppress(ImportError):  # without matplotlib
             result.plot(options.output)
-    print(f"network: {os.path.abspath(path)} (labels, history and report beside it)")
+    print(f"model: {os.path.abspath(path)} (labels, history and report in the same folder)")
     same = f" --validation_split={options.validation_split:g} --seed={options.seed}"
-    print(f"next:    keras-video evaluate {folder} --weights={path}{same if subset else ''}")
+    print(f"next:  keras-video evaluate {folder} --weights={path}{same if subset else ''}")
 
 
 def bench_data(options, folder):
-    """Measures how many clips per second come out of the files, and go into a network."""
-    recipe = _clip(options, causal=False)
+    """Measure how many clips per second are read, and how many a model trains on."""
+    recipe = find_training_recipe(options.model, options.weights, **clip_options(options))
     keras = load_keras()
-    from keras_video.cli.recipe import title
     from keras_video.data import bench, video_dataset_from_directory
 
     data = video_dataset_from_directory(folder, **data_options(options, recipe, None))
     print(f"{options.batch_size} clips in a batch, {recipe.frames} {recipe.pictures}")
     model = None
     if options.network:
-        model = _network(recipe._replace(weights="none"), data.class_names, causal=False)
+        model = _build(recipe._replace(weights="none"), data.class_names, causal=False)
         model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     with working("measuring"):
         found = bench.measure(data, model, options.batches, training=True)
@@ -86,48 +89,24 @@ def bench_data(options, folder):
     if model is None:
         return
     if found["bottleneck"] == "data":
-        print("The model waits for the data: more --workers, smaller or less compressed files.")
+        print("The model waits for the data: try more --workers, or smaller video files.")
     else:
-        print("The data wait for the model: reading the files costs no time in training.")
+        print("The data wait for the model: reading does not slow down training.")
 
 
-# What the commands share
+# Helpers of this and other commands
 
 
-def _clip(options, causal):
-    """The `Recipe` of the network to train: what clips it gets, from which weights it starts."""
-    from keras_video.applications import movinet
-    from keras_video.cli.recipe import WEIGHTS, Recipe, find_recipe, full_name
-
-    wanted = {name: options[name].value for name in ("frames", "size", "frame_rate")}
-    if options.weights in WEIGHTS:
-        return find_recipe(options.model, options.weights, causal, **wanted)
-    if options.weights != "none" and not _is_path(options.weights):
-        known = ", ".join(WEIGHTS)
-        raise ValueError(f"--weights must be {known}, none or a path. Received: {options.weights}")
-    name = full_name(options.model, movinet.CONFIGS)
-    config = movinet.CONFIGS[name]
-    return Recipe(
-        name=name,
-        weights=options.weights,
-        streaming=causal,
-        frames=options.frames or config.clip[0],
-        size=(options.size,) * 2 if options.size else config.clip[1:3],
-        frame_rate=options.frame_rate or config.frame_rate,
-        resize_side=None if options.size else config.resize_side,
-        labels=[],
-    )
-
-
-def _is_path(weights):
-    return os.path.exists(weights) or os.path.exists(f"{weights}.index")
+def clip_options(options):
+    """Return the options that change the clip, as arguments of `find_recipe`."""
+    return {name: options[name].value for name in ("frames", "size", "frame_rate")}
 
 
 def data_options(options, recipe, subset):
-    """Arguments of `video_dataset_from_directory`; the same seed splits in the same way."""
-    shares = {"validation_split": options.validation_split, "subset": subset} if subset else {}
+    """Return arguments of `video_dataset_from_directory`; the same seed gives the same split."""
+    split = {"validation_split": options.validation_split, "subset": subset} if subset else {}
     return {
-        **shares,
+        **split,
         "batch_size": options.batch_size,
         "image_size": recipe.size,
         "resize_side": recipe.resize_side,
@@ -140,42 +119,23 @@ def data_options(options, recipe, subset):
     }
 
 
-def _network(recipe, class_names, causal):
-    """The network to train: logits for the classes of the folder."""
+def _build(recipe, class_names, causal):
+    """Build the model to train; it outputs logits for the classes of the folder."""
     from keras_video import applications
-    from keras_video.cli.recipe import title
 
-    builder = getattr(applications, title(recipe.name).replace("-", ""))
+    builder = getattr(applications, builder_name(recipe.name))
     weights = None if recipe.weights == "none" else recipe.weights
     return builder(weights=weights, classes=len(class_names), causal=causal)
 
 
-def _save(model, path):
-    """Saves beside the target first, so that no half network is ever found."""
-    temporary = os.path.join(os.path.dirname(path), f".{os.getpid()}.keras")
-    try:
-        model.save(temporary)
-        os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(temporary)
-
-
-def _write(path, text):
-    temporary = f"{path}.{os.getpid()}.tmp"
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(temporary, path)
-
-
 CLIP_OPTIONS = (
-    Option("frames", 0, "frames of a clip; 0: as the weights were made for", 0),
-    Option("frame_rate", 0.0, "frames per second; 0: as the weights were made for", 0),
-    Option("size", 0, "side of the square frames in pixels; 0: as they were made for", 0),
+    Option("frames", 0, "frames of a clip; 0: as for the weights", 0),
+    Option("frame_rate", 0.0, "frames per second; 0: as for the weights", 0),
+    Option("size", 0, "side of the square frames in pixels; 0: as for the weights", 0),
     Option("batch_size", 8, "clips in a batch", 1),
-    Option("workers", 2, "threads that read the files", 0),
-    Option("seed", 0, "seed of the split, and of all that is random", 0),
-    Option("skip_broken", False, "leave out files that cannot be read, and list them"),
+    Option("workers", 2, "threads that read videos", 0),
+    Option("seed", 0, "seed of the split and of all random numbers", 0),
+    Option("skip_broken", False, "skip files that cannot be read, and list them"),
 )
 TRAIN_WEIGHTS = "start from kinetics600, kinetics400, moving_digits, a path, none"
 TRAIN = Command(
@@ -183,31 +143,31 @@ TRAIN = Command(
     "FOLDER",
     "fine-tunes a model on a folder of videos",
     """\
-Fine-tunes a MoViNet on a folder that holds a folder of videos for each class:
+Fine-tunes a MoViNet on a folder that has a folder of videos for each class:
 
   videos/jumping/a.mp4  videos/jumping/b.mov  videos/running/c.mp4  ...
 
-A part of the videos is kept aside, to measure on. OUTPUT gets the network
-(model.keras), its labels.txt, the course of training (history.json), and the
-report and picture of the measurement. With few videos, or little time, freeze
-the first stages. A run that was stopped goes on with --resume.
+Some of the videos are set aside to measure the accuracy. The folder OUTPUT gets
+the model (model.keras), its class names (labels.txt), losses and metrics of all
+epochs (history.json), and a report and a plot of the accuracy. With few videos
+or little time, freeze the first stages. Continue an interrupted run with --resume.
 
 examples:
   keras-video train videos --epochs=20 --output=tuned
   keras-video train videos --model=A0 --freeze=block3 --frames=16 --frame_rate=8
-  keras-video train videos --model=A0 --causal     # to stream it afterwards
+  keras-video train videos --model=A0 --causal     # to use it as a stream
   keras-video train digits --model=A0 --weights=moving_digits""",
     (
         Option("model", "A2", "T0, or A0 (fastest) to A5 (most accurate)"),
         Option("weights", "kinetics600", TRAIN_WEIGHTS),
-        Option("causal", False, "train the network that can stream"),
-        Option("epochs", 10, "how often to go through the videos", 1),
+        Option("causal", False, "train a model that can stream"),
+        Option("epochs", 10, "number of passes over the videos", 1),
         Option("learning_rate", 1e-3, "highest learning rate", 0),
         Option("freeze", "", "first layer to train, as in block3; empty: all layers"),
-        Option("validation_split", 0.2, "part of the videos to measure on; 0: none", 0),
+        Option("validation_split", 0.2, "part of the videos set aside; 0: none", 0),
         *CLIP_OPTIONS,
         Option("output", "fine_tuned", "folder for the results"),
-        Option("resume", False, "go on where the same command was interrupted"),
+        Option("resume", False, "continue the same command after an interruption"),
         Option("log_dir", "", "folder for TensorBoard"),
     ),
 )
@@ -217,8 +177,8 @@ BENCH_DATA = Command(
     "measures how fast a folder of videos is read",
     """\
 Measures how many clips per second are read from a folder of videos, and how
-many a network can be trained on: which of the two decides how long an epoch
-takes. The network has random weights, nothing is downloaded.
+many a model can train on. The slower of the two decides the time of an epoch.
+The model has random weights, nothing is downloaded.
 
 examples:
   keras-video bench-data videos
@@ -226,9 +186,9 @@ examples:
   keras-video bench-data videos --nonetwork""",
     (
         Option("model", "A2", "T0, or A0 (fastest) to A5 (most accurate)"),
-        Option("weights", "none", "weights whose clips to read, as kinetics600"),
-        Option("network", True, "train a network, too; --nonetwork: only read"),
-        Option("batches", 20, "how many batches to measure", 1),
+        Option("weights", "none", "read clips as for these weights, such as kinetics600"),
+        Option("network", True, "train a model, too; --nonetwork: only read"),
+        Option("batches", 20, "number of batches to measure", 1),
         *CLIP_OPTIONS,
     ),
 )

@@ -298,6 +298,6 @@ def test_classify(capsys, tmp_path):
     from keras_video.data import VideoReader
 
     recipe = find_recipe("bLVNet50", str(weights), labels=str(labels), frames=4, size=32)
-    clip, seconds = main.read_clip(recipe, VideoReader(str(video)))
+    clip, seconds = recipe.read_clip(VideoReader(str(video)))
     assert clip.shape == (4, 32, 32, 3) and seconds is None
     np.testing.assert_allclose(clip.mean((1, 2, 3)), [12 * k for k in (2, 7, 12, 17)], atol=3)

@@ -59,7 +59,7 @@ def test_no_command_shows_the_help_as_an_error(capsys):
 
 
 def test_wrong_words_are_named(capsys, tmp_path):
-    assert "did you mean 'classify'" in fails(capsys, "clasify", "a.mp4")
+    assert "Did you mean 'classify'" in fails(capsys, "clasify", "a.mp4")
     assert "--help" in fails(capsys, "paint")
     assert "one VIDEO" in fails(capsys, "classify")
     assert "one VIDEO" in fails(capsys, "classify", "a.mp4", "b.mp4")
@@ -94,8 +94,9 @@ def test_no_traceback_unless_asked_for(capsys, monkeypatch):
 def test_help_and_models_load_no_backend():
     """In a process of its own, because this one may have Keras already."""
     code = (
-        "import sys; from keras_video import cli; codes = [cli.main([w]) for w in ('--help', "
-        "'models')]; print(codes, {'keras', 'tensorflow', 'jax', 'torch', 'av'} & set(sys.modules))"
+        "import sys; from keras_video.cli.main import main; codes = [main([w]) for w in "
+        "('--help', 'models')]; heavy = {'keras', 'tensorflow', 'jax', 'torch', 'av'}; "
+        "print(codes, heavy & set(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -196,7 +197,7 @@ def test_classify_shows_the_middle_clip_and_prints_the_best(capsys, stand_ins, v
 
 def test_classify_says_when_a_video_is_repeated(capsys, stand_ins, video):
     code, out, _ = run(capsys, "classify", video, "--frames=40", "--size=64", "--frame_rate=2.5")
-    assert code == 0 and "shorter than the 16.0 s" in out
+    assert code == 0 and "shorter than the clip of 16.0 s" in out
     assert stand_ins[-1].shape == (1, 40, 64, 64, 3)
 
 
@@ -224,7 +225,7 @@ def test_stream_options(capsys, stand_ins, video, tmp_path):
     code, out, _ = run(
         capsys, "stream", video, "--window=0", "--max_frames=4", "--every=1", f"--plot={picture}"
     )
-    assert code == 0 and "forgets nothing" in out and "4 frames in" in out
+    assert code == 0 and "remembers all frames" in out and "4 frames in" in out
     assert out.count("dark") == 4 and picture.read_bytes()[:4] == b"\x89PNG"
 
 

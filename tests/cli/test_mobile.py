@@ -78,10 +78,12 @@ def test_int8_from_videos(capsys, folder):
 
 def test_errors(capsys, folder):
     model = folder / "causal.keras"
-    assert "must be one of none, float16" in fails(capsys, "export", model, "--quantization=int2")
+    assert "--quantization: expected one of 'none', 'float16'" in fails(
+        capsys, "export", model, "--quantization=int2"
+    )
     err = fails(capsys, "export", model, "--quantization=int8")
     assert "--calibration=FOLDER" in err
-    assert "there is no file" in fails(capsys, "export", "none.keras")
+    assert "expected a .keras file" in fails(capsys, "export", "none.keras")
     err = fails(capsys, "export", model, f"--output={folder / 'no' / 'x.tflite'}")
     assert "path: expected a file in an existing folder" in err
     assert "there is no file" in fails(capsys, "bench-mobile", folder / "none.tflite")

@@ -10,10 +10,7 @@ import pytest
 pytest.importorskip("av")
 pytest.importorskip("keras_tuner")
 
-from keras_video.cli import (
-    main,  # noqa: E402
-    search_tvn,
-)
+from keras_video.cli import main, searches  # noqa: E402
 from keras_video.tuner.search import workers as local_team  # noqa: E402
 from tests.cli.test_training import CLASSES, fails, folder, run  # noqa: E402, F401
 
@@ -50,7 +47,7 @@ def meter(monkeypatch):
         )  # fmt: skip
 
     meter = Meter()
-    monkeypatch.setattr(search_tvn, "space", space)
+    monkeypatch.setattr(searches, "tvn_space", space)
     monkeypatch.setattr(constraints, "LatencyMeter", lambda *args, **kwargs: meter)
     return meter
 
@@ -76,7 +73,7 @@ def test_search_leaves_a_network_and_goes_on(capsys, folder, tmp_path, meter):  
     if pytest.importorskip("matplotlib"):
         assert {"pareto.png", "family.png", "network.png"} <= set(os.listdir(output))
 
-    clips = search_tvn.read_clips(output)
+    clips = searches.read_clips(output)
     assert clips["train"][0].shape == (12, 4, 32, 32, 3) and len(clips["validation"][1]) == 6
     assert clips["train"][0].dtype == np.uint8 and set(clips["train"][1]) == {0, 1, 2}
 
@@ -95,7 +92,7 @@ def test_a_search_in_vain_is_one_line(capsys, folder, tmp_path, monkeypatch):  #
     def search(place, verbose):
         raise ValueError("No network found that may be tried: latency_ms")
 
-    monkeypatch.setattr(search_tvn, "search", search)
+    monkeypatch.setattr(searches, "search_tvn", search)
     line = fails(capsys, "search", folder, *TINY, f"--output={tmp_path}")
     assert "latency_ms" in line
 
@@ -105,14 +102,14 @@ def test_several_workers(capsys, folder, tmp_path, monkeypatch, meter):  # noqa:
 
     def run_team(command, workers, place):
         seen.update(command=command, workers=workers, place=place)
-        search_tvn.search(place, verbose=0)
+        searches.search_tvn(place, verbose=0)
 
     monkeypatch.setattr(local_team, "run_team", run_team)
     words = ("search", folder, *TINY, "--workers", "3", "--trials=1", f"--output={tmp_path}")
     code, _, err = run(capsys, *words)
     assert code == 0, err
     assert seen["workers"] == 3 and seen["place"] == str(tmp_path)
-    assert seen["command"][1:] == ["-m", "keras_video.cli.search_tvn", str(tmp_path)]
+    assert seen["command"][1:] == ["-m", "keras_video.cli.searches", str(tmp_path)]
 
 
 def test_wrong_words(capsys, folder, tmp_path):  # noqa: F811
@@ -205,13 +202,13 @@ def test_array_search_as_a_program(folder, tmp_path, capsys, monkeypatch):  # no
     """A chief and a worker that really run, on one network."""
     import sys
 
-    from keras_video.cli.search import SEARCH, _prepare
+    from keras_video.cli.search import SEARCH
 
     settings = {option.name: option.default for option in SEARCH.options}
     settings |= {"trials": 1, "epochs": 1, "frames": 2, "size": 32, "clips": 1}
     settings |= {"validation_split": 0.34, "max_params": 6e3, "max_latency_ms": 1e4}
-    _prepare(str(folder), str(tmp_path), settings)
-    command = [sys.executable, "-m", "keras_video.cli.search_tvn", str(tmp_path)]
+    searches.prepare(str(folder), str(tmp_path), settings, {})
+    command = [sys.executable, "-m", "keras_video.cli.searches", str(tmp_path)]
     local_team.run_team(command, 1, str(tmp_path))
     from keras_video.tuner.search.results import results_table
 

@@ -274,14 +274,14 @@ def test_bench_data(capsys, folder, tiny):
 
 def test_wrong_words_are_named_before_anything_is_loaded(capsys, folder, tmp_path):
     assert "one FOLDER" in fails(capsys, "train")
-    assert "did you mean 'bench-data'" in fails(capsys, "bench_data", folder)
+    assert "Did you mean 'bench-data'" in fails(capsys, "bench_data", folder)
     for command in ("train", "bench-data"):
         assert "expected one of T0" in fails(capsys, command, folder, "--model=A9")
         assert "imagenet" in fails(capsys, command, folder, "--weights=imagenet")
     assert "--epochs" in fails(capsys, "train", folder, "--epochs=0")
     assert "--protocol" in fails(capsys, "evaluate", folder, "--protocol=two_clips")
     assert "multi_clip" in fails(capsys, "evaluate", folder, "--clips=3")
-    assert "no file" in fails(capsys, "evaluate", folder, "--weights=/nowhere/m.keras")
+    assert "no such file" in fails(capsys, "evaluate", folder, "--weights=/nowhere/m.keras")
     words = ("--weights=none", "--model=A0")
     assert "no-folder" in fails(capsys, "train", tmp_path / "no-folder", *words)
     assert "no video" in fails(capsys, "train", tmp_path, *words).lower()

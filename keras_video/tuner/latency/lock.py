@@ -1,9 +1,7 @@
-"""A lock for all processes of a machine: who measures time is alone, who computes gives way.
+"""A lock for all processes of a machine: whoever measures runs alone, trainings pause meanwhile.
 
-It lies in the temporary directory and belongs to the kernel, which releases it when a process
-dies, however it dies. Where the system has no such locks (Windows) nobody waits.
-
-`GiveWay`: trainings pause while a latency is measured on the same machine.
+The lock files lie in the temporary directory. The kernel holds the locks and releases them when a
+process dies, even by `kill -9`. On Windows, which has no such locks, nobody waits.
 """
 
 import contextlib
@@ -18,15 +16,16 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-POLL = 0.005  # seconds; system locks know no time-out, so one asks again and again
-DIRECTORY = None  # where the lock lies; None for the system's temporary directory
+POLL = 0.005  # seconds between two attempts: system locks have no timeout
+DIRECTORY = None  # folder of the lock files; None for the system's temporary directory
 
 
 class MachineLock:
-    """One process's hold on the machine.
+    """The hold of one process on the machine.
 
-    There are two files. Whoever measures takes the gate, which lets nobody new in, and waits until
-    those inside have left; so a measurement comes to its turn however many processes compute.
+    There are two lock files, "gate" and "hall". A measuring process locks the gate, so that nobody
+    else enters the hall, and waits until those inside have left. It therefore gets its turn,
+    however many processes are computing.
     """
 
     def __init__(self):
@@ -34,10 +33,13 @@ class MachineLock:
 
     @contextlib.contextmanager
     def alone(self, timeout=600.0):
-        """Nobody else measures, and nobody who gives way computes, inside this context.
+        """Keep other measurements, and trainings that use `enter`, out of this context.
+
+        Args:
+            timeout: float, seconds to wait at most.
 
         Raises:
-            TimeoutError: after `timeout` seconds of waiting.
+            TimeoutError: if another process holds the lock for longer than `timeout`.
         """
         deadline = time.monotonic() + timeout
         try:
@@ -52,10 +54,12 @@ class MachineLock:
             self.release()
 
     def enter(self, timeout=60.0):
-        """Waits until nobody measures, at most `timeout` seconds, and keeps measurements waiting.
+        """Wait until nobody measures, then keep measurements waiting until `release`.
 
-        `release` ends it. After the time-out one goes on unheeded: better a disturbed measurement
-        than a training that stands still.
+        On timeout, training continues and may disturb the measurement.
+
+        Args:
+            timeout: float, seconds to wait at most.
         """
         deadline = time.monotonic() + timeout
         if self._take("gate", False, deadline):
@@ -63,12 +67,12 @@ class MachineLock:
             self._files.pop(0).close()  # leaves the gate
 
     def release(self):
-        """Gives back whatever is held."""
+        """Release all locks of this object."""
         while self._files:
             self._files.pop().close()
 
     def _take(self, name, exclusively, deadline):
-        """Locks a file, and keeps it open; bool, whether it came about in time."""
+        """Lock a file and keep it open. Return whether this succeeded before the deadline."""
         file = _open(_path(name))
         self._files.append(file)
         if fcntl is None:
@@ -90,7 +94,7 @@ def _path(name):
 
 
 def _open(path):
-    # Systems that protect shared directories refuse to "create" what exists and is another's.
+    # In protected shared folders, opening another user's file with O_CREAT is refused.
     try:
         return open(path, "rb")
     except FileNotFoundError:
@@ -101,10 +105,10 @@ def _open(path):
 
 
 class GiveWay(keras.callbacks.Callback):
-    """Pauses between batches as long as another process of this machine measures a latency.
+    """Pause a training between batches while another process of this machine measures a latency.
 
-    Two busy processes beside it make a measurement three times as long. A pause lasts a second or
-    two; a batch costs a few microseconds more.
+    A measurement next to two busy processes takes three times as long. A pause lasts a second or
+    two. Without a measurement, the callback costs a few microseconds per batch.
     """
 
     def __init__(self):

@@ -1,11 +1,11 @@
-"""What runs a network to be timed: LiteRT, or the compiled function of a Keras backend."""
+"""How a model runs to be timed: in LiteRT, or as the compiled function of a Keras backend."""
 
 import importlib.util
 import os
 
 
 def choose(runtime, device):
-    """`"litert"` or `"keras"`, from these or `"auto"`: LiteRT on CPUs, where it is installed."""
+    """Return `"litert"` or `"keras"`. `"auto"` chooses LiteRT on a CPU if it is installed."""
     if runtime != "auto":
         return runtime
     installed = all(importlib.util.find_spec(m) for m in ("ai_edge_litert", "tensorflow"))
@@ -13,7 +13,7 @@ def choose(runtime, device):
 
 
 def environment(settings):
-    """Environment variables of the process that is to run networks.
+    """Return the environment variables of the process that runs the models.
 
     Args:
         settings: dict of `runtime`, `backend`, `threads` and `device`.
@@ -25,7 +25,7 @@ def environment(settings):
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "MKL_NUM_THREADS"):
         variables[name] = str(settings["threads"])
     variables |= {"TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    # The training that this process belongs to keeps its share of a GPU's memory.
+    # Take only the GPU memory that is needed: the training next to this process needs the rest.
     variables |= {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     if settings["device"] == "cpu":
         variables |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
@@ -33,7 +33,7 @@ def environment(settings):
 
 
 def load(path, settings):
-    """A function without arguments that runs the network of a JSON file once, on one clip."""
+    """Return a function without arguments that runs the model of a JSON file once, on one clip."""
     import keras
 
     import keras_video  # noqa: F401  (registers its layers)
@@ -44,7 +44,7 @@ def load(path, settings):
 
 
 def reference(settings):
-    """A small network of fixed size, whose time tells whether the machine is as it was."""
+    """Return a function that runs a small fixed model. Its time shows how busy the machine is."""
     import keras
 
     inputs = keras.Input((64, 64, 3))
@@ -58,7 +58,11 @@ def reference(settings):
 
 
 def compile_run(model, settings):
-    """A function that runs a Keras model on a fixed random batch of one."""
+    """Return a function that runs a Keras model on a fixed random batch of one clip.
+
+    Raises:
+        ValueError: unless the model has one input of fixed shape.
+    """
     import numpy as np
 
     shape = (1, *model.inputs[0].shape[1:])
@@ -83,7 +87,7 @@ def _litert(model, batch, threads):
 
     function = tf.function(lambda x: model(x, training=False))
     concrete = function.get_concrete_function(tf.TensorSpec(batch.shape, tf.float32))
-    # Left as variables the weights could not be fused with batch norm.
+    # Batch normalisation is fused into the weights only if they are constants.
     frozen = convert_to_constants.convert_variables_to_constants_v2(concrete)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]

@@ -1,8 +1,7 @@
-"""`LatencyTable`: the time of a network as the sum of its layers, each measured once.
+"""Latencies without measuring each model: a table of layers, and a predictor.
 
-Parts of MoViNets as networks of their own, to be timed.
-
-`LatencyPredictor`: ridge regression from sums over layers to milliseconds.
+`LatencyTable` adds up the measured layers of a MoViNet. `LatencyPredictor` learns from models that
+were measured.
 """
 
 import dataclasses
@@ -10,19 +9,187 @@ import os
 import random
 import statistics
 
+import keras
 import numpy as np
 
-from keras_video.specs import Dense, Depthwise, Pool, Scale, SqueezeExcite, check_int
+from keras_video import files, layers, specs
+from keras_video.blocks import StreamGraph, conv, depthwise
+from keras_video.checks import check_int, check_number
 from keras_video.tuner.latency.meter import LatencyMeter, cpu_name
-from keras_video.tuner.search import trials
 from keras_video.tuner.spaces import movinet_costs
 from keras_video.tuner.spaces.choices import active_values
 
-ACTIVE = ("stem", "expansion", "feature", "head")  # kinds with an activation behind each layer
+ACTIVATED = ("stem", "expansion", "feature", "head")  # parts whose layers have an activation
+
+
+class LatencyTable:
+    """Milliseconds of all MoViNets of a space, from those of their layers.
+
+    Each distinct layer (kind, kernel, widths, stride, resolution) is measured once, alone, with
+    LiteRT if it is installed. The time of a model is the sum of its layers times a factor: the
+    median, over a few whole models, of their measured time divided by their sum. A search can
+    therefore look up the time of any model inside a compiled step. The times hold for one
+    processor, runtime and number of threads. The file names them, and is refused elsewhere.
+
+    Args:
+        path: string, JSON file of the measurements. It is written after each measurement.
+        meter: `LatencyMeter`; the default measures one thread of the CPU.
+
+    Attributes:
+        factor: float, time of whole models divided by the sum of their layers; `None` before
+            `fit`.
+
+    Raises:
+        ValueError: if the file is damaged, or was measured under other conditions.
+
+    Example:
+    >>> table = keras_video.tuner.LatencyTable("latency.json")
+    >>> cost = table.measure(space).fit(space).cost_table(space)
+    >>> tuner = keras_video.tuner.TuNAS(space, cost=cost, target=2.5)   # milliseconds
+    """
+
+    def __init__(self, path, meter=None):
+        self.path = os.fspath(path)
+        self.meter = LatencyMeter() if meter is None else meter
+        where = {
+            "cpu": cpu_name(), "device": self.meter.device, "runtime": self.meter.runtime,
+            "threads": self.meter.threads,
+        }  # fmt: skip
+        self._content = {"where": where, "factor": None, "parts": {}, "networks": {}}
+        if os.path.exists(self.path):
+            found = files.read_json(self.path)
+            if not isinstance(found, dict) or set(found) != set(self._content):
+                raise ValueError(f"path: expected a file of LatencyTable, got {self.path}.")
+            if found["where"] != where:
+                raise ValueError(
+                    f"path: expected times of {where}, got {self.path} with those of "
+                    f"{found['where']}."
+                )
+            self._content = found
+
+    @property
+    def factor(self):
+        """float, time of whole models divided by the sum of their layers; `None` before `fit`."""
+        return self._content["factor"]
+
+    def missing(self, space):
+        """Return the parts of a space's models that have not been measured, `{key: Part}`."""
+        found = {}
+
+        def note(part):
+            found[key(part, space.variant)] = part
+            return 0.0
+
+        list(movinet_costs.terms(space, note))
+        return {name: part for name, part in found.items() if name not in self._content["parts"]}
+
+    def measure(self, space, progress=None):
+        """Measure the missing parts. An interrupted measurement is continued.
+
+        Args:
+            space: `MoViNetSpace`.
+            progress: function of the number of parts that are done and of the number of all, or
+                `None`.
+
+        Returns:
+            The table itself.
+
+        Raises:
+            MeasurementError: if the machine is too busy, or a layer does not run.
+        """
+        missing = self.missing(space)
+        for done, (name, part) in enumerate(missing.items(), 1):
+            self._content["parts"][name] = self.meter.measure(part_model(part, space.variant)).ms
+            self._save()
+            if progress is not None:
+                progress(done, len(missing))
+        return self
+
+    def fit(self, space, networks=8, seed=0):
+        """Measure some random whole models and fit the factor to them.
+
+        Args:
+            space: `MoViNetSpace`, whose parts have been measured.
+            networks: int, number of models.
+            seed: int, chooses the models.
+
+        Returns:
+            The table itself.
+        """
+        check_int("networks", networks)
+        table = self._sums(space)
+        pairs = [(self.time(space, v), table.of(v)) for v in drawn(space, networks, seed)]
+        self._content["factor"] = statistics.median(whole / total for whole, total in pairs)
+        self._save()
+        return self
+
+    def time(self, space, values):
+        """Return the measured milliseconds of a whole model, from the file if it has them."""
+        name = repr(sorted(values.items())) + repr(space.clip(values)) + repr(space.variant)
+        times = self._content["networks"]
+        if name not in times:
+            times[name] = self.meter.measure(space.build(values)).ms
+            self._save()
+        return times[name]
+
+    def errors(self, space, networks=8, seed=1):
+        """Compare the table with measurements of models to which it was not fitted.
+
+        Args:
+            space: `MoViNetSpace`.
+            networks: int, number of models.
+            seed: int, chooses the models; another one than that of `fit`.
+
+        Returns:
+            List of dicts with `"values"`, `"measured_ms"`, `"table_ms"` and `"error"`, the time of
+            the table divided by the measured one, minus 1.
+        """
+        table, rows = self.cost_table(space), []
+        for values in drawn(space, networks, seed):
+            measured, looked_up = self.time(space, values), table.of(values)
+            rows.append(
+                {"values": values, "measured_ms": measured, "table_ms": looked_up,
+                 "error": looked_up / measured - 1}
+            )  # fmt: skip
+        return rows
+
+    def cost_table(self, space):
+        """Return the `CostTable` of the space, in milliseconds.
+
+        Raises:
+            ValueError: if parts have not been measured, or `fit` has not been called.
+        """
+        if self.factor is None:
+            raise ValueError("factor: expected a number, got None. Call fit() first.")
+        return self._sums(space, self.factor)
+
+    def _sums(self, space, factor=1.0):
+        missing = self.missing(space)
+        if missing:
+            raise ValueError(
+                f"parts: expected all to be measured, got {len(missing)} that are not, such as "
+                f"{next(iter(missing))}. Call measure() first."
+            )
+        parts = self._content["parts"]
+        table = movinet_costs.table(space, lambda part: factor * parts[key(part, space.variant)])
+        table.name = "latency_ms"
+        return table
+
+    def _save(self):
+        files.write_json(self.path, self._content, sync=True)
+
+
+def drawn(space, count, seed):
+    """Return the values of uniformly drawn models, a list of dicts."""
+    rng = random.Random(seed)
+    return [
+        active_values(space.choices, [rng.randrange(len(c.values)) for c in space.choices])
+        for _ in range(count)
+    ]
 
 
 def key(part, variant):
-    """A string that two parts share if they take the same time.
+    """Return a string that is the same for parts that take the same time.
 
     Args:
         part: `movinet_costs.Part`.
@@ -41,228 +208,55 @@ def key(part, variant):
 
 
 def part_model(part, variant):
-    """The part as a model of fixed input shape.
+    """Build a model of one part of a MoViNet, to be timed.
 
     Args:
         part: `movinet_costs.Part`.
         variant: `applications.movinet.Variant`.
 
     Returns:
-        `keras.Model`.
+        `keras.Model` with a fixed input shape.
     """
-    import keras
-
-    from keras_video.blocks import StreamGraph, conv
-    from keras_video.blocks.conv import depthwise
-    from keras_video.layers import ReZero, SpatialAvgPool
-    from keras_video.layers import SqueezeExcite as Attention
-
     graph = StreamGraph()
     inputs = x = keras.Input(part.shape)
     options = {"causal": variant.causal}
-    if part.kind in ACTIVE:
+    if part.kind in ACTIVATED:
         options["activation"] = variant.activation
     for row in part.rows:
-        if isinstance(row, Pool):
-            x = SpatialAvgPool(row.kernel[1], row.strides[1])(x)
-        elif isinstance(row, Scale):
-            x = ReZero(name=row.name)(x)
-        elif isinstance(row, SqueezeExcite):
-            x = Attention(row.hidden, variant.squeeze, variant.causal, variant.activation,
-                          variant.gate, name=row.name)(x)  # fmt: skip
-        elif isinstance(row, Dense):
+        if isinstance(row, specs.Pool):
+            x = layers.SpatialAvgPool(row.kernel[1], row.strides[1])(x)
+        elif isinstance(row, specs.Scale):
+            x = layers.ReZero(name=row.name)(x)
+        elif isinstance(row, specs.SqueezeExcite):
+            how = (variant.squeeze, variant.causal, variant.activation, variant.gate)
+            x = layers.SqueezeExcite(row.hidden, *how, name=row.name)(x)
+        elif isinstance(row, specs.Dense):
             hidden = row.name == "classifier_hidden"
             activation = variant.head_activation if hidden else None
             x = keras.layers.Dense(row.filters, activation=activation, name=row.name)(x)
-        elif isinstance(row, Depthwise):
+        elif isinstance(row, specs.Depthwise):
             x = depthwise(graph, x, row, **options)
         else:
             x = conv(graph, x, row, **options)
     return keras.Model(inputs, x)
 
 
-class LatencyTable:
-    """Milliseconds of all MoViNets of a space, from those of their layers.
-
-    Each distinct layer (kind, kernel, widths, stride, resolution) is measured alone, once, with
-    LiteRT where it is installed; a network is the sum of its layers times a factor, the median over
-    a few whole networks of what they take through that sum. So a search can look up the time of any
-    network inside a compiled step. Times belong to one processor, runtime and number of threads:
-    the file says which, and is refused elsewhere.
-
-    Args:
-        path: string, JSON file of what was measured; it is made by the first measurement and
-            written anew, under a temporary name, after each.
-        meter: `LatencyMeter`; default one thread of the CPU.
-
-    Attributes:
-        factor: float, whole networks through the sum of their layers; `None` before `fit`.
-
-    Raises:
-        ValueError: if the file is damaged, or was measured elsewhere.
-
-    Example:
-    >>> table = keras_video.tuner.LatencyTable("latency.json")
-    >>> cost = table.measure(space).fit(space).cost_table(space)
-    >>> tuner = keras_video.tuner.TuNAS(space, cost=cost, target=2.5)   # milliseconds
-    """
-
-    def __init__(self, path, meter=None):
-        self.path = os.fspath(path)
-        self.meter = LatencyMeter() if meter is None else meter
-        where = {
-            "cpu": cpu_name(), "device": self.meter.device, "runtime": self.meter.runtime,
-            "threads": self.meter.threads,
-        }  # fmt: skip
-        self._content = {"where": where, "factor": None, "parts": {}, "networks": {}}
-        if os.path.exists(self.path):
-            found = trials.read_json(self.path)
-            if not isinstance(found, dict) or set(found) != set(self._content):
-                raise ValueError(f"path: expected a file of LatencyTable, got {self.path}.")
-            if found["where"] != where:
-                raise ValueError(
-                    f"path: expected times of {where}, got {self.path} with those of "
-                    f"{found['where']}."
-                )
-            self._content = found
-
-    @property
-    def factor(self):
-        """float, whole networks through the sum of their layers; `None` before `fit`."""
-        return self._content["factor"]
-
-    def missing(self, space):
-        """The parts of a space's networks that have not been measured: `{key: Part}`."""
-        found = {}
-
-        def note(part):
-            found[key(part, space.variant)] = part
-            return 0.0
-
-        list(movinet_costs.terms(space, note))
-        return {name: part for name, part in found.items() if name not in self._content["parts"]}
-
-    def measure(self, space, progress=None):
-        """Measures what is missing; goes on where it was stopped.
-
-        Args:
-            space: `MoViNetSpace`.
-            progress: function of the number of parts done and of all; or `None`.
-
-        Returns:
-            The table itself.
-
-        Raises:
-            MeasurementError: if the machine is too busy, or a layer does not run.
-        """
-        missing = self.missing(space)
-        for done, (name, part) in enumerate(missing.items(), 1):
-            self._content["parts"][name] = self.meter.measure(part_model(part, space.variant)).ms
-            self._save()
-            if progress is not None:
-                progress(done, len(missing))
-        return self
-
-    def fit(self, space, networks=8, seed=0):
-        """Measures some random networks as a whole and fits the factor to them.
-
-        Args:
-            space: `MoViNetSpace`, whose parts were measured.
-            networks: int.
-            seed: int, of the networks.
-
-        Returns:
-            The table itself.
-        """
-        check_int("networks", networks)
-        table = self._sums(space)
-        pairs = [(self.time(space, v), table.of(v)) for v in drawn(space, networks, seed)]
-        self._content["factor"] = statistics.median(whole / total for whole, total in pairs)
-        self._save()
-        return self
-
-    def time(self, space, values):
-        """Measured milliseconds of a whole network, from the file if it was measured before."""
-        name = repr(sorted(values.items())) + repr(space.clip(values)) + repr(space.variant)
-        times = self._content["networks"]
-        if name not in times:
-            times[name] = self.meter.measure(space.build(values)).ms
-            self._save()
-        return times[name]
-
-    def errors(self, space, networks=8, seed=1):
-        """How far the table is off, for networks that it was not fitted to.
-
-        Args:
-            space: `MoViNetSpace`.
-            networks: int.
-            seed: int, another one than that of `fit`.
-
-        Returns:
-            List of dicts with `"values"`, `"measured_ms"`, `"table_ms"` and `"error"`, their ratio
-            minus one.
-        """
-        table, rows = self.cost_table(space), []
-        for values in drawn(space, networks, seed):
-            measured, looked_up = self.time(space, values), table.of(values)
-            rows.append(
-                {"values": values, "measured_ms": measured, "table_ms": looked_up,
-                 "error": looked_up / measured - 1}
-            )  # fmt: skip
-        return rows
-
-    def cost_table(self, space):
-        """The `CostTable` of the space, in milliseconds.
-
-        Raises:
-            ValueError: if parts were not measured, or `fit` was not called.
-        """
-        if self.factor is None:
-            raise ValueError("factor: expected fit() to be called before, got none.")
-        return self._sums(space, self.factor)
-
-    def _sums(self, space, factor=1.0):
-        missing = self.missing(space)
-        if missing:
-            raise ValueError(
-                f"parts: expected all to be measured, got {len(missing)} that were not, such as "
-                f"{next(iter(missing))}: call measure() first."
-            )
-        parts = self._content["parts"]
-        table = movinet_costs.table(space, lambda part: factor * parts[key(part, space.variant)])
-        table.name = "latency_ms"
-        return table
-
-    def _save(self):
-        trials.write_json(self.path, self._content)
-
-
-def drawn(space, count, seed):
-    """Values of uniformly drawn networks: list of dicts."""
-    rng = random.Random(seed)
-    return [
-        active_values(space.choices, [rng.randrange(len(c.values)) for c in space.choices])
-        for _ in range(count)
-    ]
-
-
 PENALTIES = 10.0 ** np.arange(-4, 3)
-TOO_FEW = 20  # measurements below which nothing is predicted
-TOO_VAGUE = 0.35  # typical relative error above which nothing is predicted
-REMEMBERED = 1000
+TOO_FEW = 20  # no predictions from fewer measurements
+TOO_VAGUE = 0.35  # no predictions if the median relative error is larger
+REMEMBERED = 1000  # only the last measurements count
 
 
 class LatencyPredictor:
-    """Learns latencies from measured networks, on a linear or a logarithmic scale.
+    """Predict latencies by ridge regression on the features of measured models.
 
-    Both scales and several penalties are compared by the error on networks left out, one by one;
-    errors are relative ones. Nothing is predicted from fewer than 20 measurements, nor as long as
-    the typical error is above 35 %.
+    The regression is linear or logarithmic. Both scales and several penalties are compared by their
+    relative errors in leave-one-out cross-validation. There are no predictions from fewer than 20
+    measurements, nor while the median error is above 35 %.
 
     Attributes:
-        error: float, median relative error on networks left out; infinite before anything is
-            learned.
-        scale: `"linear"`, `"log"`, or `None` before anything is learned.
+        error: float, median relative error of the cross-validation; infinite before the first fit.
+        scale: `"linear"`, `"log"`, or `None` before the first fit.
     """
 
     def __init__(self):
@@ -271,24 +265,25 @@ class LatencyPredictor:
         self.error, self.scale = float("inf"), None
 
     def learn(self, features, milliseconds):
-        """Remembers a measured network. The last 1,000 count.
+        """Add a measured model. The last 1,000 count.
 
         Args:
-            features: float array `(n,)`.
+            features: float array `(n,)`, see `Space.features`.
             milliseconds: float above 0.
+
+        Raises:
+            ValueError: if `milliseconds` is not a finite number above 0.
         """
-        if not milliseconds > 0:
-            raise ValueError(f"milliseconds: expected a number above 0, got {milliseconds!r}.")
+        self._times.append(float(check_number("milliseconds", milliseconds, above=0)))
         self._features.append(np.asarray(features, "float64"))
-        self._times.append(float(milliseconds))
 
     def predict(self, features):
-        """Milliseconds of a network, or `None` as long as too little is known."""
+        """Return the milliseconds of a model, or `None` while too little is known."""
         count = len(self._times)
         if count < TOO_FEW:
             return None
-        # The more is known the less a single number matters. What a prediction rests on depends on
-        # the count alone, so that a search that was continued predicts as one that was not.
+        # With many measurements, not each one needs a new fit. Which of them the fit uses depends
+        # on their number alone, so that a search that was resumed predicts the same.
         count -= count % (1 + count // TOO_FEW) if count > 2 * TOO_FEW else 0
         if count != self._fitted:
             self._fit(count)
@@ -304,7 +299,7 @@ class LatencyPredictor:
         self._fitted, self.error, self.scale = count, float("inf"), None
         for scale in ("linear", "log"):
             design = self._design(features, scale)
-            # Relative errors count: on the linear scale every equation is divided by its time.
+            # Errors are relative: on the linear scale, each equation is divided by its time.
             target = np.log(times) if scale == "log" else np.ones(len(times))
             importance = np.ones(len(times)) if scale == "log" else 1 / times
             norm = np.sqrt(np.mean((design * importance[:, None]) ** 2, axis=0)) + 1e-12
@@ -325,6 +320,6 @@ class LatencyPredictor:
 
     @staticmethod
     def _design(features, scale):
-        """Rows with a constant term."""
+        """Return the rows of the regression, with a constant term."""
         features = np.log1p(1e3 * features) if scale == "log" else features
         return np.concatenate([np.ones((len(features), 1)), features], axis=1)

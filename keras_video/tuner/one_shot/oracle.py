@@ -14,6 +14,7 @@ import keras_tuner
 from keras_tuner.engine.trial import TrialStatus
 
 from keras_video.checks import check_int
+from keras_video.files import read_json
 from keras_video.tuner.one_shot import plan as decisions
 from keras_video.tuner.one_shot.plan import SearchPlan
 from keras_video.tuner.search import trials
@@ -115,7 +116,7 @@ class OneShotOracle(SearchOracle):
             **kwargs,
         )
         self.candidates = _OnlyCandidates(self.screen, self.candidates.most)
-        self._display = OneShotProgress(self)
+        self.progress = OneShotProgress(self)
 
     def declare(self, space):
         self.plan.bind(space)
@@ -323,7 +324,7 @@ def search_history(search):
     folder = _folder(search)
     rows = []
     for path in trials.trial_paths(folder).values():
-        content = trials.read_json(path)
+        content = read_json(path)
         values = content["values"]
         if values.get("tuner/kind") != "chunk" or content["status"] != "COMPLETED":
             continue
@@ -359,7 +360,7 @@ def stage_table(search):
         ValueError: as `search_history`.
     """
     history = search_history(search)
-    plan = trials.read_json(os.path.join(_folder(search), "oracle.json"))["algorithm"]
+    plan = read_json(os.path.join(_folder(search), "oracle.json"))["algorithm"]
     table = StageTable()
     for stage, target in zip(plan["stages"], plan["targets"], strict=True):
         rows = [row for row in history if row["stage"] == stage["name"]]
@@ -403,7 +404,7 @@ def plot_search(search, path, title=None):
 def _folder(search):
     folder = os.fspath(getattr(search, "project_dir", search))
     path = os.path.join(folder, "oracle.json")
-    found = trials.read_json(path) if os.path.exists(path) else {}
+    found = read_json(path) if os.path.exists(path) else {}
     if "stages" not in (found.get("algorithm") or {}):
         raise ValueError(f"search: expected a one-shot tuner or its folder, got {folder}.")
     return folder

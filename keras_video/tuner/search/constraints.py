@@ -1,9 +1,10 @@
-"""Limits that a found network must keep: costs counted from its values, and its measured latency.
+"""Limits that a network must keep: costs counted from its values, and its measured latency.
 
-One list serves every search. Cheap constraints are judged by the oracle before anything is built;
-measured ones by the worker, before it trains. A rejected network costs no trial.
+The oracle checks the cheap constraints before anything is built. The worker checks the measured
+ones before it trains. A rejected network costs no trial.
 """
 
+from keras_video.checks import check_number
 from keras_video.tuner.latency.meter import LatencyMeter, MeasurementError
 from keras_video.tuner.latency.table import LatencyPredictor
 
@@ -13,13 +14,21 @@ __all__ = [
 
 
 class Constraint:
-    """An upper limit of something that a network costs.
+    """An upper limit of a cost of a network.
+
+    Args:
+        limit: number above 0, the largest cost allowed.
 
     Attributes:
-        name: string, under which the number is reported with a trial, and rejections are counted.
-        limit: float, the largest number allowed.
-        cheap: bool, whether `cost` knows the number from the values alone. Else `measure` does.
-        margin: float, `predict` rejects above `margin * limit`.
+        name: string, the metric of a trial that holds the cost, and the cause of rejections.
+        limit: float.
+        cheap: bool, `True` if `cost` computes the cost from the values alone, `False` if a model
+            must be built for `measure`.
+        margin: float. A network is rejected without a measurement if `predict` is above
+            `margin * limit`.
+
+    Raises:
+        ValueError: if the limit is not a finite number above 0.
     """
 
     name = None
@@ -27,12 +36,10 @@ class Constraint:
     margin = 1.2
 
     def __init__(self, limit):
-        if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not limit > 0:
-            raise ValueError(f"{type(self).__name__}: expected a limit above 0, got {limit!r}.")
-        self.limit = float(limit)
+        self.limit = float(check_number("limit", limit, above=0))
 
     def cost(self, space, values):
-        """The number, from the values.
+        """Return the cost of a network from its values.
 
         Args:
             space: `Space`.
@@ -44,23 +51,23 @@ class Constraint:
         raise NotImplementedError
 
     def measure(self, model):
-        """The number of a built network; may raise `MeasurementError`."""
+        """Return the cost of a built model. May raise `MeasurementError`."""
         raise NotImplementedError
 
     def predict(self, space, values):
-        """The number as expected from what was learned; `None` where too little is known."""
+        """Return the expected cost, or `None` if too little is known."""
         return None
 
     def learn(self, space, values, measured):
-        """Takes note of a measured number."""
+        """Improve the predictions by a measured cost."""
 
     def get_config(self):
-        """Name, limit and further arguments as plain values, to tell two searches apart."""
+        """Return name, limit and further arguments as plain values, to tell searches apart."""
         return {"name": self.name, "limit": self.limit}
 
 
 class _Counted(Constraint):
-    """A cost that the space counts."""
+    """A limit of a cost that the space counts."""
 
     key = None
     unit = 1.0
@@ -70,50 +77,50 @@ class _Counted(Constraint):
 
 
 class MaxParams(_Counted):
-    """At most so many parameters, moving statistics of batch norm included.
+    """Limit the number of parameters, including the moving statistics of batch normalisation.
 
     Args:
-        limit: number, such as `5e6`.
+        limit: number of parameters, such as `5e6`.
     """
 
     name = key = "params"
 
 
 class MaxMacs(_Counted):
-    """At most so many multiply-adds for a clip. This says little about time: see `MaxLatency`.
+    """Limit the multiply-adds of one clip. They say little about time, see `MaxLatency`.
 
     Args:
-        limit: number, such as `1e9`.
+        limit: number of multiply-adds, such as `1e9`.
     """
 
     name = key = "macs"
 
 
 class MaxMemory(_Counted):
-    """At most so many MB (10^6 bytes) of activations at one time, for one float32 clip.
+    """Limit the memory of activations that are alive at one time, for one clip in float32.
 
     Args:
-        limit: number of MB.
+        limit: number of MB (10^6 bytes).
     """
 
     name, key, unit = "memory_mb", "memory", 1e6
 
 
 class MaxLatency(Constraint):
-    """At most so many milliseconds for one clip, measured; see `LatencyMeter`.
+    """Limit the measured milliseconds of one clip, see `LatencyMeter`.
 
-    What was measured feeds a predictor, which spares networks that are clearly too slow the
-    measurement as the search goes on.
+    A predictor learns from the measurements. Later in the search it rejects networks that are
+    clearly too slow without measuring them.
 
     Args:
-        ms: number of milliseconds.
+        ms: number of milliseconds, above 0.
         device: `"cpu"` or `"gpu"`.
         threads: int.
         runtime: `"litert"`, `"keras"` or `"auto"`.
         **options: further arguments of `LatencyMeter`.
 
     Attributes:
-        last: the last `Measurement`: runtime, threads, runs, load, processor.
+        last: the last `Measurement`, or `None`.
         meter, predictor: the `LatencyMeter` and the `LatencyPredictor`.
     """
 
@@ -121,20 +128,20 @@ class MaxLatency(Constraint):
     cheap = False
 
     def __init__(self, ms, device="cpu", threads=1, runtime="auto", **options):
-        super().__init__(ms)
+        super().__init__(check_number("ms", ms, above=0))
         self.meter = LatencyMeter(device, threads, runtime, **options)
         self.predictor = LatencyPredictor()
         self.last = None
 
     def measure(self, model):
-        """The median time of one clip in milliseconds.
+        """Return the median time of one clip in milliseconds.
 
         Args:
             model: `keras.Model` with one input of fixed shape.
 
         Raises:
-            MeasurementError: if the network does not run or takes too long; with `transient` set
-                if the machine is too busy to tell.
+            MeasurementError: if the model does not run or takes too long; with `transient=True` if
+                the machine is too busy to measure on.
         """
         self.last = self.meter.measure(model)
         return self.last.ms

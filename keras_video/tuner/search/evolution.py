@@ -1,39 +1,38 @@
-"""`Evolution`: the search of Tiny Video Networks, tournament selection with one mutation.
+"""`Evolution`: tournament selection with one mutation per child, as for Tiny Video Networks.
 
-One change to a network: a block more or less, another kind of layer, another number.
+`Mutator` changes one thing of a network, `EvolutionOracle` chooses the parents, `Evolution` is the
+tuner.
 """
 
 import bisect
 import collections
 
-from keras_video.specs import check_int
+from keras_video.checks import check_choice, check_int
 from keras_video.tuner.search.oracle import SearchOracle
 from keras_video.tuner.search.tuner import SearchTuner
 from keras_video.tuner.spaces.declared import network_values
 
 
 class Mutator:
-    """Changes networks at one site (Piergiovanni et al. 2019, section 3.1).
+    """Change one thing of a network (Piergiovanni et al. 2019, section 3.1).
 
     The paper changes either something global (image size, frames, number of blocks) or something
-    within a random block, and gives no probabilities. Here the operator is drawn first, each with
-    the same probability, and then its target. Otherwise the many numbers inside of blocks would
-    leave little chance to the rest. The operators are
+    within a random block, and gives no probabilities. Here the operator is drawn first, all with
+    the same probability, and then its target. Otherwise the many numbers inside blocks would leave
+    little chance to the rest. The operators are
 
-    - `grow`: a new random copy at a random place of a slot group (a block among the blocks);
-    - `shrink`: takes one copy away; the others keep what they are in both;
-    - `global`: another value outside of the slots;
-    - `kind`: in a slot, another value of a hyperparameter that others depend on; what comes with
-      the new value is drawn, what belonged to the old one goes;
-    - `local`: another value of another hyperparameter in a random slot.
+    - `grow`: insert a new random copy at a random place of a slot group, such as a block among the
+      blocks;
+    - `shrink`: remove a random copy; as with `grow`, the others keep their values;
+    - `global`: draw another value of a hyperparameter outside the slots;
+    - `kind`: in a slot, draw another value of a hyperparameter on which others depend. Those that
+      become active are drawn, those that become inactive are removed;
+    - `local`: in a random slot, draw another value of any other hyperparameter.
 
     Args:
         space: `DeclaredSpace`.
         slots: sequence of groups with `count`, `prefix` and `start`, see
             `keras_video.tuner.spaces.Slots`.
-
-    Raises:
-        ValueError: if a count is no hyperparameter of the space.
     """
 
     def __init__(self, space, slots=()):
@@ -43,20 +42,21 @@ class Mutator:
         for group in self.slots:
             found = [p for p in space.parameters if p.name == group.count]
             if not found:
-                # A fixed number of copies is not declared: there is nothing to grow.
+                # A fixed number of copies is not declared and cannot change.
                 continue
             self.counts[group.count] = found[0]
 
     def mutate(self, values, rng):
-        """Changes a copy of a network.
+        """Return a changed copy of a network.
 
         Args:
-            values: dict of whole values; keys of the tuner are left out of the child.
+            values: dict of the values of all active hyperparameters. Keys that begin with
+                `"tuner/"` are not passed on to the child.
             rng: `random.Random`.
 
         Returns:
-            The pair of the child's values and a string that says what was changed; or `None` if
-            the space leaves nothing to change.
+            A pair: the child's values, and a string that names the change; or `None` if nothing
+            can be changed.
         """
         parent = network_values(values)
         targets = {name: found for name, found in self.targets(parent).items() if found}
@@ -71,7 +71,7 @@ class Mutator:
         return self._change(parent, target, rng)
 
     def targets(self, values):
-        """What each operator could be applied to: `{operator: list}`."""
+        """Return the possible targets of each operator, `{operator: list}`."""
         targets = {"grow": [], "shrink": [], "kind": [], "global": [], "local": []}
         for group in self.slots:
             if group.count in self.counts:
@@ -94,7 +94,7 @@ class Mutator:
         return targets
 
     def _slot(self, name):
-        """`"block_2"` for the hyperparameters of that slot, None outside of all."""
+        """Return the slot of a hyperparameter, such as `"block_2"`, or `None` outside all slots."""
         head, _, rest = name.partition("/")
         for group in self.slots:
             if rest and head.startswith(group.prefix) and head[len(group.prefix) :].isdigit():
@@ -131,7 +131,7 @@ def _has_choice(parameter):
 
 
 def _renamed(values, group, place_of):
-    """Values with the slots of a group at other places; those whose place is None are left out."""
+    """Move the slots of a group to other places; a slot whose place is `None` is removed."""
     result = {}
     for name, value in values.items():
         head, separator, rest = name.partition("/")
@@ -153,26 +153,26 @@ SURVIVORS = ("all", "aging", "best")
 
 
 class EvolutionOracle(SearchOracle):
-    """Proposes networks by evolution (Piergiovanni et al. 2019, section 3.1).
+    """Propose networks by evolution (Piergiovanni et al. 2019, section 3.1).
 
-    The first `population_size` networks are random. Each later one is the child of the best of
-    `tournament_size` networks drawn from the pool, changed at one site. There are no generations:
-    a tournament is held among what has completed at that moment, so no worker waits. Values
-    `"tuner/parent"` and `"tuner/mutation"` say where a child comes from.
+    The first `population_size` networks are random. For each later one, `tournament_size` networks
+    are drawn from the pool. The best of them is the parent; its child has one change. There are no
+    generations: a tournament is held among the networks that have completed at that moment, so no
+    worker waits. The values `"tuner/parent"` and `"tuner/mutation"` say where a child comes from.
 
     Args:
         objective: `keras_tuner.Objective`; default the metric `"fitness"`, to be maximised.
-        max_trials: int, networks to be tried: the paper's pool and 500 rounds.
-        population_size: int, random networks at the beginning, and size of the pool except with
-            `survivors="all"`. With `population_size >= max_trials` the search is a random one.
-        tournament_size: int, at least 1; where the pool is smaller all of it takes part.
-        survivors: who stays in the pool, on which the paper is silent: `"all"` that completed;
-            `"aging"`, those that completed last (Real et al. 2019, "Regularized evolution");
-            `"best"`, the best ones.
+        max_trials: int, networks to be tried. The default is the paper's pool and 500 rounds.
+        population_size: int, random networks at the beginning, and the size of the pool unless
+            `survivors="all"`. With `population_size >= max_trials` the search is random.
+        tournament_size: int, at least 1. A smaller pool takes part as a whole.
+        survivors: which networks stay in the pool; the paper does not say. `"all"` that completed;
+            `"aging"`: those that completed last (Real et al. 2019, "Regularized evolution");
+            `"best"`: the best ones.
         **kwargs: arguments of `SearchOracle`: `constraints`, `seed`, `max_retries_per_trial`, ...
 
     Raises:
-        ValueError: naming the argument that is out of its range.
+        ValueError: if an argument is out of its range.
     """
 
     def __init__(
@@ -184,12 +184,9 @@ class EvolutionOracle(SearchOracle):
         survivors="all",
         **kwargs,
     ):
-        check_int("population_size", population_size, 1)
-        check_int("tournament_size", tournament_size, 1)
-        if survivors not in SURVIVORS:
-            raise ValueError(f"survivors: expected one of {SURVIVORS}, got {survivors!r}.")
-        self.population_size = population_size
-        self.tournament_size = tournament_size
+        check_choice("survivors", survivors, SURVIVORS)
+        self.population_size = check_int("population_size", population_size)
+        self.tournament_size = check_int("tournament_size", tournament_size)
         self.survivors = survivors
         super().__init__(objective=objective, max_trials=max_trials, **kwargs)
 
@@ -217,7 +214,7 @@ class EvolutionOracle(SearchOracle):
         }
 
     def propose(self, number, rng, attempt):
-        # Where no parent has a child that is new and feasible, a random network may be both.
+        # If no parent has a new child within the limits, a random network may be one.
         cornered = attempt > self.candidates.most // 2
         if number < self.population_size or not self.pool or cornered:
             return self.space.complete({}, rng)
@@ -230,7 +227,7 @@ class EvolutionOracle(SearchOracle):
         return {**values, "tuner/parent": parent.trial_id, "tuner/mutation": mutation}
 
     def _rank(self, trial):
-        """Sorts the best first."""
+        """Return a key that sorts the best trial first."""
         sign = -1 if self.objective.direction == "max" else 1
         return (sign * trial.score, trial.trial_id)
 
@@ -245,36 +242,37 @@ class EvolutionOracle(SearchOracle):
 
 
 class Evolution(SearchTuner):
-    """Searches networks by evolution under constraints, on one or several machines.
+    """Search for a network by evolution under constraints, on one or several machines.
 
-    Each trial builds a network of the space, trains it by `fit` and reports its fitness, by
-    default the best epoch's `val_top1 + val_top5` (Piergiovanni et al. 2019, section 3.1).
-    Networks that break a constraint are never trained and cost no trial. A search that was killed
-    goes on when the same script is started again.
+    Each trial builds a model of the space, trains it with `fit` and reports its fitness, by default
+    the best epoch's `val_top1 + val_top5` (Piergiovanni et al. 2019, section 3.1). Networks that
+    break a constraint are never trained and cost no trial. To resume a killed search, start the
+    same script again.
 
-    Several workers: start the same script on each machine with `KERASTUNER_TUNER_ID` (`chief` on
-    one, any other name, each once, on the others), and `KERASTUNER_ORACLE_IP` and
-    `KERASTUNER_ORACLE_PORT` of the chief. Workers and chief may be killed and started again.
+    Several workers: start the same script on each machine. Set `KERASTUNER_TUNER_ID` to `chief` on
+    one machine and to a different name on each of the others. Set `KERASTUNER_ORACLE_IP` and
+    `KERASTUNER_ORACLE_PORT` to the address of the chief on all of them. Workers and chief may be
+    killed and started again.
 
     Args:
-        hypermodel: `keras_video.tuner.spaces.Space` such as `TVNSpace(num_classes=10)`, or another
+        hypermodel: `keras_video.tuner.spaces.Space` such as `TVNSpace(num_classes=10)`; or another
             `keras_tuner.HyperModel`, which is built several times to find its hyperparameters.
         objective: `keras_tuner.Objective`; default `Objective("fitness", "max")`.
         max_trials: int, networks to be trained.
         population_size, tournament_size, survivors: see `EvolutionOracle`.
         constraints: list of `MaxLatency(ms)`, `MaxParams(n)`, `MaxMacs(n)`, `MaxMemory(mb)`.
-        seed: int; with one worker the same seed gives the same search, where fitness is
-            deterministic and no constraint is a measured one.
+        seed: int. With one worker, the same seed gives the same search if the fitness is
+            deterministic and no constraint is measured.
         hyperparameters: `keras_tuner.HyperParameters` that replace declared ones, or `None`.
-        max_retries_per_trial: int, how often a trial that failed is run again.
+        max_retries_per_trial: int, how often a failed trial is run again.
         max_consecutive_failed_trials: int; so many failures in a row end the search.
-        compile: function of the built model that compiles it; default AdamW, cross entropy, and
-            the metrics top-1 and top-5 accuracy under the names `"top1"` and `"top5"`.
+        compile: function that compiles the built model. The default is AdamW, cross entropy, and
+            top-1 and top-5 accuracy under the names `"top1"` and `"top5"`.
+        oracle_options: dict of further arguments of `EvolutionOracle`, or `None`.
         **kwargs: further arguments of `SearchTuner`: `directory`, `project_name`, `overwrite`, ...
 
     Raises:
-        ValueError: naming the argument that is out of its range; or saying what differs, if the
-            project's folder is that of another search.
+        ValueError: if an argument is out of its range, or the project folder holds another search.
 
     Example:
     >>> tuner = keras_video.tuner.Evolution(

@@ -1,10 +1,7 @@
-"""`SearchOracle`: hands out trials and takes in results, and loses nothing when killed.
+"""`SearchOracle`: hands out trials and takes in their results. It loses nothing when it is killed.
 
-`StoredOracle`: an oracle that is what its project's files say, before and after a crash.
-
-`Candidates`: draws networks until one may be tried, and counts what was rejected and why.
-
-Which networks may be tried: the cheap tier of the constraints, judged from values alone.
+`Screen` judges a network by its values, before anything is built. `Candidates` draws networks until
+the screen accepts one. `SearchOracle` makes trials of them and keeps these in files.
 """
 
 import math
@@ -17,7 +14,7 @@ from typing import NamedTuple
 import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from keras_video.specs import check_int
+from keras_video.checks import check_int
 from keras_video.tuner.search import trials, workers
 from keras_video.tuner.search.constraints import Constraint
 from keras_video.tuner.search.progress import Progress
@@ -30,84 +27,22 @@ from keras_video.tuner.spaces.declared import (
     network_values,
 )
 
-PREDICTED_AT_MOST = 500  # rejections by prediction alone, before a prediction is put to the test
+RUNNING, COMPLETED = TrialStatus.RUNNING, TrialStatus.COMPLETED
+INVALID, FAILED = TrialStatus.INVALID, TrialStatus.FAILED
 
-
-class Candidates:
-    """The networks of a search: those seen, those rejected, the next one.
-
-    Args:
-        screen: `Screen`.
-        most: int, how many networks are drawn for one trial before giving up.
-
-    Attributes:
-        rejected: dict, number of rejected networks by cause: `"duplicate"`, `"invalid"` or the
-            name of a constraint.
-    """
-
-    def __init__(self, screen, most):
-        self.screen = screen
-        self.most = most
-        self.forget()
-
-    def forget(self):
-        """Begins anew."""
-        self.rejected = {}
-        self._seen = set()
-
-    def see(self, values):
-        """Remembers a network: it is not drawn again."""
-        self._seen.add(fingerprint(values))
-
-    def count(self, causes):
-        """Adds rejections, a dict of numbers by cause."""
-        for cause, number in causes.items():
-            self.rejected[cause] = self.rejected.get(cause, 0) + number
-
-    def draw(self, propose, key):
-        """Draws until a network may be tried.
-
-        Args:
-            propose: function of a `random.Random` and the number of the attempt, which returns
-                whole values.
-            key: string; with the number of the attempt it is all that the randomness depends on.
-
-        Returns:
-            The pair of the values, or `None` if no network was found, and a dict of rejections by
-            cause.
-        """
-        rejected, nearest = {}, (math.inf, None)
-        for attempt in range(self.most):
-            values = propose(random.Random(f"{key}/{attempt}"), attempt)
-            cause, predicted = self._judge(values)
-            if cause is None:
-                break
-            rejected[cause] = rejected.get(cause, 0) + 1
-            if predicted is not None:
-                nearest = min(nearest, (predicted, values), key=lambda pair: pair[0])
-                if rejected[cause] >= PREDICTED_AT_MOST:
-                    break
-        if cause is not None:
-            # Predictions may be wrong for all: measuring the best of them will tell.
-            values = nearest[1]
-        self.count(rejected)
-        if values is not None:
-            self.see(values)
-        return values, rejected
-
-    def _judge(self, values):
-        if fingerprint(values) in self._seen:
-            return "duplicate", None
-        return self.screen.judge(values)
+PREDICTED_AT_MOST = 500  # rejections by predictions alone, before one of them is measured
+# A trial is given up after so many of its processes died. A network that crashes its process must
+# not take down all workers; a search as a whole is more often killed by people.
+LOST_AT_MOST = {"worker": 3, "search": 20}
 
 
 class Verdict(NamedTuple):
     """What the screen says of a network.
 
     Args:
-        cause: `None`, or the first reason against it: `"invalid"` or a constraint's name.
-        predicted: `None`, or by how many times its limit the network is predicted to miss it. Then
-            the network fails by this prediction alone.
+        cause: `None`, or the first reason against it: `"invalid"` or the name of a constraint.
+        predicted: `None`, or if the network was rejected by a prediction alone the predicted number
+            divided by the limit.
     """
 
     cause: str | None
@@ -115,14 +50,17 @@ class Verdict(NamedTuple):
 
 
 class Screen:
-    """Judges networks by validity, by cheap constraints and by predictions of the measured ones.
+    """Judge networks by validity, cheap constraints, and predictions of the measured constraints.
 
     Args:
         constraints: list of constraints, see `keras_video.tuner.search.constraints`.
-        space: the space, for its `invalid` and for the constraints; may be set later.
+        space: the space, which knows invalid values and costs; may be set later.
+
+    Attributes:
+        closest: dict by constraint, the smallest number seen.
 
     Raises:
-        ValueError: if a constraint is none, or two have one name.
+        ValueError: if an item is not a constraint, or two constraints have the same name.
     """
 
     def __init__(self, constraints=(), space=None):
@@ -145,10 +83,10 @@ class Screen:
         return tuple(c for c in self.constraints if not c.cheap)
 
     def judge(self, values):
-        """Judges a network.
+        """Judge a network.
 
         Args:
-            values: dict of whole values.
+            values: dict of the values of all active hyperparameters.
 
         Returns:
             `Verdict`.
@@ -170,7 +108,7 @@ class Screen:
         return Verdict(None)
 
     def costs(self, values):
-        """Costs of a network as metrics: `{"macs": ..., "params": ..., "memory_mb": ...}`."""
+        """Return the costs of a network: `{"macs": ..., "params": ..., "memory_mb": ...}`."""
         values = network_values(values)
         if not hasattr(self.space, "costs"):
             cheap = [c for c in self.constraints if c.cheap]
@@ -181,12 +119,12 @@ class Screen:
         return {name: float(cost) for name, cost in costs.items()}
 
     def learn(self, values, name, number):
-        """Takes in a measured number: it feeds the predictor of the constraint.
+        """Pass a measured number on to the predictor of its constraint.
 
         Args:
-            values: dict of whole values.
-            name: string, name of the constraint; unknown ones are ignored.
-            number: float; of a network that could not be measured infinity, or NaN.
+            values: dict of the values of all active hyperparameters.
+            name: string, name of the constraint; unknown names are ignored.
+            number: float. Infinity and NaN, of networks that cannot be measured, are ignored.
         """
         for constraint in self.measured:
             if constraint.name == name and math.isfinite(number):
@@ -194,12 +132,12 @@ class Screen:
                 constraint.learn(self.space, network_values(values), number)
 
     def note(self, name, number):
-        """Remembers the number closest to the limit."""
+        """Remember the smallest number of a constraint, for `explain`."""
         if number < self.closest.get(name, math.inf):
             self.closest[name] = number
 
     def explain(self, rejected):
-        """Says which constraints keep networks from being found.
+        """Say which constraints reject all networks, and how closely.
 
         Args:
             rejected: dict of counts by cause.
@@ -216,51 +154,148 @@ class Screen:
         return ", ".join(parts)
 
 
-class StoredOracle(keras_tuner.Oracle):
-    """The space, the constraints and the trials of a search, and how they are kept.
-
-    The files of the trials are the truth; whatever else the oracle knows is made from them again
-    when a search is continued.
+class Candidates:
+    """Draw networks until one passes the screen, and count the others.
 
     Args:
-        objective: `keras_tuner.Objective`, or `None` for the metric `"fitness"`, maximised.
-        constraints: list of constraints.
-        seed: int, or `None` for a random one.
+        screen: `Screen`.
+        most: int, how many networks are drawn for one trial before giving up.
+
+    Attributes:
+        rejected: dict, number of rejected networks by cause: `"duplicate"`, `"invalid"` or the
+            name of a constraint.
+    """
+
+    def __init__(self, screen, most):
+        self.screen = screen
+        self.most = most
+        self.forget()
+
+    def forget(self):
+        """Forget all networks and counts."""
+        self.rejected = {}
+        self._seen = set()
+
+    def see(self, values):
+        """Remember a network, so that it is not drawn again."""
+        self._seen.add(fingerprint(values))
+
+    def count(self, causes):
+        """Add rejections, a dict of numbers by cause."""
+        for cause, number in causes.items():
+            self.rejected[cause] = self.rejected.get(cause, 0) + number
+
+    def draw(self, propose, key):
+        """Draw a network that may be tried.
+
+        Args:
+            propose: function of a `random.Random` and the number of the attempt. It returns a dict
+                of values for all active hyperparameters.
+            key: string. The randomness depends only on it and on the number of the attempt.
+
+        Returns:
+            A pair: the values, or `None` if no network was found, and a dict of rejections by
+            cause.
+        """
+        rejected, nearest = {}, (math.inf, None)
+        for attempt in range(self.most):
+            values = propose(random.Random(f"{key}/{attempt}"), attempt)
+            cause, predicted = self._judge(values)
+            if cause is None:
+                break
+            rejected[cause] = rejected.get(cause, 0) + 1
+            if predicted is not None:
+                nearest = min(nearest, (predicted, values), key=lambda pair: pair[0])
+                if rejected[cause] >= PREDICTED_AT_MOST:
+                    break
+        if cause is not None:
+            # The predictions may be wrong for all networks: have the best of them measured.
+            values = nearest[1]
+        self.count(rejected)
+        if values is not None:
+            self.see(values)
+        return values, rejected
+
+    def _judge(self, values):
+        if fingerprint(values) in self._seen:
+            return "duplicate", None
+        return self.screen.judge(values)
+
+
+class SearchOracle(keras_tuner.Oracle):
+    """What all searches share: budget, constraints, retries, leases of workers, files.
+
+    A subclass overrides `propose`. A network that a constraint rejects costs no trial. A trial is
+    handed out again if its worker died or the search was killed; late and repeated reports are
+    ignored. Random numbers depend only on the seed, the number of the trial and how often it was
+    drawn, so that a resumed search draws the same networks. All state is rebuilt from the files of
+    the trials.
+
+    Args:
+        objective: `keras_tuner.Objective`; default the metric `"fitness"`, to be maximised.
+        max_trials: int, number of networks to try. A search may be continued with more.
+        constraints: list of `MaxParams`, `MaxLatency` and so on.
+        seed: int, 0 included, or `None` for a random one.
         hyperparameters: `keras_tuner.HyperParameters` that replace declared ones, or `None`.
-        max_rejections: int, how many networks are drawn for one trial at most.
-        lease_seconds: float, how long a worker may be silent.
+        max_retries_per_trial: int, how often a failed trial is run again.
+        max_consecutive_failed_trials: int; so many failures in a row end the search.
+        max_rejections: int, how many networks are drawn for one trial before the search gives up.
+        max_measured_rejections: int, how many of them are built and measured at most.
+        lease_seconds: float, how long a worker may be silent before its trial goes to another.
         **kwargs: further arguments of `keras_tuner.Oracle`.
 
     Attributes:
         space: `DeclaredSpace`.
-        screen: `Screen`, the constraints.
+        screen: `Screen`, which holds the constraints.
         records: dict of `Record` by trial id.
         best: the best completed trial, or `None`.
-        stopped: dict, empty, or if the search ended before its budget was spent the reason as
-            `"tuner/stopped"`, and as `"tuner/failed"` whether that was failure.
+        stopped: dict. Empty, unless the search ended before its budget was spent: then it holds the
+            reason as `"tuner/stopped"`, and whether it is a failure as `"tuner/failed"`.
+
+    Raises:
+        ValueError: if an argument is out of its range.
     """
 
     def __init__(
         self,
         objective=None,
+        max_trials=100,
         constraints=(),
         seed=None,
         hyperparameters=None,
+        max_retries_per_trial=0,
+        max_consecutive_failed_trials=3,
         max_rejections=10_000,
+        max_measured_rejections=300,
         lease_seconds=120.0,
         **kwargs,
     ):
+        check_int("max_trials", max_trials)
+        check_int("max_consecutive_failed_trials", max_consecutive_failed_trials)
+        check_int("max_rejections", max_rejections)
+        check_int("max_measured_rejections", max_measured_rejections)
+        check_int("max_retries_per_trial", max_retries_per_trial, 0)
+        if seed is not None:
+            seed = check_int("seed", seed, 0)
         if objective is None or isinstance(objective, str) and objective == "fitness":
             objective = keras_tuner.Objective("fitness", "max")
-        super().__init__(objective=objective, hyperparameters=hyperparameters, **kwargs)
+        super().__init__(
+            objective=objective,
+            max_trials=max_trials,
+            hyperparameters=hyperparameters,
+            max_retries_per_trial=max_retries_per_trial,
+            max_consecutive_failed_trials=max_consecutive_failed_trials,
+            **kwargs,
+        )
+        self.max_measured_rejections = max_measured_rejections
         self._set_space(self.hyperparameters)
         self.screen = Screen(constraints)
         self.candidates = Candidates(self.screen, max_rejections)
         self.leases = Leases(lease_seconds)
-        # KerasTuner takes a seed of 0 for none.
+        # KerasTuner would replace a seed of 0 by a random one.
         self.seed = random.SystemRandom().randrange(2**31) if seed is None else seed
         self._seed_given = seed
-        self._display = Progress(self)
+        self.progress = Progress(self)
         # KerasTuner's own lock stays locked after an exception.
         self._lock = threading.RLock()
         self._project = None
@@ -274,17 +309,28 @@ class StoredOracle(keras_tuner.Oracle):
         self.best = None
         self.stopped = {}
         self.candidates.forget()
-        self._retry_queue = []
+        self._waiting = []  # trials to be handed out again
         self._clock = 0
         self._failures_in_a_row = 0
+
+    @property
+    def verbose(self):
+        """int, 0 prints nothing."""
+        return self.progress.verbose
+
+    @verbose.setter
+    def verbose(self, value):
+        self.progress.verbose = 1 if value == "auto" else value
 
     @property
     def rejected(self):
         """dict, number of rejected networks by cause."""
         return self.candidates.rejected
 
+    # The space
+
     def declare(self, space):
-        """Takes a space: its hyperparameters are declared once, no network is built.
+        """Declare the hyperparameters of a space. No network is built.
 
         Args:
             space: `keras_video.tuner.spaces.Space`, or any object with `declare(hp)`.
@@ -310,8 +356,10 @@ class StoredOracle(keras_tuner.Oracle):
             if len(self.hyperparameters.space) > known:
                 self._set_space(self.hyperparameters)
 
+    # Files
+
     def identity(self):
-        """What makes this search another than others: dict of plain values."""
+        """Return what tells this search from others, a dict of plain values."""
         return {
             "objective": str(self.objective),
             "constraints": [
@@ -324,14 +372,14 @@ class StoredOracle(keras_tuner.Oracle):
         }
 
     def algorithm(self):
-        """The settings of the algorithm: dict of plain values."""
+        """Return the settings of the algorithm, a dict of plain values."""
         return {"name": type(self).__name__}
 
     def open(self):
-        """Takes up what an earlier process left in the project's folder.
+        """Resume the search in the project folder, if there is one.
 
         Raises:
-            ValueError: if the folder is that of another search, or damaged.
+            ValueError: if the folder holds another search, or damaged files.
         """
         with self._lock:
             project = Project(self._project_dir)
@@ -348,7 +396,7 @@ class StoredOracle(keras_tuner.Oracle):
         self.open()
 
     def save(self):
-        """Writes what the search is, once; trials are written whenever they change."""
+        """Write what the search is, once. Trials are written whenever they change."""
         with self._lock:
             if self._project is None:
                 self.open()
@@ -356,7 +404,7 @@ class StoredOracle(keras_tuner.Oracle):
                 self._project.begin({**self.identity(), "seed": self.seed}, self.hyperparameters)
 
     def _take_up(self, found):
-        """Makes the state again from pairs of trials and records, by id."""
+        """Rebuild the state from pairs of trials and records, sorted by id."""
         learned = []
         for trial, record in found:
             self.trials[trial.trial_id], self.records[trial.trial_id] = trial, record
@@ -376,155 +424,35 @@ class StoredOracle(keras_tuner.Oracle):
                 self.screen.learn(item["values"], item["name"], item["number"])
             else:
                 self.end_order.append(trial.trial_id)
-                if trial.status == TrialStatus.COMPLETED:
+                if trial.status == COMPLETED:
                     self._take_in(trial)
         for trial, record in found:
             if record.order is None:
                 self._take_back(trial, record)
 
     def _take_back(self, trial, record):
-        """A trial that had not ended when the last process did."""
-        trial.status = TrialStatus.RUNNING
+        """Take back a trial that was running when the last process ended."""
+        trial.status = RUNNING
         if workers.is_chief() and record.worker:
-            # Workers outlive their chief; those that did not are found out by their lease.
+            # Workers outlive their chief. If this one did not, its lease will expire.
             self.ongoing_trials[record.worker] = trial
             self.tuner_ids.add(record.worker)
             self.leases.renew(record.worker)
         else:
             self._lose(trial, record)
 
-    def _tick(self):
-        """The number of the next thing learned."""
-        self._clock += 1
-        return self._clock - 1
-
-    def _take_in(self, trial):
-        """Learns from a completed trial."""
-        for constraint in self.screen.measured:
-            if trial.metrics.exists(constraint.name):
-                number = float(trial.metrics.get_best_value(constraint.name))
-                self.screen.learn(trial.hyperparameters.values, constraint.name, number)
-        if self.best is None or self.objective.better_than(trial.score, self.best.score):
-            self.best = trial
-        self.survive(trial)
-
-    def survive(self, trial):
-        """Called with each completed trial, in the order of their ends; for subclasses."""
-
-    def _lose(self, trial, record):
-        raise NotImplementedError
-
-    def _copy(self, trial):
-        """The trial as a worker gets it; its report must carry the number of the run."""
-        copy = trials.from_dict(trials.to_dict(trial), self.hyperparameters.copy())
-        copy.hyperparameters.values["tuner/run"] = self.records[trial.trial_id].run
-        return copy
-
-    def get_trial(self, trial_id):
-        with self._lock:
-            return self._copy(self.trials[trial_id])
-
-    def get_best_trials(self, num_trials=1):
-        """The best completed trials, best first; fewer if fewer have completed."""
-        with self._lock:
-            completed = [t for t in self.trials.values() if t.status == TrialStatus.COMPLETED]
-            sign = -1 if self.objective.direction == "max" else 1
-            completed.sort(key=lambda t: (sign * t.score, t.trial_id))
-            return completed[:num_trials]
-
-    @property
-    def finished(self):
-        """bool, whether no trial is left to be handed out, and none is out."""
-        with self._lock:
-            if self.ongoing_trials:
-                return False
-            spent = len(self.trials) >= self.max_trials and not self._retry_queue
-            return spent or bool(self.stopped)
-
-
-RUNNING, COMPLETED = TrialStatus.RUNNING, TrialStatus.COMPLETED
-INVALID, FAILED = TrialStatus.INVALID, TrialStatus.FAILED
-
-# A network that takes its process down must not take all workers. People kill more often.
-LOST_AT_MOST = {"worker": 3, "search": 20}
-
-
-class SearchOracle(StoredOracle):
-    """What all searches share: budget, constraints, retries, leases, files.
-
-    A subclass overrides `propose`. Networks that a constraint rejects cost no trial. A trial is
-    handed out again when its worker died or the search was killed; what a worker reports late or
-    twice is ignored. Random numbers depend on the seed, the number of the trial and how often it
-    was drawn, and on nothing else, so that an interrupted search draws the same.
-
-    Args:
-        objective: `keras_tuner.Objective`; default the metric `"fitness"`, to be maximised.
-        max_trials: int, networks to be tried. A search may be continued with more.
-        constraints: list of `MaxParams`, `MaxLatency` and so on.
-        seed: int, 0 included, or `None` for a random one.
-        hyperparameters: `keras_tuner.HyperParameters` that replace declared ones, or `None`.
-        max_retries_per_trial: int, how often a trial that failed is run again.
-        max_consecutive_failed_trials: int; so many failures in a row end the search.
-        max_rejections: int, how many networks are drawn for one trial before the search gives up.
-        max_measured_rejections: int, how many of them are built and measured at most.
-        lease_seconds: float, how long a worker may be silent before its trial goes to another.
-        **kwargs: further arguments of `keras_tuner.Oracle`.
-
-    Raises:
-        ValueError: naming the argument that is out of its range.
-    """
-
-    def __init__(
-        self,
-        objective=None,
-        max_trials=100,
-        constraints=(),
-        seed=None,
-        hyperparameters=None,
-        max_retries_per_trial=0,
-        max_consecutive_failed_trials=3,
-        max_rejections=10_000,
-        max_measured_rejections=300,
-        lease_seconds=120.0,
-        **kwargs,
-    ):
-        counts = {
-            "max_trials": max_trials,
-            "max_consecutive_failed_trials": max_consecutive_failed_trials,
-            "max_rejections": max_rejections,
-            "max_measured_rejections": max_measured_rejections,
-        }
-        for name, value in counts.items():
-            check_int(name, value, 1)
-        check_int("max_retries_per_trial", max_retries_per_trial, 0)
-        if seed is not None:
-            check_int("seed", seed, 0)
-        super().__init__(
-            objective=objective,
-            constraints=constraints,
-            seed=seed,
-            hyperparameters=hyperparameters,
-            max_rejections=max_rejections,
-            lease_seconds=lease_seconds,
-            max_trials=max_trials,
-            max_retries_per_trial=max_retries_per_trial,
-            max_consecutive_failed_trials=max_consecutive_failed_trials,
-            **kwargs,
-        )
-        self.max_measured_rejections = max_measured_rejections
-
     # Handing out
 
     def create_trial(self, tuner_id):
-        """Hands out a trial: one that was lost or failed before, or a new one.
+        """Hand out a trial: one that was lost or failed before, or a new one.
 
         Args:
-            tuner_id: string; a tuner that holds a trial is given that one again.
+            tuner_id: string. A tuner that holds a trial is given that one again.
 
         Returns:
-            `keras_tuner.engine.trial.Trial` with the status `"RUNNING"`; or `"IDLE"`: all trials
-            are handed out, but some may come back; or `"STOPPED"`. If there is a reason to stop
-            other than the end of the budget, the values are those of `stopped`.
+            `keras_tuner.engine.trial.Trial` with one of these statuses: `"RUNNING"`; `"IDLE"` if
+            all trials are handed out, but some may come back; `"STOPPED"`. If the search stopped
+            before its budget was spent, the trial's values are those of `stopped`.
         """
         with self._lock:
             self.save()
@@ -534,7 +462,7 @@ class SearchOracle(StoredOracle):
             self.tuner_ids.add(tuner_id)
             trial = None
             if not self.stopped:
-                trial = self._retry_queue.pop(0) if self._retry_queue else self._new_trial()
+                trial = self._waiting.pop(0) if self._waiting else self._new_trial()
             if trial is None:
                 return self._nothing(tuner_id)
             record = self.records[trial.trial_id]
@@ -543,7 +471,7 @@ class SearchOracle(StoredOracle):
             record.started = time.time()
             self.ongoing_trials[tuner_id] = trial
             self._project.save(trial, record)
-            self._display.on_trial_begin(trial)
+            self.progress.on_trial_begin(trial)
             return self._copy(trial)
 
     def _nothing(self, tuner_id):
@@ -553,8 +481,11 @@ class SearchOracle(StoredOracle):
         self.leases.forget(tuner_id)
         return Trial(self._blank(self.stopped), "", TrialStatus.STOPPED)
 
-    def _stop(self, reason, failed):
-        self.stopped = {"tuner/stopped": reason, "tuner/failed": failed}
+    def _copy(self, trial):
+        """Return the trial as a worker gets it, with the number of the run for its report."""
+        copy = trials.from_dict(trials.to_dict(trial), self.hyperparameters.copy())
+        copy.hyperparameters.values["tuner/run"] = self.records[trial.trial_id].run
+        return copy
 
     def _blank(self, values):
         return SearchHyperParameters.of(self.hyperparameters, values)
@@ -575,7 +506,7 @@ class SearchOracle(StoredOracle):
         return trial
 
     def _draw(self, number, record):
-        """Values of a network that may be tried; None if there is none, and a reason to stop."""
+        """Return the values of a network to try. If there is none, stop and return `None`."""
 
         def propose(rng, attempt):
             return self.propose(number, rng, attempt)
@@ -599,7 +530,7 @@ class SearchOracle(StoredOracle):
         return {"status": status, "values": values}
 
     def propose(self, number, rng, attempt):
-        """Draws a network; it may break constraints or have been tried before.
+        """Propose a network. It may break constraints or have been tried before.
 
         Args:
             number: int, number of the trial.
@@ -607,9 +538,13 @@ class SearchOracle(StoredOracle):
             attempt: int, how many networks were rejected for this trial so far.
 
         Returns:
-            Dict of whole values; keys that begin with `"tuner/"` may be added.
+            Dict of the values of all active hyperparameters. Keys that begin with `"tuner/"` may be
+            added.
         """
         return self.space.complete({}, rng)
+
+    def _stop(self, reason, failed):
+        self.stopped = {"tuner/stopped": reason, "tuner/failed": failed}
 
     def _give_up(self, rejected):
         self._stop(
@@ -623,19 +558,22 @@ class SearchOracle(StoredOracle):
     def update_trial(self, trial_id, metrics, step=0):
         with self._lock:
             trial = self.trials[trial_id]
-            self._check_objective_found(metrics)
+            if self.objective.name not in metrics:
+                raise ValueError(
+                    f"metrics: expected {self.objective.name!r} among them, got {list(metrics)}."
+                )
             trials.set_metrics(trial, metrics, self.objective, step)
             self._project.save(trial, self.records[trial_id])
             return self._copy(trial)
 
     def end_trial(self, trial):
-        """Takes in what a worker reports; what comes late or twice is ignored.
+        """Take in a worker's report. Late and repeated reports are ignored.
 
         Args:
-            trial: `Trial` from `create_trial`, with a new status, its metrics, or a message. A
-                network that a constraint rejected when it was measured comes with the status
-                `"INVALID"`, the constraint's name as the value `"tuner/rejected"` and the number as
-                `"tuner/measured"`: the trial is handed out again with another network.
+            trial: `Trial` from `create_trial`, with a new status, its metrics, or a message. If a
+                constraint rejected the network when it was measured, the status is `"INVALID"`, the
+                value `"tuner/rejected"` is the constraint's name and `"tuner/measured"` the number:
+                the trial is handed out again with another network.
         """
         with self._lock:
             stored, record = self.trials.get(trial.trial_id), self.records.get(trial.trial_id)
@@ -646,7 +584,7 @@ class SearchOracle(StoredOracle):
                 return
             self._release(stored)
             if values.get("tuner/fatal"):
-                self._queue(stored)  # for the time when the script is mended
+                self._queue(stored)  # to be run after the script has been corrected
                 self._stop(
                     f"Trial {trial.trial_id} ended the search:\n{trial.message}", failed=True
                 )
@@ -659,21 +597,21 @@ class SearchOracle(StoredOracle):
             else:
                 self._conclude(stored, record)
             self._project.save(stored, record)
-            self._display.on_trial_end(stored)
+            self.progress.on_trial_end(stored)
 
     def _release(self, trial):
-        """Takes the trial from whoever holds it."""
+        """Take the trial from the worker that holds it, and from the queue."""
         for worker, held in list(self.ongoing_trials.items()):
             if held is trial:
                 del self.ongoing_trials[worker]
-        self._retry_queue = [queued for queued in self._retry_queue if queued is not trial]
+        self._waiting = [queued for queued in self._waiting if queued is not trial]
 
     def _reject(self, trial, record, name, number):
-        """A network that was measured and found wanting: the trial gets another."""
+        """Give a trial another network, because the measured one is over a limit."""
         values = network_values(trial.hyperparameters.values)
         item = {"order": self._tick(), "name": name, "number": number, "values": values}
         record.measured.append(item)
-        record.run += 1  # a second report of this network comes too late
+        record.run += 1  # so that a repeated report of this network is ignored
         self.candidates.count({name: 1})
         self.screen.learn(values, name, number)
         trials.clear_metrics(trial)
@@ -683,7 +621,7 @@ class SearchOracle(StoredOracle):
             self._redraw(trial, record)
 
     def _redraw(self, trial, record):
-        """Gives a trial another network."""
+        """Draw another network for a trial."""
         values = self._draw(int(trial.trial_id), record)
         if values is not None:
             trial.hyperparameters.values = values
@@ -692,7 +630,7 @@ class SearchOracle(StoredOracle):
     def _queue(self, trial):
         trials.clear_metrics(trial)
         trial.status = RUNNING
-        self._retry_queue.append(trial)
+        self._waiting.append(trial)
 
     def _conclude(self, trial, record):
         if trial.status == COMPLETED:
@@ -705,13 +643,14 @@ class SearchOracle(StoredOracle):
         if trial.status == INVALID:
             record.failures += 1
             if record.failures <= self.max_retries_per_trial:
+                record.run += 1  # so that a repeated report does not count as a second failure
                 self._queue(trial)
                 return
             trial.status = FAILED
         self._close(trial, record)
 
     def _close(self, trial, record):
-        """Files a trial that has come to its end."""
+        """Record a trial that has come to its end, and learn from it."""
         record.order, record.ended = self._tick(), time.time()
         self.end_order.append(trial.trial_id)
         if trial.status == COMPLETED:
@@ -729,24 +668,42 @@ class SearchOracle(StoredOracle):
                 failed=True,
             )
 
+    def _tick(self):
+        """Return the number of the next thing that is learned."""
+        self._clock += 1
+        return self._clock - 1
+
+    def _take_in(self, trial):
+        """Learn from a completed trial."""
+        for constraint in self.screen.measured:
+            if trial.metrics.exists(constraint.name):
+                number = float(trial.metrics.get_best_value(constraint.name))
+                self.screen.learn(trial.hyperparameters.values, constraint.name, number)
+        if self.best is None or self.objective.better_than(trial.score, self.best.score):
+            self.best = trial
+        self.survive(trial)
+
+    def survive(self, trial):
+        """Take note of a completed trial. Called in the order of their ends, for subclasses."""
+
     # Workers that die
 
     def heartbeat(self, tuner_id):
-        """Notes that a worker lives."""
+        """Note that a worker is alive."""
         self.leases.renew(tuner_id)
 
     def expire(self):
-        """Takes the trials of workers that have been silent for too long."""
+        """Take the trials of workers that have been silent for too long."""
         with self._lock:
             for worker in self.leases.take_expired():
                 self.tuner_ids.discard(worker)
                 trial = self.ongoing_trials.pop(worker, None)
-                self._display.on_worker_lost(worker, trial)
+                self.progress.on_worker_lost(worker, trial)
                 if trial is not None:
                     self._lose(trial, self.records[trial.trial_id], "worker")
 
     def _lose(self, trial, record, what="search"):
-        """A trial whose process died: it is handed out again, if it has not killed too many."""
+        """Hand out again a trial whose process died, unless too many have died with it."""
         record.lost[what] = record.lost.get(what, 0) + 1
         if record.lost[what] < LOST_AT_MOST[what]:
             self._queue(trial)
@@ -755,6 +712,29 @@ class SearchOracle(StoredOracle):
         trial.message = f"The processes that ran it died, {record.lost[what]} of them."
         self._close(trial, record)
         self._project.save(trial, record)
+
+    # Looking at
+
+    def get_trial(self, trial_id):
+        with self._lock:
+            return self._copy(self.trials[trial_id])
+
+    def get_best_trials(self, num_trials=1):
+        """Return the best completed trials, best first; fewer if fewer have completed."""
+        with self._lock:
+            completed = [t for t in self.trials.values() if t.status == COMPLETED]
+            sign = -1 if self.objective.direction == "max" else 1
+            completed.sort(key=lambda t: (sign * t.score, t.trial_id))
+            return completed[:num_trials]
+
+    @property
+    def finished(self):
+        """bool, whether no trial is running, and none is left to hand out."""
+        with self._lock:
+            if self.ongoing_trials:
+                return False
+            spent = len(self.trials) >= self.max_trials and not self._waiting
+            return spent or bool(self.stopped)
 
 
 def _id(number):

@@ -1,6 +1,7 @@
 """`ParsecOracle`: PARSEC as a search of whole trials, without a super-network.
 
-`Rounds`: the draws of a PARSEC search, and what each round of them does to the distribution.
+`Rounds` draws networks and updates the distribution after each round. `ParsecOracle` makes trials
+of the draws.
 """
 
 import math
@@ -11,23 +12,23 @@ from typing import NamedTuple
 import numpy as np
 from keras_tuner.engine.trial import TrialStatus
 
-from keras_video.specs import check_int
+from keras_video.checks import check_int, check_number
 from keras_video.tuner.search.oracle import SearchOracle
 from keras_video.tuner.search.policy import CategoricalPolicy, importance_weights
 from keras_video.tuner.spaces.declared import fingerprint, network_values
 
-FEWEST = 2  # draws of a round whose size follows the entropy
-UNKNOWN = (math.nan, math.inf)  # of a network that says nothing
+FEWEST = 2  # smallest round if its size depends on the entropy
+UNKNOWN = (math.nan, math.inf)  # score and excess of a network that failed
 
 
 class Round(NamedTuple):
-    """What one update of the distribution was made from.
+    """What one update of the distribution was based on.
 
     Args:
-        entropy: float, nats, of the distribution from which was drawn.
-        draws: int, networks drawn, repeated ones and those over a limit included.
+        entropy: float, entropy in nats of the distribution of the draws.
+        draws: int, networks drawn, including repeated ones and those over a limit.
         scored: int, how many of them had a score.
-        weight_entropy: float, nats, of their weights: 0 if one decided alone.
+        weight_entropy: float, entropy of their weights in nats: 0 if a single network decided.
     """
 
     entropy: float
@@ -37,24 +38,24 @@ class Round(NamedTuple):
 
 
 class Rounds:
-    """Goes through rounds of draws as far as what is known of the networks leads.
+    """Run rounds of draws, as far as the outcomes of the networks are known.
 
-    All follows from the seed and from what became of the networks. A search that is taken up again
-    therefore goes the same way, at once, that it has gone step by step.
+    Everything depends only on the seed and the outcomes. A resumed search therefore repeats at once
+    the rounds that were made step by step.
 
     Args:
         policy: `CategoricalPolicy`, which the rounds improve.
         seed: int.
-        judge: function of values, which returns the cause why the network must not be tried, or
-            `None`, and its excess over the limits, see `importance_weights`.
-        outcome: function of a fingerprint, which returns `None` of a network that was never
-            tried; `"running"`; or its score and its excess.
+        judge: function of values. It returns a pair: the reason why the network must not be tried,
+            or `None`; and its excess over the limits, see `importance_weights`.
+        outcome: function of a fingerprint. It returns `None` if the network was never tried,
+            `"running"`, or a pair of score and excess.
         samples, samples_per_nat, temperature, penalty, baseline, min_entropy: see `ParsecOracle`.
-        most: int, draws in succession that lead to no trial, before the rounds end.
+        most: int. The rounds end after so many draws in succession that lead to no trial.
 
     Attributes:
         history: list of `Round`, one per update.
-        passed: dict, draws since the last new trial that led to none, counted by cause.
+        passed: dict, draws without a trial since the last new trial, counted by cause.
     """
 
     def __init__(
@@ -67,9 +68,9 @@ class Rounds:
         self._samples, self._samples_per_nat = samples, samples_per_nat
         self._temperature, self._penalty, self._baseline = temperature, penalty, baseline
         self._min_entropy, self._most = min_entropy, most
-        self._draws, self._place = [], 0  # pairs of draw and fingerprint; those gone through
+        self._draws, self._place = [], 0  # pairs of draw and fingerprint; the next one's position
         self._met = set()  # fingerprints of the draws that led to a trial
-        self._excess = {}  # by fingerprint, of draws of this round that must not be tried
+        self._excess = {}  # by fingerprint, for draws of this round that must not be tried
 
     @property
     def converged(self):
@@ -83,10 +84,11 @@ class Rounds:
         return not self._draws and (lost or self.converged)
 
     def go_on(self):
-        """Goes on to the first draw that has to be tried.
+        """Go on to the next draw that must be tried.
 
         Returns:
-            Dict of its values; `None` if the round waits for networks that run, or all has `ended`.
+            Dict of its values; or `None` if the round waits for running trials, or the rounds have
+            `ended`.
         """
         while not self.ended:
             if not self._draws:
@@ -110,12 +112,12 @@ class Rounds:
             self._draws.append((draw, fingerprint(draw.values)))
 
     def _pass(self, draw, key):
-        """bool, whether the draw leads to no new trial, or its trial has begun."""
+        """Return whether to pass over a draw: it needs no trial, or its trial has begun."""
         if key in self._met:
             cause = "duplicate"
         elif self._outcome(key) is not None:
             self._met.add(key)
-            self.passed = {}  # the trial's record has them
+            self.passed = {}  # they are in the trial's record
             return True
         else:
             cause, excess = self._judge(draw.values)
@@ -143,48 +145,48 @@ class Rounds:
 
 
 class ParsecOracle(SearchOracle):
-    """Proposes networks from a distribution that it learns (PARSEC, Casale et al. 2019).
+    """Propose networks from a distribution that is learned (PARSEC, Casale et al. 2019).
 
-    Every hyperparameter is a categorical with logits of its own. A round draws some networks; when
-    all have come to their end, each gets the weight
-    `softmax((score - penalty * excess) / temperature)`, and Adam moves the logits once, towards
-    the networks that weigh most. Rounds that need no training follow at once.
+    Every hyperparameter is a categorical variable with its own logits. A round draws some networks.
+    When all of them have ended, each gets the weight
+    `softmax((score - penalty * excess) / temperature)`, and Adam updates the logits once, towards
+    the networks with the largest weights. Rounds that need no training follow at once.
 
-    - A network that was drawn before is not trained again: its score is used again.
-    - A network over a limit that is counted costs no trial and weighs nothing. Limits that have to
-      be measured are measured, never predicted, and cost no trial either. If no network of a round
-      has a score, those over a limit compete by their excess, so that the search finds its way to
-      where networks are allowed.
-    - A failed trial weighs nothing.
-    - A worker that could only begin the next round is told to wait. What is drawn therefore depends
-      on the seed and the scores, not on how many workers there are and how fast they are.
+    - A network that was drawn before is not trained again: its score is reused.
+    - A network over a counted limit costs no trial and has the weight 0. Measured limits are always
+      measured, never predicted; they cost no trial either. If no network of a round has a score,
+      the excess of those over a limit decides, so that the search moves towards the limit.
+    - A failed trial has the weight 0.
+    - A worker waits if it could only begin the next round. The draws therefore depend on the seed
+      and the scores, but not on the number and speed of the workers.
 
-    A round that the end of the budget cuts short moves nothing.
+    A round that is cut short by the end of the budget makes no update.
 
     Args:
         objective: `keras_tuner.Objective`; default the metric `"fitness"`, to be maximised.
         max_trials: int, networks to be trained.
         samples: int, networks drawn in a round.
-        samples_per_nat: float, or `None`; ties the size of a round to the entropy of the
-            distribution (FP-NAS, Yan et al. 2021): so many draws per nat, at least 2 and at most
-            `samples`.
-        temperature: float above 0, in units of the objective. A low one learns fast, noise as well.
-        penalty: float, what an excess of 100 % over a limit takes from the score.
-        slack: float, by what part of their limits counted costs may exceed them in networks that
-            are tried all the same; the penalty is taken from `trial.score` then. With 0, as
-            always with measured ones, limits are hard.
-        learning_rate: float, that of Adam.
+        samples_per_nat: float above 0, or `None`. If given, a round has so many draws per nat of
+            the distribution's entropy, at least 2 and at most `samples` (FP-NAS, Yan et al. 2021).
+        temperature: float above 0, in units of the objective. A low temperature learns fast, and
+            also learns noise.
+        penalty: float of at least 0, subtracted from the score of a network that is 100 % over a
+            limit.
+        slack: float of at least 0, how far counted costs may be over their limits, as a part of the
+            limit, in networks that are still tried. Their penalty is subtracted from
+            `trial.score`. With 0 the limits are hard. Measured limits are always hard.
+        learning_rate: float above 0, learning rate of Adam.
         baseline: bool, subtracts the mean weight: the same update on average, with less variance.
-        max_values: int; a numeric hyperparameter with more values, or without a step, is
-            represented by so many of them, see `CategoricalPolicy`.
-        min_entropy: float, nats: the search ends when the entropy falls below it.
-        try_best: bool, whether the last network of the search is that of the likeliest values,
-            unless it was tried before or is over a limit.
+        max_values: int of at least 2, largest number of values per numeric hyperparameter, see
+            `CategoricalPolicy`.
+        min_entropy: float of at least 0, in nats. The search ends when the entropy falls below it.
+        try_best: bool, whether the last trial is the network of the most probable values, unless it
+            was tried before or is over a limit.
         **kwargs: arguments of `SearchOracle`: `constraints`, `seed`, `max_retries_per_trial`, ...
             The search ends after `max_rejections` draws in succession that lead to no trial.
 
     Raises:
-        ValueError: naming the argument that is out of its range.
+        ValueError: if an argument is out of its range.
     """
 
     def __init__(
@@ -203,15 +205,14 @@ class ParsecOracle(SearchOracle):
         try_best=False,
         **kwargs,
     ):
-        check_int("samples", samples, 1)
-        check_int("max_values", max_values, 2)
-        _check_number("temperature", temperature, positive=True)
-        _check_number("learning_rate", learning_rate, positive=True)
-        if samples_per_nat is not None:
-            _check_number("samples_per_nat", samples_per_nat, positive=True)
-        _check_number("penalty", penalty)
-        _check_number("slack", slack)
-        _check_number("min_entropy", min_entropy)
+        samples = check_int("samples", samples)
+        max_values = check_int("max_values", max_values, 2)
+        check_number("temperature", temperature, above=0)
+        check_number("learning_rate", learning_rate, above=0)
+        check_number("samples_per_nat", samples_per_nat, above=0, none=True)
+        check_number("penalty", penalty, 0)
+        check_number("slack", slack, 0)
+        check_number("min_entropy", min_entropy, 0)
         self._rounds_options = {
             "samples": samples,
             "samples_per_nat": samples_per_nat,
@@ -234,7 +235,7 @@ class ParsecOracle(SearchOracle):
 
     @property
     def policy(self):
-        """`CategoricalPolicy` after all rounds that are complete."""
+        """`CategoricalPolicy` after all complete rounds."""
         return self._advanced().policy
 
     @property
@@ -244,15 +245,15 @@ class ParsecOracle(SearchOracle):
 
     @property
     def entropy(self):
-        """float, nats, of the networks that are drawn now."""
+        """float, entropy of the current distribution in nats."""
         return self.policy.entropy
 
     def best_architecture(self):
-        """Values of the network of the likeliest values; it may be untried, or over a limit."""
+        """Return the most probable values. The network may be untried or over a limit."""
         return self.policy.best().values
 
     def probabilities(self):
-        """Probability of every value: `{hyperparameter: {value: float}}`."""
+        """Return the probability of every value, `{hyperparameter: {value: float}}`."""
         policy = self.policy
         return {
             variable.parameter.name: dict(zip(variable.values, p.tolist(), strict=True))
@@ -278,9 +279,9 @@ class ParsecOracle(SearchOracle):
 
     def _forget(self):
         super()._forget()
-        self._tried = {}  # the trial of each network that is or was tried, by fingerprint
-        self._over = {}  # the excess of each network that was measured and rejected
-        self._parked = []  # trials whose network was rejected: they wait for another
+        self._tried = {}  # by fingerprint, the trial of each network
+        self._over = {}  # by fingerprint, the excess of each measured and rejected network
+        self._parked = []  # trials whose network was rejected and that wait for another
         self._rounds = None
 
     def _set_space(self, hyperparameters):
@@ -290,7 +291,7 @@ class ParsecOracle(SearchOracle):
     # What becomes of networks
 
     def _judge(self, values):
-        """Why a network must not be tried, or `None`, and its excess over the counted limits."""
+        """Return why a network must not be tried, or `None`, and its excess over counted limits."""
         invalid = getattr(self.screen.space, "invalid", None)
         if invalid is not None and invalid(values) is not None:
             return "invalid", math.inf
@@ -310,7 +311,7 @@ class ParsecOracle(SearchOracle):
         if trial is None:
             return None
         if trial.status == TrialStatus.COMPLETED:
-            return self._sign * trial.score, 0.0  # less the penalty, if there is one
+            return self._sign * trial.score, 0.0  # the score has the penalty subtracted
         return UNKNOWN if trial.status == TrialStatus.FAILED else "running"
 
     @property
@@ -332,7 +333,7 @@ class ParsecOracle(SearchOracle):
         return trial
 
     def _new_network(self):
-        """The first trial that waits for a network, with one; `None` if there is none yet."""
+        """Return the first parked trial with a new network, or `None` if there is none yet."""
         trial = self._parked[0]
         values = self._draw(int(trial.trial_id), self.records[trial.trial_id])
         if values is None:
@@ -355,7 +356,7 @@ class ParsecOracle(SearchOracle):
         return values
 
     def _next_values(self):
-        """Values of the next network; `None` if that depends on those that run, or the end."""
+        """Return the values of the next network, or `None` if it must wait or there is none."""
         values = self._go_on()
         rounds, left = self._rounds, self.max_trials - len(self.trials) + len(self._parked)
         note = {"tuner/round": len(rounds.history)}
@@ -412,14 +413,7 @@ class ParsecOracle(SearchOracle):
 
 
 def _excess(cost, limit):
-    """By what part of it a cost exceeds a limit; infinite where that cannot be said."""
+    """Return how far a cost is over a limit, as a part of the limit; infinite if unknown."""
     if not math.isfinite(cost) or limit <= 0:
         return math.inf
     return max(0.0, cost / limit - 1)
-
-
-def _check_number(name, value, positive=False):
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not (0 < value if positive else 0 <= value) or not math.isfinite(value):
-        wanted = "above 0" if positive else "of at least 0"
-        raise ValueError(f"{name}: expected a number {wanted}, got {value!r}.")

@@ -1,4 +1,4 @@
-"""`CategoricalPolicy`: a distribution over the networks of a space, and how PARSEC improves it."""
+"""`CategoricalPolicy`: the distribution over the networks of a space that PARSEC learns."""
 
 import bisect
 import math
@@ -8,22 +8,23 @@ import numpy as np
 
 
 def importance_weights(scores, excess, penalty, temperature):
-    """How much each of some drawn networks counts: their share of the likelihood.
+    """Return the importance weights of drawn networks (PARSEC, Casale et al. 2019).
 
-    `softmax((score - penalty * excess) / temperature)` over the networks that have a score. The
-    networks are drawn from the distribution that is improved, so prior and proposal cancel. If
-    none has a score because all break a limit, they compete by their excess alone.
+    The weights are `softmax((score - penalty * excess) / temperature)` over the networks with a
+    score. The networks are drawn from the distribution that is improved, so prior and proposal
+    cancel. If no network has a score because all are over a limit, the excess alone decides.
 
     Args:
-        scores: sequence of floats, the larger the better; NaN of networks that failed or were not
+        scores: sequence of floats, larger is better; NaN for networks that failed or were not
             trained.
-        excess: sequence of floats, by what part of the limits each network exceeds them; 0 within
-            the limits, infinite where it is not known.
-        penalty: float, what an excess of 1 takes from the score.
+        excess: sequence of floats, how far each network is over the limits, as a part of the limit:
+            0 within the limits, 1 for twice the limit, infinite if unknown.
+        penalty: float, subtracted from the score for an excess of 1.
         temperature: float above 0, in units of the score.
 
     Returns:
-        Float64 array, at least 0, with the sum 1; or zeros if nothing is known of any network.
+        float64 array of weights of at least 0 that sum to 1; all zeros if nothing is known of any
+        network.
     """
     scores, excess = np.asarray(scores, "float64"), np.asarray(excess, "float64")
     known = np.isfinite(scores) & np.isfinite(excess)
@@ -38,13 +39,13 @@ def importance_weights(scores, excess, penalty, temperature):
 
 
 class Variable(NamedTuple):
-    """A hyperparameter as a categorical.
+    """A hyperparameter as a categorical variable.
 
     Args:
         parameter: `Parameter` of the declared space.
-        values: tuple of the values it may take.
-        parents: tuple of pairs `(index, frozenset)`: the variables on which it depends, and the
-            positions of the values on which it is active.
+        values: tuple of its possible values.
+        parents: tuple of pairs `(index, frozenset)`: a variable on which this one depends, and the
+            positions of the values of that variable for which this one is active.
     """
 
     parameter: object
@@ -53,11 +54,11 @@ class Variable(NamedTuple):
 
 
 class Draw(NamedTuple):
-    """A network of the distribution.
+    """A network drawn from the distribution.
 
     Args:
         values: dict of the values of the active hyperparameters.
-        picks: dict, for each active variable its index and the position of the value.
+        picks: dict from the index of each active variable to the position of its value.
     """
 
     values: dict
@@ -65,20 +66,21 @@ class Draw(NamedTuple):
 
 
 class CategoricalPolicy:
-    """One categorical distribution per hyperparameter, with logits that Adam moves.
+    """One categorical distribution per hyperparameter, with logits that Adam updates.
 
-    A hyperparameter takes part in draws that activate it only, and is left alone by all others.
+    A draw changes only the logits of the hyperparameters that are active in it.
 
     Args:
         space: `DeclaredSpace`.
-        learning_rate: float, that of Adam.
-        max_values: int. A numeric hyperparameter with more values is represented by so many of
-            them, evenly spread from the first to the last; one without a step by as many values
-            in the middle of equally probable intervals.
+        learning_rate: float, learning rate of Adam.
+        max_values: int, largest number of values per numeric hyperparameter. If there are more, the
+            policy uses values that are evenly spread from the first to the last. Without a step, it
+            uses the middle of equally probable intervals.
 
     Attributes:
-        variables: tuple of `Variable`, parents before what depends on them.
-        logits: list of float64 arrays, one per variable; at first zeros, a uniform distribution.
+        variables: tuple of `Variable`, parents before children.
+        logits: list of float64 arrays, one per variable. They start at zero: a uniform
+            distribution.
     """
 
     def __init__(self, space, learning_rate=0.025, max_values=16):
@@ -95,8 +97,8 @@ class CategoricalPolicy:
 
     @property
     def entropy(self):
-        """float, that of the drawn network in nats: the entropies of all variables, each times the
-        probability that the variable is active."""
+        """float, entropy of a drawn network in nats: the sum of the variables' entropies, each
+        multiplied by the probability that the variable is active."""
         active, total = [], 0.0
         for variable, p in zip(self.variables, self.probabilities, strict=True):
             chance = 1.0
@@ -107,7 +109,7 @@ class CategoricalPolicy:
         return float(max(0.0, total))
 
     def draw(self, rng):
-        """Draws a network.
+        """Draw a network.
 
         Args:
             rng: `random.Random`.
@@ -123,7 +125,7 @@ class CategoricalPolicy:
         return self._walk(position)
 
     def best(self):
-        """The `Draw` that takes the most probable value of every variable, of equals the first."""
+        """Return the `Draw` of the most probable values; in case of ties, of the first."""
         return self._walk(lambda index: int(np.argmax(self.probabilities[index])))
 
     def _walk(self, position):
@@ -135,17 +137,17 @@ class CategoricalPolicy:
         return Draw(values, picks)
 
     def update(self, draws, weights, baseline=False):
-        """One step of Adam towards the networks that weigh most.
+        """Make one step of Adam towards the networks with the largest weights.
 
         The gradient of a variable is `-sum_k weight_k * (onehot_k - probabilities)` over the draws
-        in which it is active. Variables with a single value, and those that no draw of any weight
-        activates, keep their logits and moments.
+        in which it is active. Variables with a single value keep their logits and moments, and so
+        do variables that are active in no draw with a weight above 0.
 
         Args:
-            draws: list of `Draw` of the present distribution.
+            draws: list of `Draw` of the current distribution.
             weights: array, one number per draw, from `importance_weights`.
-            baseline: bool, subtracts `1 / K` from the weights of all `K` draws, which leaves the
-                expected gradient as it is and lowers its variance.
+            baseline: bool, subtracts `1 / K` from the weights of all `K` draws. This keeps the
+                expected gradient and lowers its variance.
         """
         weights = np.asarray(weights, "float64")
         if not weights.any():
@@ -176,7 +178,7 @@ class CategoricalPolicy:
 
 
 def softmax(logits):
-    """Probabilities of a float64 array of logits."""
+    """Return the probabilities of a float64 array of logits."""
     powers = np.exp(logits - logits.max())
     return powers / powers.sum()
 
@@ -186,7 +188,7 @@ def _variables(space, max_values):
     for parameter in space.parameters:
         pairs, parents = parameter.conditions.pairs, []
         for depth, (name, allowed) in enumerate(pairs):
-            # A parent was declared under the conditions that enclose it.
+            # The conditions of a parent are those declared before it.
             index = positions[name, pairs[:depth]]
             found = (i for i, value in enumerate(variables[index].values) if value in allowed)
             parents.append((index, frozenset(found)))
@@ -203,5 +205,5 @@ def _values(parameter, most):
         places = min(count, most) if hasattr(parameter.hp, "step") else count
     step = (count - 1) / max(1, places - 1)
     numbers = (math.floor(i * step + 0.5) for i in range(places))
-    # Each value sits in the middle of the interval of probability that stands for it.
+    # Each value stands for an interval of probability and is taken from its middle.
     return tuple(dict.fromkeys(parameter.hp.prob_to_value((n + 0.5) / count) for n in numbers))

@@ -1,4 +1,4 @@
-"""What one sees of a search: the best so far, what was rejected and why, the time left."""
+"""What a search prints: the best network so far, rejections by cause, the time left."""
 
 import datetime
 import sys
@@ -8,11 +8,11 @@ from keras_tuner.engine.trial import TrialStatus
 
 
 class Progress:
-    """Prints a line per trial, and on a terminal keeps one line of status below.
+    """Print a line per trial and, on a terminal, a status line below.
 
     Args:
-        oracle: the oracle it reads.
-        verbose: int, 0 prints nothing.
+        oracle: `SearchOracle`.
+        verbose: int. 0 prints nothing, 2 also a line when a trial begins.
         stream: file to print to; default standard output.
     """
 
@@ -24,7 +24,7 @@ class Progress:
         self._ended = 0
 
     def on_trial_begin(self, trial):
-        """Says what is tried now."""
+        """Print which trial begins."""
         if self._began is None:
             self._began = time.monotonic()
         origin = self.origin(trial)
@@ -34,7 +34,7 @@ class Progress:
             self._line(f"trial {trial.trial_id} begins: {origin}")
 
     def origin(self, trial):
-        """Where the trial's network comes from: a few words."""
+        """Return a few words on where the network of a trial comes from."""
         values = trial.hyperparameters.values
         if "tuner/round" in values:
             best, number = values.get("tuner/best"), values["tuner/round"] + 1
@@ -43,7 +43,7 @@ class Progress:
         return f"{values['tuner/parent']} with {mutation}" if mutation else "a random network"
 
     def on_trial_end(self, trial):
-        """Says how a trial ended. Networks that were measured and rejected get no line."""
+        """Print how a trial ended. Networks that were measured and rejected get no line."""
         if trial.status == TrialStatus.COMPLETED:
             self._ended += 1
             name = self.oracle.objective.name
@@ -53,12 +53,12 @@ class Progress:
             self._line(f"trial {trial.trial_id}  failed: {_last_line(trial.message)}")
 
     def on_worker_lost(self, worker, trial):
-        """Says that a worker has fallen silent."""
+        """Print that a worker is silent."""
         held = f"; trial {trial.trial_id} goes to another" if trial is not None else ""
         self._line(f"worker {worker} is silent{held}")
 
     def summary(self):
-        """One line: trials done, best so far, rejections by cause, trials per hour, time left."""
+        """Return one line: trials done, best, rejections by cause, trials per hour, time left."""
         oracle = self.oracle
         done = len(oracle.end_order)
         parts = [f"{done}/{oracle.max_trials} done"]

@@ -1,6 +1,6 @@
-"""What a search found: a table, the Pareto front, and where the winner comes from.
+"""What a search found: a table, the Pareto front, and the ancestors of a network.
 
-Everything is read from the files of the trials, so that a search can be looked at while it runs,
+Everything is read from the files of the trials. A search can therefore be examined while it runs,
 after it was killed, and on another machine.
 """
 
@@ -10,6 +10,8 @@ import os
 import re
 from typing import NamedTuple
 
+from keras_video.checks import check_choice
+from keras_video.files import read_json
 from keras_video.tuner.search import trials
 
 QUALITIES = ("val_top1", "val_top5", "val_accuracy")
@@ -18,17 +20,17 @@ HEADINGS = {"latency_ms": "ms", "memory_mb": "MB", "params": "params (M)", "macs
 
 
 class ResultsTable(list):
-    """Rows of a search as dicts, the best first; `print(table)` shows them.
+    """Rows of a search as dicts, best first. `print(table)` shows them.
 
-    A row has `"trial"`, `"status"`, `"fitness"` (the objective, whatever its name), the metrics,
-    `"parent"` and `"mutation"` (`None` of a random network) and `"values"`.
+    A row has `"trial"`, `"status"`, `"fitness"` (the objective, also if it has another name), the
+    metrics, `"parent"` and `"mutation"` (`None` for a random network) and `"values"`.
 
     Attributes:
-        objective: string, the name of what was optimised.
+        objective: string, the name of the objective.
         direction: `"max"` or `"min"`.
         limits: dict of the limits by constraint.
-        rejected: list of dicts with the networks that were measured and rejected: `"trial"`,
-            `"constraint"`, that constraint's number under its name, and `"values"`.
+        rejected: list of dicts, the networks that were measured and rejected: `"trial"`,
+            `"constraint"`, the measured number under the constraint's name, and `"values"`.
         counts: dict, number of rejected networks by cause.
     """
 
@@ -42,7 +44,7 @@ class ResultsTable(list):
         return format_table(self, 20)
 
     def to_csv(self):
-        """The table as a string of comma-separated values, with a column for each value."""
+        """Return the table as comma-separated values, with a column for each hyperparameter."""
         rows = [{**row, **row["values"]} for row in self]
         names = dict.fromkeys(name for row in rows for name in row if name != "values")
         text = io.StringIO()
@@ -53,14 +55,14 @@ class ResultsTable(list):
 
 
 class Step(NamedTuple):
-    """One network on the way to another.
+    """One ancestor in the line of a network.
 
     Args:
-        trial: string.
-        mutation: string, what made it of the one before; `None` of the first, a random one.
+        trial: string, its id.
+        mutation: string, the change of its parent; `None` for the first, a random network.
         fitness: float.
-        gain: float, by how much it is better than the one before; 0 of the first.
-        costs: dict of what is known of `COSTS`.
+        gain: float, by how much it is better than its parent; 0 for the first.
+        costs: dict of the known `COSTS`.
     """
 
     trial: str
@@ -71,7 +73,7 @@ class Step(NamedTuple):
 
 
 def results_table(search):
-    """Reads the results of a search.
+    """Read the results of a search.
 
     Args:
         search: a tuner, or the folder of its project.
@@ -86,15 +88,15 @@ def results_table(search):
     path = os.path.join(folder, "oracle.json")
     if not os.path.exists(path):
         raise ValueError(f"search: expected a tuner or a folder with an oracle.json, got {folder}.")
-    identity = trials.read_json(path)
+    identity = read_json(path)
     name, direction = _objective(identity)
     constraints = identity.get("constraints") or ()
     limits = {c["name"]: c["limit"] for c in constraints if "name" in c and "limit" in c}
     table = ResultsTable((), name, direction, limits)
     for trial, path in trials.trial_paths(folder).items():
-        content = trials.read_json(path)
+        content = read_json(path)
         if content["values"].get("tuner/kind") == "chunk":
-            continue  # the training of a super-network, no network to be ranked
+            continue  # it trains a super-network and is not a network of its own
         table.append(_row(trial, content, name))
         record = content.get("record", {})
         for item in record.get("measured", ()):
@@ -111,17 +113,21 @@ def results_table(search):
 
 
 def pareto_front(rows, cost="latency_ms", fitness="fitness", direction="max"):
-    """The rows that no other row beats in both fitness and cost.
+    """Return the rows that no other row beats in both fitness and cost.
 
     Args:
         rows: `ResultsTable`, or list of dicts. Rows without both numbers are left out.
-        cost: string, what should be small.
-        fitness: string, what should be large, or with `direction="min"` small.
+        cost: string, the number that should be small.
+        fitness: string, the number that should be large, or small with `direction="min"`.
         direction: `"max"` or `"min"`.
 
     Returns:
-        List of rows, by growing cost.
+        List of rows, sorted by cost.
+
+    Raises:
+        ValueError: for another direction.
     """
+    check_choice("direction", direction, ("max", "min"))
     sign = 1 if direction == "max" else -1
     known = [row for row in rows if row.get(cost) is not None and row.get(fitness) is not None]
     front = []
@@ -132,23 +138,23 @@ def pareto_front(rows, cost="latency_ms", fitness="fitness", direction="max"):
 
 
 def family_tree(table, trial=None):
-    """The networks that one of a search descends from.
+    """Return the line of ancestors of a network.
 
     Args:
         table: `ResultsTable` of an evolution.
-        trial: string, its id; default the best.
+        trial: string, the id of the network; default the best.
 
     Returns:
-        List of `Step`, from the random network to the one asked for.
+        List of `Step`, from the random network to the given one.
 
     Raises:
-        ValueError: if there is no such trial, or none has completed.
+        ValueError: if there is no such completed trial.
     """
     rows = {row["trial"]: row for row in table if row["status"] == "COMPLETED"}
     if trial is None and rows:
         trial = next(iter(rows))
     if trial not in rows:
-        raise ValueError(f"trial: expected one that has completed, got {trial!r}.")
+        raise ValueError(f"trial: expected the id of a completed trial, got {trial!r}.")
     line = []
     while trial in rows and rows[trial] not in line:
         line.insert(0, rows[trial])
@@ -163,7 +169,7 @@ def family_tree(table, trial=None):
 
 
 def format_table(table, most=20):
-    """The first rows as text, with what was rejected below."""
+    """Return the first rows as text, followed by limits and rejections."""
     names = (*QUALITIES, "cost_ratio", *COSTS)
     known = [name for name in names if any(name in row for row in table)]
     lines = [("trial", table.objective, *(HEADINGS.get(name, name) for name in known), "origin")]
@@ -211,7 +217,7 @@ def _row(trial, content, objective):
 
 
 def _objective(identity):
-    """Name and direction, from the text in which they are kept."""
+    """Return name and direction of the objective, from the text in the file."""
     found = re.search(r'name="(.+)", direction="(min|max)"', str(identity.get("objective")))
     return found.groups() if found else ("fitness", "max")
 

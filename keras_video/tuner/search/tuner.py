@@ -1,10 +1,7 @@
-"""`SearchTuner`: runs the trials of an oracle, alone or as one of several workers.
+"""`SearchTuner`: runs the trials of an oracle, in a single process or as one of several workers.
 
-`Measuring`: the measured tier of the constraints, in the worker, before anything is trained.
-
-What `run_trial` returned, as one dict of numbers.
-
-How a network of a search is trained unless one says otherwise, and what its fitness is.
+A trial builds a model, measures it, compiles it, trains it and reports the best epoch. The parts of
+this file stand in that order; the tuner that calls them comes last.
 """
 
 import contextlib
@@ -15,25 +12,29 @@ import traceback
 
 import keras
 import keras_tuner
+import numpy as np
 from keras_tuner.engine.trial import TrialStatus
 from keras_tuner.errors import FailedTrialError, FatalError, FatalTypeError, FatalValueError
 
+from keras_video.checks import check_int, check_number
+from keras_video.training.finetune import is_multi_label
+from keras_video.tuner.latency.lock import GiveWay
 from keras_video.tuner.search import results, trials, workers
 from keras_video.tuner.search.constraints import MeasurementError
 from keras_video.tuner.search.trials import project_lock
 from keras_video.tuner.search.workers import Chief, OracleClient
 
-PAUSES = (5.0, 15.0, 45.0)  # seconds before a machine that was too busy is tried again
+PAUSES = (5.0, 15.0, 45.0)  # seconds to wait for a machine that is too busy to measure on
 
 
 class Measuring:
-    """Builds and measures the network of a trial, and keeps it for the training.
+    """Build and measure the model of a trial, and keep it for the training.
 
     Args:
         constraints: tuple of measured constraints.
 
     Attributes:
-        numbers: dict, what was measured of the network, by name of the constraint.
+        numbers: dict of the measured numbers, by name of the constraint.
     """
 
     def __init__(self, constraints):
@@ -41,28 +42,26 @@ class Measuring:
         self.forget()
 
     def forget(self):
-        """Lets go of the network."""
+        """Release the model."""
         self.numbers, self._model = {}, None
 
     def reject(self, trial, hypermodel):
-        """Measures a trial's network.
+        """Measure the model of a trial.
 
         Args:
             trial: `Trial`.
-            hypermodel: what builds it.
+            hypermodel: `Space` or `HyperModel` that builds the model.
 
         Returns:
-            `None`, or if a limit is exceeded the values `"tuner/rejected"`, name of the constraint,
-            and `"tuner/measured"`: the number, infinite if the network cannot be measured.
+            `None`; or, if a limit is exceeded, a dict of `"tuner/rejected"`, the constraint's name,
+            and `"tuner/measured"`, the number. It is infinite if the model cannot be measured.
 
         Raises:
-            MeasurementError: if the machine is too busy to tell.
+            MeasurementError: if the machine is too busy to measure on.
         """
         self.forget()
         if not self.constraints:
             return None
-        import keras
-
         keras.backend.clear_session()
         self._model = hypermodel.build(trial.hyperparameters)
         for constraint in self.constraints:
@@ -85,18 +84,16 @@ class Measuring:
                 time.sleep(pause)
 
     def take(self):
-        """The network that was measured, once; or `None`."""
+        """Return the measured model and release it, or return `None`."""
         model, self._model = self._model, None
         return model
 
     @contextlib.contextmanager
     def giving_way(self):
-        """Callbacks for the training, which pauses while others on this machine measure."""
+        """Give callbacks that pause a training while another process of this machine measures."""
         if not self.constraints:
             yield []
             return
-        from keras_video.tuner.latency.lock import GiveWay
-
         give_way = GiveWay()
         try:
             yield [give_way]
@@ -104,16 +101,66 @@ class Measuring:
             give_way.release()
 
 
-def to_metrics(results, objective):
-    """Brings the result of a trial into one form.
+def compile_classifier(model, labels=None):
+    """Compile a classifier with AdamW, cross entropy, and top-1 and top-5 accuracy.
 
     Args:
-        results: a number, taken for the objective; a dict of metrics; a `History`, of which the
+        model: `keras.Model` whose outputs are logits `(batch, classes)`.
+        labels: array of some labels, ints `(batch,)` or one-hot floats `(batch, classes)`. `None`
+            means ints.
+
+    Raises:
+        ValueError: if a video has several classes.
+    """
+    top = min(5, model.output_shape[-1])
+    if labels is not None and labels.ndim == 2 and labels.shape[1] > 1:
+        if is_multi_label(labels):
+            raise ValueError(
+                "compile: expected a function that compiles for videos of several classes each, "
+                "got None. It should set metrics named top1 and top5, unless the search has "
+                "another objective."
+            )
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+        first = keras.metrics.CategoricalAccuracy(name="top1")
+        more = keras.metrics.TopKCategoricalAccuracy(top, name="top5")
+    else:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        first = keras.metrics.SparseCategoricalAccuracy(name="top1")
+        more = keras.metrics.SparseTopKCategoricalAccuracy(top, name="top5")
+    optimizer = keras.optimizers.AdamW(1e-3, weight_decay=1e-4, global_clipnorm=1.0)
+    model.compile(optimizer, loss, metrics=[first, more])
+
+
+def some_labels(x=None, y=None, **_):
+    """Return some labels from the arguments of `fit`, or `None` if they cannot be read."""
+    if y is None and isinstance(x, keras.utils.PyDataset):
+        batch = x[0]
+        y = batch[1] if isinstance(batch, tuple) and len(batch) > 1 else None
+    if y is None and hasattr(x, "element_spec"):  # tf.data: only the shape is known
+        spec = x.element_spec[1] if isinstance(x.element_spec, tuple) else None
+        if spec is not None and spec.shape.rank == 2 and spec.shape[1] and spec.shape[1] > 1:
+            return np.eye(spec.shape[1], dtype="float32")
+    return None if y is None else np.asarray(y[:32])
+
+
+class Fitness(keras.callbacks.Callback):
+    """Add `fitness = val_top1 + val_top5` to the logs of each epoch (Piergiovanni et al. 2019)."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        if logs is not None and "val_top1" in logs and "val_top5" in logs:
+            logs["fitness"] = logs["val_top1"] + logs["val_top5"]
+
+
+def to_metrics(results, objective):
+    """Convert the result of `run_trial` to metrics.
+
+    Args:
+        results: a number, the value of the objective; a dict of metrics; a `History`, of which the
             epoch with the best objective counts; or a list of these, which are averaged.
         objective: `keras_tuner.Objective`.
 
     Returns:
-        The pair of a dict of floats and an int, the best epoch.
+        A pair: dict of floats, and the best epoch, an int.
 
     Raises:
         FatalTypeError: for another kind of result. Fatal errors end a search.
@@ -126,7 +173,7 @@ def to_metrics(results, objective):
     names = [name for name in found[0][0] if all(name in metrics for metrics, _ in found)]
     if objective.name not in names:
         raise FatalValueError(
-            f"{objective.name}: expected it among what the trial reports, got {sorted(names)}. "
+            f"{objective.name}: expected it among the metrics of the trial, got {sorted(names)}. "
             "Fitness is val_top1 + val_top5: pass validation_data to search(), and let compile "
             "set metrics of the names top1 and top5."
         )
@@ -152,85 +199,32 @@ def _best_epoch(history, objective):
     values = history.get(objective.name, [])
     best = 0
     for epoch, value in enumerate(values):
-        # A comparison with NaN is false: any number is better.
+        # Any number is better than NaN, with which all comparisons are false.
         if objective.better_than(value, values[best]) or values[best] != values[best]:
             best = epoch
     return {n: float(series[best]) for n, series in history.items() if len(series) > best}, best
 
 
-class Fitness(keras.callbacks.Callback):
-    """Adds `fitness = val_top1 + val_top5` to each epoch's logs (Piergiovanni et al. 2019)."""
-
-    def on_epoch_end(self, epoch, logs=None):
-        if logs is not None and "val_top1" in logs and "val_top5" in logs:
-            logs["fitness"] = logs["val_top1"] + logs["val_top5"]
-
-
-def compile_classifier(model, labels=None):
-    """Compiles a network that ends in logits: AdamW, cross entropy, top-1 and top-5 accuracy.
-
-    Args:
-        model: `keras.Model` with outputs `(batch, classes)`.
-        labels: array of some labels, ints `(batch,)` or one-hot floats `(batch, classes)`; `None`
-            stands for ints.
-
-    Raises:
-        ValueError: for labels of several classes each.
-    """
-    top = min(5, model.output_shape[-1])
-    if labels is not None and labels.ndim == 2 and labels.shape[1] > 1:
-        from keras_video.training.finetune import is_multi_label
-
-        if is_multi_label(labels):
-            raise ValueError(
-                "compile: expected a function that compiles for videos of several classes each, "
-                "with metrics named top1 and top5 or another objective; got None."
-            )
-        loss = keras.losses.CategoricalCrossentropy(from_logits=True)
-        first = keras.metrics.CategoricalAccuracy(name="top1")
-        more = keras.metrics.TopKCategoricalAccuracy(top, name="top5")
-    else:
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        first = keras.metrics.SparseCategoricalAccuracy(name="top1")
-        more = keras.metrics.SparseTopKCategoricalAccuracy(top, name="top5")
-    optimizer = keras.optimizers.AdamW(1e-3, weight_decay=1e-4, global_clipnorm=1.0)
-    model.compile(optimizer, loss, metrics=[first, more])
-
-
-def some_labels(x=None, y=None, **_):
-    """Labels from the arguments of `fit`, or `None` where they cannot be looked at."""
-    import numpy as np
-
-    if y is None and isinstance(x, keras.utils.PyDataset):
-        batch = x[0]
-        y = batch[1] if isinstance(batch, tuple) and len(batch) > 1 else None
-    if y is None and hasattr(x, "element_spec"):  # tf.data: nothing but the shape is known
-        spec = x.element_spec[1] if isinstance(x.element_spec, tuple) else None
-        if spec is not None and spec.shape.rank == 2 and spec.shape[1] and spec.shape[1] > 1:
-            return np.eye(spec.shape[1], dtype="float32")
-    return None if y is None else np.asarray(y[:32])
-
-
-LONGEST_PAUSE = 2.0  # seconds between two questions of a worker that has nothing to do
+LONGEST_PAUSE = 2.0  # seconds between two questions of an idle worker
 
 
 class SearchTuner(keras_tuner.Tuner):
-    """A `keras_tuner.Tuner` for oracles with constraints, safe against kills.
+    """A `keras_tuner.Tuner` for oracles with constraints. A killed search can be resumed.
 
     Args:
         oracle: `SearchOracle`.
         hypermodel: `keras_video.tuner.spaces.Space` or another `keras_tuner.HyperModel`.
-        compile: function of a built model that compiles it, or `None`: `compile_classifier`.
+        compile: function that compiles a built model; the default is `compile_classifier`.
         directory, project_name: strings, the folder of the search.
-        overwrite: bool, removes an earlier search from the folder. A worker of several leaves that
-            to its chief.
-        keep_weights: int, of how many of the best trials the trained weights are kept, for
-            `get_best_models`; workers count their own.
+        overwrite: bool, removes an earlier search from the folder. Workers leave that to their
+            chief.
+        keep_weights: int, number of best trials whose trained weights are kept for
+            `get_best_models`. Each worker counts its own trials.
         patience: float, seconds that a worker waits for its chief.
         **kwargs: further arguments of `keras_tuner.Tuner`: `executions_per_trial`, ...
 
     Raises:
-        ValueError: if the folder is that of another search.
+        ValueError: if an argument is out of its range, or the folder holds another search.
     """
 
     def __init__(
@@ -247,13 +241,14 @@ class SearchTuner(keras_tuner.Tuner):
     ):
         if "://" in str(directory or ""):
             raise ValueError(f"directory: expected a folder of this machine, got {directory!r}.")
+        check_number("patience", patience, least=0)
         self._compile = compile
-        self.keep_weights = keep_weights
+        self.keep_weights = check_int("keep_weights", keep_weights, 0)
         self._weights = []
         self._labels = None
         self._measuring = Measuring(oracle.screen.measured)
         overwrite = overwrite and not workers.is_worker()
-        if overwrite:  # not under a running search
+        if overwrite:  # only if no search is running there
             with project_lock(os.path.join(directory or ".", project_name or "untitled_project")):
                 pass
         super().__init__(
@@ -268,7 +263,7 @@ class SearchTuner(keras_tuner.Tuner):
             self.oracle = OracleClient(oracle, self.tuner_id, patience)
 
     def _populate_initial_space(self):
-        """Declares the space and takes up an earlier search; called once by KerasTuner."""
+        """Declare the space and resume an earlier search. Called once by KerasTuner."""
         if hasattr(self.hypermodel, "declare"):
             self.oracle.declare(self.hypermodel)
         else:
@@ -282,26 +277,23 @@ class SearchTuner(keras_tuner.Tuner):
             self.oracle.save()
 
     def reload(self):
-        if not workers.is_worker():
-            self.oracle.open()
-
-    def _get_tuner_fname(self):
-        # All that is to be kept is the oracle's; KerasTuner looks for this file to reload.
-        return os.path.join(str(self.project_dir), "no-tuner.json")
+        # KerasTuner calls this instead if the folder has a file named after the tuner. The state of
+        # our searches is in the oracle's files, which are read in both cases.
+        self._populate_initial_space()
 
     # The loop
 
     def search(self, *fit_args, **fit_kwargs):
-        """Searches until the budget is spent.
+        """Search until the budget is spent.
 
         Args:
-            *fit_args, **fit_kwargs: those of `model.fit`: data, `validation_data`, `epochs`,
-                `callbacks`. With `verbose=0` the search is silent, too.
+            *fit_args, **fit_kwargs: arguments of `model.fit`: data, `validation_data`, `epochs`,
+                `callbacks`. With `verbose=0` the search prints nothing either.
 
         Raises:
-            ValueError: if no network was found that meets the constraints.
+            ValueError: if no network meets the constraints.
             RuntimeError: if too many trials in a row failed; the message has the last traceback.
-            ConnectionError: in a worker whose chief is gone.
+            ConnectionError: in a worker that cannot reach its chief.
         """
         if workers.is_worker():
             stopped = self._run_trials(*fit_args, **fit_kwargs)
@@ -319,7 +311,7 @@ class SearchTuner(keras_tuner.Tuner):
             self._end_early(stopped["tuner/stopped"], stopped["tuner/failed"])
 
     def _run_trials(self, *fit_args, **fit_kwargs):
-        """Runs trials until there are no more; returns the oracle's `stopped`."""
+        """Run trials until there are no more, and return the oracle's `stopped`."""
         self.on_search_begin()
         pause = 0.05
         while True:
@@ -368,7 +360,7 @@ class SearchTuner(keras_tuner.Tuner):
             self._measuring.forget()
 
     def _tell_fatal(self, trial):
-        """Ends the search of all: what is fatal here would be fatal for each worker."""
+        """End the search of all workers: a fatal error would occur in each of them."""
         trial.status, trial.message = TrialStatus.INVALID, traceback.format_exc()
         trial.hyperparameters.values["tuner/fatal"] = True
         self.oracle.end_trial(trial)
@@ -381,7 +373,7 @@ class SearchTuner(keras_tuner.Tuner):
         trials.set_metrics(trial, metrics, self.oracle.objective, step)
 
     def on_trial_end(self, trial):
-        """Reports the trial and keeps the disk from filling with weights."""
+        """Report the trial, and remove weights that are not needed any more."""
         self.oracle.end_trial(trial)
         self._drop_weights(trial)
 
@@ -398,17 +390,10 @@ class SearchTuner(keras_tuner.Tuner):
                 os.unlink(self._get_checkpoint_fname(trial_id))
 
     def results_table(self):
-        """What the search found: `ResultsTable`, see `keras_video.tuner.results_table`."""
+        """Return what the search found, see `keras_video.tuner.results_table`."""
         return results.results_table(self)
 
     # Training
-
-    def _try_build(self, hp):
-        model = self._measuring.take()
-        if model is None:
-            return super()._try_build(hp)
-        self._compile_model(model)
-        return model
 
     def _build_hypermodel(self, hp):
         model = self.hypermodel.build(hp)
@@ -428,7 +413,11 @@ class SearchTuner(keras_tuner.Tuner):
             self._labels = some_labels(*args[:2], **kwargs)
         callbacks = [Fitness(), *kwargs.pop("callbacks", [])]
         with self._measuring.giving_way() as more:
-            model = self._try_build(trial.hyperparameters)
+            model = self._measuring.take()
+            if model is None:
+                model = self._try_build(trial.hyperparameters)
+            else:
+                self._compile_model(model)
             return self.hypermodel.fit(
                 trial.hyperparameters, model, *args, callbacks=[*more, *callbacks], **kwargs
             )

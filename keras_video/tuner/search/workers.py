@@ -1,17 +1,8 @@
-"""The chief of several workers: answers their questions until the search has ended.
+"""Several workers: a chief process owns the oracle, workers ask it for trials and report results.
 
-`OracleClient`: the oracle as a worker sees it; it outlives its chief.
-
-How workers and their chief talk: JSON over gRPC, one method, all calls repeatable.
-
-KerasTuner's own messages carry metrics in single precision, drop the reasons of failures, and send
-and print the whole space each time.
-
-Leases: how the chief notices that a worker is gone.
-
-KerasTuner's environment variables: who is the chief, who is a worker.
-
-`run_team`: a chief and its workers as processes of this machine.
+They exchange JSON over gRPC: one method, whose calls can be repeated. KerasTuner's own messages
+carry metrics in single precision, drop the reasons of failures, and send and print the whole space
+each time. Its environment variables say which process is the chief and which are workers.
 """
 
 import collections
@@ -27,7 +18,90 @@ from concurrent import futures
 
 import grpc
 
+from keras_video.checks import check_choice, check_int, check_number
 from keras_video.tuner.search import trials
+
+NAMES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
+
+
+def address():
+    """Return `"ip:port"` of the chief, or `None` if the search runs in a single process.
+
+    Raises:
+        ValueError: if only some of the variables are set.
+    """
+    if "KERASTUNER_ORACLE_IP" not in os.environ:
+        return None
+    missing = [name for name in NAMES if not os.environ.get(name)]
+    if missing:
+        raise ValueError(f"environment: expected {', '.join(NAMES)}, got no {', '.join(missing)}.")
+    return f"{os.environ['KERASTUNER_ORACLE_IP']}:{os.environ['KERASTUNER_ORACLE_PORT']}"
+
+
+def is_chief():
+    """Return whether this process is the chief, which owns the oracle."""
+    return address() is not None and "chief" in os.environ["KERASTUNER_TUNER_ID"]
+
+
+def is_worker():
+    """Return whether this process is a worker, which asks a chief."""
+    return address() is not None and not is_chief()
+
+
+class Leases:
+    """Remember when each worker was last heard of. Thread-safe.
+
+    Only workers that have been heard of can expire: the tuner of a search in a single process sends
+    no heartbeats and may hold its trial for any time.
+
+    Args:
+        seconds: float above 0, how long a worker may be silent.
+        clock: function that returns seconds, for tests.
+
+    Raises:
+        ValueError: if `seconds` is not a finite number above 0.
+    """
+
+    def __init__(self, seconds, clock=time.monotonic):
+        self.seconds = check_number("lease_seconds", seconds, above=0)
+        self._clock = clock
+        self._heard = {}
+        self._calls = collections.Counter()
+        self._lock = threading.Lock()
+
+    def renew(self, worker):
+        """Note that the worker is alive."""
+        with self._lock:
+            self._heard[worker] = self._clock()
+
+    @contextlib.contextmanager
+    def call(self, worker):
+        """Keep the worker's lease while it waits for an answer in this context."""
+        with self._lock:
+            self._heard[worker] = self._clock()
+            self._calls[worker] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._calls[worker] -= 1
+                if worker in self._heard:
+                    self._heard[worker] = self._clock()
+
+    def forget(self, worker):
+        """End the lease of a worker."""
+        with self._lock:
+            self._heard.pop(worker, None)
+
+    def take_expired(self):
+        """Return the workers that have been silent for too long, and end their leases."""
+        with self._lock:
+            late = self._clock() - self.seconds
+            gone = [w for w, t in self._heard.items() if t < late and not self._calls[w]]
+            for worker in gone:
+                del self._heard[worker]
+            return gone
+
 
 SERVICE = "keras_video.tuner.Oracle"
 METHODS = (
@@ -37,36 +111,37 @@ METHODS = (
 
 
 def encode(content):
-    """Bytes of plain values."""
+    """Return plain values as bytes."""
     return json.dumps(content).encode()
 
 
 def decode(message):
-    """Plain values of bytes."""
+    """Return bytes as plain values."""
     return json.loads(message.decode())
 
 
 def caller(channel):
-    """The function that sends bytes over a channel and returns the answer's bytes."""
+    """Return a function that sends bytes over a channel and returns the bytes of the answer."""
     return channel.unary_unary(f"/{SERVICE}/Call")
 
 
 def listen(answer, address):
-    """Starts a server.
+    """Start a server.
 
     Args:
-        answer: function of the bytes of a question; returns the bytes of the answer.
+        answer: function of the bytes of a question that returns the bytes of the answer.
         address: string, `"ip:port"`.
 
     Returns:
         The `grpc.Server`.
 
     Raises:
-        RuntimeError: if the address cannot be listened to, for example because another chief does.
+        RuntimeError: if the address is in use, for example by another chief.
     """
     handler = grpc.unary_unary_rpc_method_handler(lambda message, context: answer(message))
-    # Two chiefs at one port would share the workers without knowing of each other. There are more
-    # threads than workers, so that none is missed while others wait for a network to be drawn.
+    # Without port reuse, a second chief at the same port gets an error instead of half of the
+    # workers. There are more threads than workers, so that heartbeats get through while other
+    # workers wait for a network to be drawn.
     options = [("grpc.so_reuseport", 0)]
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=128), options=options)
     generic = grpc.method_handlers_generic_handler(SERVICE, {"Call": handler})
@@ -75,15 +150,15 @@ def listen(answer, address):
         server.add_insecure_port(address)
     except RuntimeError as error:
         raise RuntimeError(
-            f"chief: expected {address} to be free, cannot listen to it; is another chief running "
-            f"there? ({error})"
+            f"chief: expected {address} to be free, got an error ({error}). Is another chief "
+            "running there?"
         ) from None
     server.start()
     return server
 
 
 def pack(result):
-    """A result of the oracle as plain values: trials are told by a key of their own."""
+    """Return a result of the oracle as plain values. A dict with the key `"trial"` is a trial."""
     if hasattr(result, "trial_id"):
         return {"trial": trials.to_dict(result)}
     if isinstance(result, list):
@@ -92,7 +167,7 @@ def pack(result):
 
 
 def unpack(content, blank):
-    """The inverse of `pack`.
+    """Return the result from plain values, the inverse of `pack`.
 
     Args:
         content: plain values.
@@ -105,38 +180,22 @@ def unpack(content, blank):
     return content
 
 
-NAMES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
+def signature(oracle):
+    """Return what chief and workers must agree on, a dict of plain values."""
+    identity = oracle.identity()
+    space = f"{identity['space']}, {len(oracle.space.parameters)} hyperparameters"
+    return {
+        "space": f"{space}, {oracle.space.digest}",
+        "objective": identity["objective"],
+        "constraints": identity["constraints"],
+    }
 
 
-def address():
-    """`"ip:port"` of the chief, or `None` if the search is one of a single process.
-
-    Raises:
-        ValueError: if only some of the variables are set.
-    """
-    if "KERASTUNER_ORACLE_IP" not in os.environ:
-        return None
-    missing = [name for name in NAMES if not os.environ.get(name)]
-    if missing:
-        raise ValueError(f"environment: expected {', '.join(NAMES)}, got none of {missing}.")
-    return f"{os.environ['KERASTUNER_ORACLE_IP']}:{os.environ['KERASTUNER_ORACLE_PORT']}"
-
-
-def is_chief():
-    """bool, whether this process holds the oracle that others ask."""
-    return address() is not None and "chief" in os.environ["KERASTUNER_TUNER_ID"]
-
-
-def is_worker():
-    """bool, whether the oracle of this process is that of a chief elsewhere."""
-    return address() is not None and not is_chief()
-
-
-LATECOMERS = 3.0  # seconds
+LATECOMERS = 3.0  # seconds that the chief waits for further workers after the search has ended
 
 
 class Chief:
-    """Serves an oracle to workers.
+    """Serve an oracle to workers.
 
     Args:
         oracle: `SearchOracle`, opened.
@@ -149,12 +208,11 @@ class Chief:
         self._lock = threading.Lock()
 
     def answer(self, message):
-        """The answer to a worker's question; both are bytes."""
+        """Answer a worker's question. Both are bytes."""
         try:
             question = decode(message)
             worker, method = question["worker"], question["method"]
-            if method not in METHODS:
-                raise ValueError(f"method: expected one of {METHODS}, got {method!r}.")
+            check_choice("method", method, METHODS)
             problem = self._compare(worker, question["search"])
             if problem:
                 return encode({"refused": problem})
@@ -162,7 +220,7 @@ class Chief:
                 arguments = unpack(question["arguments"], self.oracle.get_space)
                 return encode({"result": pack(self._ask(method, arguments))})
         except Exception:
-            # A worker's question must not bring the chief down, nor be left without an answer.
+            # A worker's question must not crash the chief, and it needs an answer.
             return encode({"error": traceback.format_exc()})
 
     def _ask(self, method, arguments):
@@ -172,15 +230,15 @@ class Chief:
         return result
 
     def _compare(self, worker, theirs):
-        """What makes the worker's search another than ours, or None."""
+        """Return how the worker's search differs from ours, or `None`."""
         ours = signature(self.oracle)
         different = [name for name in ours if theirs.get(name) != ours[name]]
         if not different:
             return None
         name = different[0]
         problem = (
-            f"worker {worker!r} searches something else than its chief: its {name} is "
-            f"{theirs.get(name)!r}, the chief's is {ours[name]!r}. Start the same script on all."
+            f"{name}: expected the chief's {ours[name]!r}, got {theirs.get(name)!r} from worker "
+            f"{worker!r}. Start the same script on all machines."
         )
         with self._lock:
             if worker not in self._refused:
@@ -189,55 +247,44 @@ class Chief:
         return problem
 
     def serve(self):
-        """Blocks until no trial is left and all workers have been told, or are gone."""
+        """Serve until no trial is left, and all workers have been told so or are gone."""
         server = listen(self.answer, address())
         began = time.monotonic()
         try:
             while not self._over(time.monotonic() - began):
                 time.sleep(0.1)
         finally:
-            # The last answers are still on their way.
+            # Let the last answers arrive.
             server.stop(grace=2.0).wait()
 
     def _over(self, seconds):
         self.oracle.expire()
         if not self.oracle.finished or self.oracle.tuner_ids:
             return False
-        # Those who tried to reach a chief that was not there yet come within a second or two. To a
-        # chief that was started again nobody may ever come.
+        # Workers that started before their chief arrive within a second or two. A chief that was
+        # started again may have no workers left.
         return seconds > (LATECOMERS if self.told else self.oracle.leases.seconds)
 
 
-def signature(oracle):
-    """What chief and workers must agree on: dict of plain values."""
-    identity = oracle.identity()
-    space = f"{identity['space']}, {len(oracle.space.parameters)} hyperparameters"
-    return {
-        "space": f"{space}, {oracle.space.digest}",
-        "objective": identity["objective"],
-        "constraints": identity["constraints"],
-    }
-
-
-PASSING = {
+TRANSIENT = {
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.CANCELLED,
     grpc.StatusCode.DEADLINE_EXCEEDED,
 }
-CALL_SECONDS = 60.0  # a question is asked again after that; all of them may be
+CALL_SECONDS = 60.0  # a question is repeated after that; every question may be repeated
 CHANNEL = [("grpc.initial_reconnect_backoff_ms", 200), ("grpc.max_reconnect_backoff_ms", 1000)]
 
 
 class OracleClient:
-    """Asks the chief's oracle, again and again while the chief is away.
+    """The oracle as a worker sees it: it asks the chief, and keeps trying while the chief is away.
 
     Args:
-        oracle: this process's own `SearchOracle`, for the space and the objective.
+        oracle: `SearchOracle` of this process, for the space and the objective.
         worker: string, name of the worker.
         patience: float, seconds that the chief may be away.
     """
 
-    # What KerasTuner asks of an oracle for training on several devices.
+    # KerasTuner reads these for training on several devices.
     multi_worker = False
     should_report = True
 
@@ -253,7 +300,8 @@ class OracleClient:
         if name in ("objective", "max_trials", "get_space", "space", "screen", "leases"):
             return getattr(self._oracle, name)
         raise AttributeError(
-            f"{name}: a worker cannot ask its chief for that; known are {METHODS}."
+            f"{name}: expected one of {METHODS} in a worker, got an attribute that only the chief "
+            "has."
         )
 
     def create_trial(self, tuner_id):
@@ -276,7 +324,7 @@ class OracleClient:
 
     @contextlib.contextmanager
     def working(self):
-        """Tells the chief now and then that this worker lives, inside this context."""
+        """Send heartbeats to the chief inside this context."""
         done = threading.Event()
 
         def beat():
@@ -318,107 +366,52 @@ class OracleClient:
                 left = max(0.1, deadline - time.monotonic())
                 return self._call(message, timeout=min(CALL_SECONDS, left), wait_for_ready=True)
             except grpc.RpcError as error:
-                if error.code() not in PASSING:
+                if error.code() not in TRANSIENT:
                     raise
                 if time.monotonic() >= deadline:
                     raise ConnectionError(
-                        f"chief: expected one at {self._address}, got no answer for "
+                        f"chief: expected a chief at {self._address}, got no answer for "
                         f"{self._patience:g} s ({error.code().name})."
                     ) from None
                 time.sleep(0.2)
 
 
-class Leases:
-    """Remembers when each worker was last heard of; may be used by several threads.
-
-    Only workers that have been heard of can be missed: the tuner of a search in a single process
-    sends no heartbeats and holds its trial for ever.
-
-    Args:
-        seconds: float, how long a worker may be silent.
-        clock: function, for tests.
-
-    Raises:
-        ValueError: if `seconds` is not positive.
-    """
-
-    def __init__(self, seconds, clock=time.monotonic):
-        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds > 0:
-            raise ValueError(f"lease_seconds: expected a positive number, got {seconds!r}.")
-        self.seconds = seconds
-        self._clock = clock
-        self._heard = {}
-        self._calls = collections.Counter()
-        self._lock = threading.Lock()
-
-    def renew(self, worker):
-        """Notes that the worker lives."""
-        with self._lock:
-            self._heard[worker] = self._clock()
-
-    @contextlib.contextmanager
-    def call(self, worker):
-        """The worker waits for an answer in this context, so that it cannot be missed."""
-        with self._lock:
-            self._heard[worker] = self._clock()
-            self._calls[worker] += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._calls[worker] -= 1
-                if worker in self._heard:
-                    self._heard[worker] = self._clock()
-
-    def forget(self, worker):
-        """Expects nothing more of the worker."""
-        with self._lock:
-            self._heard.pop(worker, None)
-
-    def take_expired(self):
-        """The workers that have been silent for too long; they are forgotten."""
-        with self._lock:
-            late = self._clock() - self.seconds
-            gone = [w for w, t in self._heard.items() if t < late and not self._calls[w]]
-            for worker in gone:
-                del self._heard[worker]
-            return gone
-
-
-GRACE = 60.0  # seconds that workers have to end after their chief
+GRACE = 60.0  # seconds that workers may go on after their chief
 RESTARTS = 3  # of each worker
-POLL = 0.2
+POLL = 0.2  # seconds between two looks at the processes
 
 
 def run_team(command, workers, folder, threads=None, grace=GRACE):
-    """Runs the same command as chief and as workers, told apart by KerasTuner's variables.
+    """Run a command as a chief and as workers, all of them on this machine.
 
-    The chief's output goes where ours goes; that of the workers to files in `folder`. A worker
-    that dies is started again, three times; its trial is not lost. Returns when the chief has
-    ended; nobody is left behind.
+    KerasTuner's environment variables tell each process its role. The chief prints to the output of
+    this process, the workers to files in `folder`. A worker that dies is started again up to three
+    times; its trial is not lost. The function returns when the chief has ended. No process is left.
 
     Args:
         command: list of strings, a program that makes a `SearchTuner` and calls `search`.
         workers: int, at least 1.
         folder: string, for the files `worker_0.log` and so on.
-        threads: int, of each worker; default the machine's cores shared out.
+        threads: int, threads of each worker; default the number of cores divided by the workers.
         grace: float, seconds that workers may go on after their chief.
 
     Raises:
-        RuntimeError: if the chief fails, or all workers do; the message ends in the last lines of
-            a worker.
+        ValueError: if `workers` is not an int of at least 1.
+        RuntimeError: if the chief or all workers fail. The message ends with the last lines of a
+            worker.
     """
+    check_int("workers", workers)
     os.makedirs(folder, exist_ok=True)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = threads or max(1, cores // workers)
-    address = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(_free_port())}
+    chief_at = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(_free_port())}
 
     def start(name, output=None):
         limits = {} if output is None else {
             variable: str(threads) for variable in
             ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
         }  # fmt: skip
-        env = {**os.environ, **address, **limits, "KERASTUNER_TUNER_ID": name}
+        env = {**os.environ, **chief_at, **limits, "KERASTUNER_TUNER_ID": name}
         return subprocess.Popen(
             command, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
@@ -446,14 +439,14 @@ def run_team(command, workers, folder, threads=None, grace=GRACE):
 
 
 class _Worker:
-    """A process that is started again after it failed."""
+    """A process that is started again after a failure."""
 
     def __init__(self, start):
         self._start, self._left = start, RESTARTS
         self.process = start()
 
     def alive(self):
-        """bool, whether it runs, or has ended as it should."""
+        """Return whether the process runs, or has ended without an error."""
         if self.process.poll() and self._left:
             self._left -= 1
             self.process = self._start()
@@ -473,7 +466,7 @@ def _free_port():
 
 
 def _last_words(logs):
-    """The end of the log that was written last."""
+    """Return the last lines of the log that was written last."""
     path = max(logs, key=os.path.getmtime)
     with open(path, encoding="utf-8", errors="replace") as file:
         lines = [line for line in file.read().splitlines() if line.strip()]

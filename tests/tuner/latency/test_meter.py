@@ -13,9 +13,9 @@ import pytest
 
 pytest.importorskip("keras_tuner")
 
-from keras_video.tuner.latency import lock as machine_lock
+from keras_video.tuner.latency import child  # noqa: E402
+from keras_video.tuner.latency import lock as machine_lock  # noqa: E402
 from keras_video.tuner.latency import meter as latency  # noqa: E402
-from keras_video.tuner.latency import meter as latency_child
 from keras_video.tuner.latency.lock import MachineLock  # noqa: E402
 from keras_video.tuner.latency.meter import LatencyMeter, MeasurementError  # noqa: E402
 
@@ -51,7 +51,7 @@ class Clock:
 
 def test_steady_runs_stop_early():
     clock = Clock([0.010])
-    found = latency_child.clock(clock.run, timer=clock)
+    found = child.clock(clock.run, timer=clock)
     assert found["ms"] == pytest.approx(10) and found["fastest_ms"] == pytest.approx(10)
     assert (
         found["runs"] == 10 and clock.runs == 15 and found["spread"] == pytest.approx(0, abs=1e-9)
@@ -60,26 +60,26 @@ def test_steady_runs_stop_early():
 
 def test_noisy_runs_use_their_time():
     clock = Clock([0.010, 0.020, 0.011, 0.013])
-    found = latency_child.clock(clock.run, seconds=1.0, timer=clock)
+    found = child.clock(clock.run, seconds=1.0, timer=clock)
     assert found["runs"] == pytest.approx(1.0 / 0.0135, abs=2) and found["spread"] > 0.02
     assert 11 <= found["ms"] <= 13
 
 
 def test_tiny_networks_are_warmed_up_and_run_for_a_while():
     clock = Clock([0.0001])
-    found = latency_child.clock(clock.run, timer=clock)
+    found = child.clock(clock.run, timer=clock)
     assert found["runs"] == pytest.approx(500, abs=6) and clock.runs == pytest.approx(1000, abs=12)
 
 
 def test_slow_runs_are_few():
     clock = Clock([2.0])
-    assert latency_child.clock(clock.run, timer=clock)["runs"] == 3
+    assert child.clock(clock.run, timer=clock)["runs"] == 3
     assert clock.runs == 4
 
 
 def test_half_interval_shrinks_with_the_root_of_the_runs():
     rng = np.random.default_rng(0)
-    few, many = (latency_child.half_interval(rng.normal(1, 0.1, n).tolist()) for n in (50, 5000))
+    few, many = (child.half_interval(rng.normal(1, 0.1, n).tolist()) for n in (50, 5000))
     # The median's 95 % interval of a normal distribution: 1.96 * 1.2533 * sigma / sqrt(n).
     assert few == pytest.approx(1.96 * 1.2533 * 0.1 / 50**0.5, rel=0.5)
     assert many == pytest.approx(1.96 * 1.2533 * 0.1 / 5000**0.5, rel=0.3)
@@ -126,7 +126,7 @@ def test_a_busy_machine_is_waited_for(monkeypatch):
 
 def test_a_machine_that_stays_busy_is_refused(monkeypatch):
     meter, pauses = measure_on(Machine(itertools.chain([1] * 4, itertools.repeat(3))), monkeypatch)
-    with pytest.raises(MeasurementError, match="too busy.* takes 3 ms, at first .* 1 ms") as error:
+    with pytest.raises(MeasurementError, match="too busy.* takes 3 ms, usually 1 ms") as error:
         meter.measure(network())
     assert error.value.transient and pauses == list(latency.PAUSES)
 
@@ -222,9 +222,9 @@ def test_the_compiled_function_of_the_backend(monkeypatch):
 
 HOLDER = """
 import sys, time
-from keras_video.tuner import machine_lock
-machine_lock.DIRECTORY = sys.argv[1]
-with machine_lock.MachineLock().alone(20):
+from keras_video.tuner.latency import lock
+lock.DIRECTORY = sys.argv[1]
+with lock.MachineLock().alone(20):
     print("held", flush=True)
     time.sleep(60)
 """

@@ -111,7 +111,7 @@ def test_it_predicts_the_same_whenever_it_was_asked(networks):
 
 def test_it_wants_positive_numbers(networks):
     for bad in (0.0, -1.0, float("nan")):
-        with pytest.raises(ValueError, match="milliseconds: expected a number above 0"):
+        with pytest.raises(ValueError, match="milliseconds: expected a finite number above 0"):
             LatencyPredictor().learn(networks[0], bad)
 
 

@@ -107,9 +107,9 @@ def test_parts_are_what_the_networks_have():
 def test_what_is_missing_or_from_elsewhere_is_said(tmp_path):
     space, path = make_space(), tmp_path / "times.json"
     table = LatencyTable(path, Meter())
-    with pytest.raises(ValueError, match="factor: expected fit"):
+    with pytest.raises(ValueError, match="factor: expected a number, got None. Call fit"):
         table.cost_table(space)
-    with pytest.raises(ValueError, match="call measure"):
+    with pytest.raises(ValueError, match="Call measure"):
         table.fit(space)
     with pytest.raises(ValueError, match="networks: expected an int"):
         table.measure(space).fit(space, networks=0)

@@ -24,7 +24,6 @@ def make(folder, **options):
     given = {"stages": STAGES, "num_candidates": 3, "seed": 0, **options}
     oracle = TuNASOracle(**given)
     oracle.verbose = 0
-    oracle._display.verbose = 0
     oracle.declare(toy.ToySpace(SITES))
     oracle._set_project_dir(str(folder), "search")
     oracle.save()

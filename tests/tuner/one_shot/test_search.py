@@ -368,7 +368,7 @@ def test_wrong_data(tmp_path, change, message):
 @on_one_backend
 def test_another_search_in_the_folder_is_refused(tmp_path):
     run(short(tmp_path), data(), data(16, 1))
-    with pytest.raises(ValueError, match="holds another search: its algorithm"):
+    with pytest.raises(ValueError, match="expected a search with algorithm"):
         short(tmp_path, epochs=3)
     with pytest.raises(ValueError, match="batch_size: expected data with 2 steps"):
         again = short(tmp_path, steps_per_trial=3)

@@ -28,7 +28,8 @@ def test_counted_constraints(made, name, cost):
 @pytest.mark.parametrize("limit", [0, -1.0, "5", None, True, float("nan")])
 def test_limits_are_above_zero(limit):
     for kind in ("MaxParams", "MaxMacs", "MaxMemory", "MaxLatency"):
-        with pytest.raises(ValueError, match=f"{kind}: expected a limit above 0, got"):
+        name = "ms" if kind == "MaxLatency" else "limit"
+        with pytest.raises(ValueError, match=f"{name}: expected a finite number above 0, got"):
             getattr(constraints, kind)(limit)
 
 

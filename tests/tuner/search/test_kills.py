@@ -1,6 +1,7 @@
 """A search that is killed again and again comes to the same trials."""
 
 import json
+import os
 import random
 import time
 
@@ -59,7 +60,7 @@ def test_kills_between_any_two_writes_change_nothing(tmp_path, monkeypatch):
     def search(folder, last=None, before=False):
         writes = 0
 
-        def replace(source, target, real=trials.os.replace):
+        def replace(source, target, real=os.replace):
             nonlocal writes
             writes += 1
             if writes == last and before:
@@ -69,7 +70,7 @@ def test_kills_between_any_two_writes_change_nothing(tmp_path, monkeypatch):
                 raise Killed
 
         with monkeypatch.context() as context:
-            context.setattr(trials.os, "replace", replace)
+            context.setattr(os, "replace", replace)
             tuner = ToyTuner(
                 max_trials=6, population_size=3, seed=1, directory=folder, project_name="search",
                 constraints=[Measured(96, knows=True)],
@@ -93,13 +94,3 @@ def test_kills_between_any_two_writes_change_nothing(tmp_path, monkeypatch):
                 raise AssertionError("It was not killed.")
             search(folder)
             assert trials_of(folder) == expected
-
-
-def test_half_a_file_is_never_seen(tmp_path):
-    path = tmp_path / "file.json"
-    trials.write_json(path, {"a": 1})
-    (tmp_path / "file.json.tmp").write_text('{"a": ')  # killed while writing
-    assert trials.read_json(path) == {"a": 1}
-    trials.write_json(path, {"a": 2})
-    assert trials.read_json(path) == {"a": 2}
-    assert [p.name for p in tmp_path.iterdir()] == ["file.json"]

@@ -125,7 +125,7 @@ def test_family_tree(search):
         assert rows[after.trial]["parent"] == before.trial and after.mutation
         assert after.costs["params"] == rows[after.trial]["params"]
     assert len(family_tree(table, steps[0].trial)) == 1
-    with pytest.raises(ValueError, match="trial: expected one that has completed, got 'x'"):
+    with pytest.raises(ValueError, match="trial: expected the id of a completed trial, got 'x'"):
         family_tree(table, "x")
     with pytest.raises(ValueError, match="got None"):
         family_tree(ResultsTable())

@@ -142,7 +142,7 @@ def test_the_folder_of_another_search(tmp_path):
     tuner = make(tmp_path)
     tuner.search(verbose=0)
     for options in ({"space": ToySpace(3)}, {"constraints": [MaxParams(9)]}, {"seed": 7}):
-        with pytest.raises(ValueError, match="holds another search"):
+        with pytest.raises(ValueError, match="project: expected a search"):
             make(tmp_path, **options)
     assert told(make(tmp_path).oracle) == told(tuner.oracle)
     anew = make(tmp_path, space=ToySpace(3), overwrite=True)
@@ -230,7 +230,7 @@ def test_a_terminal_has_a_line_of_status(tmp_path, capsys):
             return True
 
     tuner = make(tmp_path, max_trials=12)
-    terminal = tuner.oracle._display._stream = Terminal()
+    terminal = tuner.oracle.progress._stream = Terminal()
     tuner.search()
     assert "\r\x1b[Krunning trial 00011: 000" in terminal.text
     assert "running trial 00000: a random network" in terminal.text

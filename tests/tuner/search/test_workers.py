@@ -134,12 +134,10 @@ def test_a_worker_with_another_space_is_refused(nursery, tmp_path):
     chief = team.start("chief")
     stranger = team.start("stranger", blocks=3)
     assert stranger.wait() == 1
-    assert "ValueError: worker 'stranger' searches something else than its chief: its space is" in (
-        stranger.output
-    )
+    assert re.search(r"ValueError: space: expected the chief's .* 'stranger'", stranger.output)
     worker = team.start("worker")
     assert [worker.wait(), chief.wait()] == [0, 0]
-    assert chief.output.count("refused: worker 'stranger'") == 1
+    assert chief.output.count("refused: space: expected") == 1
     team.check(12)
 
 
@@ -169,7 +167,9 @@ def test_what_is_fatal_for_one_ends_all(nursery, tmp_path):
     children = [team.start(name) for name in ("chief", "worker0", "worker1")]
     assert [child.wait() for child in children] == [1, 1, 1]
     for child in children:
-        assert "fitness: expected it among what the trial reports, got ['accuracy']" in child.output
+        assert (
+            "fitness: expected it among the metrics of the trial, got ['accuracy']" in child.output
+        )
     trials = files.trial_paths(tmp_path / "search").values()
     assert all(json.loads(open(path).read())["status"] == "RUNNING" for path in trials)
     team = Team(nursery, tmp_path, max_trials=12)  # mended
@@ -182,7 +182,7 @@ def test_a_worker_does_not_wait_for_ever(nursery, tmp_path):
     team = Team(nursery, tmp_path, patience=0.5)
     worker = team.start("worker")
     assert worker.wait(20) == 1
-    assert "ConnectionError: chief: expected one at 127.0.0.1" in worker.output
+    assert "ConnectionError: chief: expected a chief at 127.0.0.1" in worker.output
 
 
 def test_two_chiefs_at_one_port(nursery, tmp_path):
@@ -191,7 +191,7 @@ def test_two_chiefs_at_one_port(nursery, tmp_path):
     wait_until(lambda: (tmp_path / "search" / "oracle.json").exists())
     second = team.start("chief2", project_name="other")
     assert second.wait() == 1
-    assert "is another chief running there?" in second.output
+    assert "Is another chief running there?" in second.output
     third = team.start("chief3")
     assert third.wait() == 1
     assert "expected a folder that no other process searches in" in third.output

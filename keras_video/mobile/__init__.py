@@ -1,6 +1,6 @@
-"""Networks on phones and small computers: rewriting, LiteRT files, running them, quantization.
+"""Models on phones and small computers: rewriting, quantization, LiteRT files, running them.
 
-`LiteRTModel` needs NumPy and `ai_edge_litert` alone; nothing else is imported before it is used.
+Modules are imported on first use: `LiteRTModel` needs only NumPy and `ai_edge_litert`.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""What a LiteRT file costs on this machine: time, memory, operations."""
+"""Measure a LiteRT file on this machine: time, memory, operations."""
 
 import contextlib
 import resource
@@ -8,24 +8,25 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_video.checks import check_int
 from keras_video.mobile.file import inspect
 from keras_video.mobile.runner import LiteRTModel
-from keras_video.specs import check_int
 
 WARM_UP = 10
 
 
 class Bench(NamedTuple):
-    """What was measured.
+    """The result of `bench`.
 
     Args:
         path: string.
-        threads: int.
-        calls: int.
-        median, p95: floats, milliseconds of a call: a clip, or a step of a stream with its state.
-        memory: float, MB that loading and running took at their peak.
-        state: float, MB of the state.
-        delegated: int, partitions that run in XNNPACK's kernels. One means: all operations.
+        threads: int, CPU threads.
+        calls: int, timed calls.
+        median, p95: floats, median and 95th percentile of a call in milliseconds. A call is a clip,
+            or a step of a stream with the update of its state.
+        memory: float, peak memory of loading and running, in MB.
+        state: float, memory of the state in MB.
+        delegated: int, number of XNNPACK partitions. One means that all operations run there.
         inspection: `Inspection` of the file.
         quantized: bool, whether activations are int8 or int16.
     """
@@ -59,15 +60,15 @@ class Bench(NamedTuple):
 
 
 def bench(path, threads=1, calls=100):
-    """Measures a file of `export_litert` on random pixels.
+    """Measure a file of `export_litert` on random pixels.
 
-    The memory is that of the process, so that it is right in a process that has done nothing else:
-    `keras-video bench-mobile`.
+    The memory is that of the process, and only right in a process that has done nothing else, such
+    as `keras-video bench-mobile`.
 
     Args:
         path: string.
-        threads: int, CPU threads.
-        calls: int, timed calls.
+        threads: int, number of CPU threads.
+        calls: int, number of timed calls.
 
     Returns:
         `Bench`.
@@ -102,8 +103,8 @@ def bench(path, threads=1, calls=100):
 
 
 def _peak():
-    """The most memory this process has had, in MB."""
-    # Linux hands the figure of `getrusage` down from the process that started this one.
+    """Return the peak memory of this process in MB."""
+    # On Linux, `getrusage` includes the peak of the process that started this one.
     with contextlib.suppress(OSError), open("/proc/self/status") as file:
         for line in file:
             if line.startswith("VmHWM:"):

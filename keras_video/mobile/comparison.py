@@ -1,20 +1,25 @@
-"""Whether a LiteRT file computes what the Keras model does."""
+"""Compare what a LiteRT file and the Keras model compute.
+
+This is not a part of `file.py`, which must not import Keras.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
 from keras import ops
 
-FRAMES = 8  # of a stream that are compared where there are no clips to compare on
+from keras_video.models.stream import compile_step
+
+FRAMES = 8  # frames of noise that a stream is compared on, if there are no clips
 
 
 class Comparison(NamedTuple):
-    """What the comparison found.
+    """Result of a comparison.
 
     Args:
         difference: float, the largest difference divided by the largest prediction.
-        agreement: float in [0, 1], share of predictions with the same best class.
-        predictions: int, how many were compared.
+        agreement: float in [0, 1], share of the predictions that have the same best class.
+        predictions: int, number of predictions.
     """
 
     difference: float
@@ -29,29 +34,30 @@ class Comparison(NamedTuple):
 
 
 def compare(model, lite, clips=None):
-    """Runs both on the same frames; streams frame by frame, with their states.
+    """Run a model and its file on the same frames. Streams run step by step, with their states.
 
     Args:
         model: the Keras model that was exported.
         lite: `LiteRTModel` of its file.
-        clips: array `(clips, frames, height, width, 3)`; default noise.
+        clips: array `(clips, frames, height, width, 3)`. Default: noise.
 
     Returns:
         `Comparison`.
 
     Raises:
-        RuntimeError: if predictions of the file are not finite.
+        RuntimeError: if a prediction of the file is not finite.
     """
     streams = getattr(model, "streaming", False)
     if clips is None:
         clips = noise(lite, None if streams else model.inputs[0].shape[1])
     step = lite.input_shape[1]
+    follow = keras_stream(model, step) if streams else None
     pairs = []
     for clip in clips:
         if lite.streaming:
             clip = clip[: len(clip) // step * step]
         if streams:
-            expected = keras_stream(model, clip, step)
+            expected = follow(clip)
             received = list(lite.stream(clip))
         else:
             expected = ops.convert_to_numpy(model(clip[None], training=False))
@@ -61,7 +67,7 @@ def compare(model, lite, clips=None):
         np.concatenate([p[i].reshape(len(p[1]), -1) for p in pairs]) for i in (0, 1)
     )
     if not np.isfinite(received).all():
-        raise RuntimeError("the LiteRT file gives predictions that are not finite.")
+        raise RuntimeError("predictions: expected finite numbers of the file, got NaN or infinity.")
     largest = max(float(np.abs(expected).max()), 1e-30)
     same = received.argmax(-1) == expected.argmax(-1)
     return Comparison(
@@ -69,17 +75,34 @@ def compare(model, lite, clips=None):
     )
 
 
-def keras_stream(model, clip, step=1):
-    """Predictions of a streaming Keras model after every `step` frames of a clip."""
-    state, answers = model.init_state(1, *clip.shape[1:3]), []
-    for i in range(0, len(clip), step):
-        answer, state = model(clip[None, i : i + step], state)
-        answers.append(ops.convert_to_numpy(answer)[0])
-    return np.stack(answers)
+def keras_stream(model, step=1):
+    """Return a function of a clip that gives the predictions of a streaming Keras model.
+
+    Args:
+        model: streaming `VideoClassifier`.
+        step: int, frames of a step.
+
+    Returns:
+        A function of an array `(frames, height, width, 3)`. It starts a new stream and returns an
+        array `(steps, classes)`, the predictions after every step.
+    """
+    compiled = None
+
+    def follow(clip):
+        nonlocal compiled
+        state, answers = model.init_state(1, *clip.shape[1:3]), []
+        for i in range(0, len(clip), step):
+            frames = ops.convert_to_tensor(clip[None, i : i + step], "float32")
+            compiled = compiled or compile_step(model, frames, state)
+            answer, state = compiled(frames, state)
+            answers.append(ops.convert_to_numpy(answer)[0])
+        return np.stack(answers)
+
+    return follow
 
 
 def noise(lite, count=None):
-    """A clip of `count` frames of different brightness for a file."""
+    """Return a clip of `count` frames of different brightness for a file, `(1, frames, ...)`."""
     _, frames, *size = lite.input_shape
     if count is None:
         count = -(-FRAMES // frames) * frames if lite.streaming else frames

@@ -1,9 +1,9 @@
-"""Export where Keras runs on JAX or torch: in a process on TensorFlow, whose converter is needed.
+"""Export from Keras on JAX or torch: the converter is TensorFlow's, so another process runs it.
 
-The parent saves the network and the clips in a temporary folder; the process writes the file.
+This process saves the model and the clips in a temporary folder. The other one,
+`keras_video.mobile.export_worker`, reads them and writes the file.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -11,6 +11,7 @@ import tempfile
 
 import numpy as np
 
+from keras_video.files import read_json, write_json
 from keras_video.mobile.comparison import Comparison
 
 LIMIT = 3600.0  # seconds
@@ -19,7 +20,7 @@ MODEL, CLIPS, OPTIONS, RESULT = "model.keras", "clips.npy", "options.json", "res
 
 
 def run(model, path, clips, options):
-    """Has the process call `export_litert(model, path, ...)`.
+    """Call `export_litert(model, path, ...)` in a process on TensorFlow.
 
     Args:
         model: Keras model.
@@ -28,10 +29,10 @@ def run(model, path, clips, options):
         options: dict of the other arguments.
 
     Returns:
-        `Comparison`.
+        `Comparison`, and what the process printed, a string.
 
     Raises:
-        RuntimeError: with what the process said, if it fails or takes longer than an hour.
+        RuntimeError: with the error of the process, if it fails or takes longer than an hour.
     """
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
     paths = [ROOT, *environment.get("PYTHONPATH", "").split(os.pathsep)]
@@ -40,50 +41,18 @@ def run(model, path, clips, options):
         model.save(os.path.join(folder, MODEL))
         if clips is not None:
             np.save(os.path.join(folder, CLIPS), clips)
-        _write_json(folder, OPTIONS, {"path": os.path.abspath(path), **options})
-        command = [sys.executable, "-m", "keras_video.mobile.export_process", folder]
+        write_json(os.path.join(folder, OPTIONS), {"path": os.path.abspath(path), **options})
+        command = [sys.executable, "-m", "keras_video.mobile.export_worker", folder]
         try:
             done = subprocess.run(
                 command, env=environment, timeout=LIMIT, stdin=subprocess.DEVNULL,
                 capture_output=True, encoding="utf-8", errors="replace",
             )  # fmt: skip
         except subprocess.TimeoutExpired:
-            raise RuntimeError(f"the export took more than {LIMIT:g} s and was stopped.") from None
+            raise RuntimeError(
+                f"export: expected it to end within {LIMIT:g} s; the process was stopped."
+            ) from None
         if done.returncode:
-            said = done.stderr.strip().splitlines() or ["it said nothing"]
-            raise RuntimeError(f"the export, in a process on TensorFlow, failed: {said[-1]}")
-        print(done.stdout, end="")
-        return Comparison(**_read_json(folder, RESULT))
-
-
-def main(folder):
-    """The process: reads what `run` wrote, and exports."""
-    import keras
-
-    from keras_video.mobile.export import export_litert
-
-    options = _read_json(folder, OPTIONS)
-    model = keras.saving.load_model(os.path.join(folder, MODEL))
-    path = os.path.join(folder, CLIPS)
-    clips = np.load(path) if os.path.exists(path) else None
-    try:
-        result = export_litert(model, options.pop("path"), representative_data=clips, **options)
-    except (ValueError, OSError, RuntimeError, ImportError) as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
-        return 1
-    _write_json(folder, RESULT, result._asdict())
-    return 0
-
-
-def _write_json(folder, name, content):
-    with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
-        json.dump(content, file)
-
-
-def _read_json(folder, name):
-    with open(os.path.join(folder, name), encoding="utf-8") as file:
-        return json.load(file)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+            said = done.stderr.strip().splitlines() or ["it printed no error"]
+            raise RuntimeError(f"export: the process on TensorFlow failed: {said[-1]}")
+        return Comparison(**read_json(os.path.join(folder, RESULT))), done.stdout

@@ -1,56 +1,56 @@
-"""`mobile_form`: a network rewritten for runtimes that know images only.
+"""`mobile_form`: rewrite a video network with 2D layers, for mobile runtimes.
 
-Phones compute on tensors of rank 4: their runtimes have no fast 3D convolution, and their GPU
-delegates no tensor with five axes. The mobile form is a Functional model of 2D layers, equal to the
-network it was made of within rounding. Frames are folded into the batch, or are the rows of an
-"image" `(batch, frames, height * width, channels)` where a kernel mixes them. Batch norm, constant
-factors and residual gates are part of the kernels.
+Mobile runtimes have no fast 3D convolution, and their GPU delegates no tensors of rank 5. The
+mobile form is a Functional model of 2D layers that computes the same within rounding. Frames are
+folded into the batch. Where a kernel mixes frames, they are the rows of an "image" of shape
+`(batch, frames, height * width, channels)`. Batch norm, constant factors and residual gates are
+folded into the kernels.
 """
 
-from collections import Counter
 from inspect import signature
 
 import keras
 from keras import tree
 
+from keras_video.checks import check_choice, check_int
+from keras_video.mobile.graph import Graph
 from keras_video.mobile.primitives import HARD_SWISH, Refold
 from keras_video.mobile.rules import Features, rule_for
-from keras_video.specs import check_int
 
 
 def mobile_form(model, stream=False, frames=None, flat=False, hard_swish="fused"):
-    """Rewrites a network for mobile runtimes.
+    """Rewrite a network for mobile runtimes.
 
     Args:
         model: `VideoClassifier`, or any Functional model on clips whose layers have a rule. Its
             height and width must be known.
-        stream: bool; the form that takes a frame and a state, of a causal network.
-        frames: int, the frames of a clip (default: those of the model), or of a step of a stream
-            (default 1).
-        flat: bool; clips without batch, as a file takes them. Streams always are.
-        hard_swish: how `x * relu6(x + 3) / 6` is written. `"fused"`: as one layer, `"divided"`: as
-            `(x / 6) * relu6(x + 3)`, `"folded"`: as `x * relu6(x + 3)`, the sixth being left to the
-            next kernel.
+        stream: bool, whether the form takes a few frames and a state. The model must be causal.
+        frames: int. For clips: their length (default: that of the model). For streams: the frames
+            of one step (default 1).
+        flat: bool, whether the form takes one clip without a batch axis, as files do. Stream forms
+            are always flat.
+        hard_swish: string, how `x * relu6(x + 3) / 6` is computed. `"fused"`: as one layer;
+            `"divided"`: as `(x / 6) * relu6(x + 3)`; `"folded"`: as `x * relu6(x + 3)`, with the
+            factor 1/6 folded into the next kernel.
 
     Returns:
-        A Functional model in float32. Layers with weights have the names of those they come from,
-        and are the same for clip and stream.
+        A Functional model in float32. Layers with weights keep the names that they have in the
+        model, and are the same for clips and streams.
 
-        - By default it takes clips `(batch, frames, height, width, 3)` and returns what the model
-          does; it can be trained.
+        - By default it takes clips `(batch, frames, height, width, 3)`, returns what the model
+          returns, and can be trained.
         - With `flat`, it takes `{"frames": (frames, height, width, 3)}` and returns
           `{"predictions": ...}`.
-        - With `stream`, it also takes and returns a state, `{name: (1, ..., channels)}`. What is
-          returned under a name is to be appended along axis 1, and as much of the oldest dropped.
-          `inverse_count`, `(frames, 1, 1, 1)`, tells one divided by the number of every frame,
-          counted from 1; `position`, only where frames have a positional encoding, the number
-          counted from 0.
+        - With `stream`, it also takes and returns a state, `{name: (1, ..., channels)}`. Append the
+          output of a name to the state along axis 1, and drop as many of the oldest frames. The
+          input `inverse_count`, `(frames, 1, 1, 1)`, is one divided by the number of each frame,
+          counted from 1. The input `position`, only for networks with a positional encoding, is
+          the number of each frame, counted from 0.
 
     Raises:
         ValueError: for a layer without a rule, and for unknown shapes.
     """
-    if hard_swish not in HARD_SWISH:
-        raise ValueError(f"hard_swish: expected one of {HARD_SWISH}, got {hard_swish!r}.")
+    check_choice("hard_swish", hard_swish, HARD_SWISH)
     shape = check_shape(model, stream, frames)
     rewriter = Rewriter(stream, hard_swish)
     if stream or flat:
@@ -68,12 +68,11 @@ def mobile_form(model, stream=False, frames=None, flat=False, hard_swish="fused"
 
 
 class Rewriter:
-    """What the rules share: states, names, factors. Rules are in `keras_video.mobile.rules.basic`.
+    """The form while it is built. Rules (`keras_video.mobile.rules`) call its methods.
 
     Attributes:
-        stream: bool.
-        hard_swish: see `mobile_form`.
-        inputs, outputs: dicts of Keras tensors, beside the frames and the predictions.
+        stream, hard_swish: see `mobile_form`.
+        inputs, outputs: dicts of Keras tensors, without the frames and the predictions.
     """
 
     def __init__(self, stream, hard_swish):
@@ -83,12 +82,10 @@ class Rewriter:
         self.outputs = {}
 
     def inline(self, model, features):
-        """Rewrites a Functional model on `features`, layer by layer."""
+        """Rewrite a Functional model on `features`, layer by layer."""
         values = {id(model.inputs[0]): features}
-        nodes = [node for _, nodes in sorted(model._nodes_by_depth.items())[::-1] for node in nodes]
-        uses = Counter(id(tensor) for node in nodes for tensor in node.input_tensors)
-        uses.update(id(tensor) for tensor in model.outputs)
-        for node in nodes:
+        graph = Graph(model)
+        for node in graph.nodes:
             arguments = [values[id(t)] for t in node.input_tensors if id(t) in values]
             if node.is_input or not arguments:
                 continue
@@ -96,26 +93,26 @@ class Rewriter:
             results = rule_for(layer)(self, layer, *arguments, **_options(node))
             results = [results] if isinstance(results, Features) else results
             for output, result in zip(map(id, node.outputs), results, strict=False):
-                values[output] = result if uses[output] == 1 else result._replace(conv=None)
+                values[output] = result if graph.uses[output] == 1 else result._replace(conv=None)
         return values[id(model.outputs[0])]
 
     def by_frames(self, features, name):
-        """`(batch, frames, height * width, channels)`, without the factor."""
+        """Reshape to `(batch, frames, height * width, channels)`, without the factor."""
         _, height, width, channels = features.shape
         shape = (features.frames, height * width, channels)
         return Refold(shape, dtype="float32", name=f"{name}_frames")(features.tensor)
 
     def by_pixels(self, tensor, height, width, name):
-        """From there back to `(batch * frames, height, width, channels)`."""
+        """Reshape from there to `(batch * frames, height, width, channels)`."""
         shape = (height, width, tensor.shape[-1])
         return Refold(shape, dtype="float32", name=f"{name}_pixels")(tensor)
 
     def plain(self, features, name):
-        """The tensor with its factor multiplied."""
+        """Return the tensor multiplied by its factor."""
         return self.scaled(features, 1.0, name)._replace(factor=1.0).tensor
 
     def scaled(self, features, scale, name):
-        """Multiplies by the factor and a number, where possible inside the last kernel."""
+        """Multiply by the factor and by `scale`, inside the last kernel if possible."""
         scale = features.factor * scale
         features = features._replace(factor=1.0)
         if scale == 1.0:
@@ -127,28 +124,29 @@ class Rewriter:
         return features._replace(tensor=layer(features.tensor))
 
     def state(self, name, shape):
-        """A new input that holds what `keep` gave under the same name."""
+        """Add an input for the state that `keep` updates under the same name."""
         self.inputs[name] = keras.Input(batch_shape=shape, dtype="float32", name=name)
         return self.inputs[name]
 
     def keep(self, name, tensor):
-        """Makes a tensor of this step part of the state."""
+        """Add an output: a tensor of this step that becomes part of the state."""
         self.outputs[name] = tensor
 
     def clock(self, name, frames):
-        """The input `inverse_count` or `position`, one number for each frame of the step."""
+        """Return the input `inverse_count` or `position`, one number for each frame of the step."""
         if name not in self.inputs:
             self.state(name, (frames, 1, 1, 1))
         return self.inputs[name]
 
 
-# What calls are given beside tensors and rules take, by layer; what does nothing at inference.
+# Call arguments that are not tensors: those that rules take, by layer, and those without effect at
+# inference.
 OPTIONS = {"TemporalAggregation": {"of_pair"}}
 IGNORED = {"training", "mask"}
 
 
 def _options(node):
-    """What the layer was called with beside tensors, or an error for what its rule cannot know."""
+    """Return the call arguments that are not tensors; raise for those that no rule takes."""
     layer, given = node.operation, node.arguments
     bound = signature(layer.call).bind(*given.args, **given.kwargs).arguments
     options = {
@@ -162,14 +160,14 @@ def _options(node):
     unknown = sorted(set(options) - known)
     if unknown:
         raise ValueError(
-            f"model: {layer.name} is called with {unknown[0]}={options[unknown[0]]!r}, which has "
-            "no mobile form."
+            f"model: expected calls with a mobile form, got {layer.name} called with "
+            f"{unknown[0]}={options[unknown[0]]!r}."
         )
     return options
 
 
 def check_shape(model, stream, frames):
-    """`(frames, height, width, channels)` of what the form takes, or an error."""
+    """Return `(frames, height, width, channels)` of the input of a form; raise if unknown."""
     inputs = getattr(model, "inputs", None)
     if not inputs or len(inputs[0].shape) != 5:
         raise ValueError(
@@ -178,9 +176,8 @@ def check_shape(model, stream, frames):
         )
     if not getattr(model, "streaming", False) and len(inputs) + len(model.outputs) > 2:
         raise ValueError(
-            f"model: expected a model with one clip and one answer, got {len(inputs)} inputs and "
-            f"{len(model.outputs)} outputs. Networks of two streams have a mobile form where they "
-            "take one dense clip, two_inputs=False."
+            f"model: expected a model with one clip and one output, got {len(inputs)} inputs and "
+            f"{len(model.outputs)} outputs. Build networks of two streams with two_inputs=False."
         )
     _, made_for, *size = inputs[0].shape
     if None in size:
@@ -194,18 +191,18 @@ def check_shape(model, stream, frames):
         return (frames or 1, *size)
     if made_for is not None and frames not in (None, made_for):
         raise ValueError(
-            f"frames: expected {made_for}, which the model was made for, got {frames}."
+            f"frames: expected {made_for}, the clip length of the model, got {frames}."
         )
     if made_for is None and frames is None:
         raise ValueError(
-            f"frames: expected the number of frames of a clip, which {model.name} leaves open, "
-            "got None."
+            f"frames: expected the number of frames of a clip, because {model.name} leaves it "
+            "open, got None."
         )
     return (made_for or frames, *size)
 
 
 def _predictions(rewriter, features, rank, flat):
-    """The answer in the shape of the model's own, which flat forms give without rank 5."""
+    """Return the predictions in the shape of the model's own, without rank 5 in flat forms."""
     x = rewriter.plain(features, "predictions")
     if rank == 2:
         target = x.shape[-1:]
@@ -217,15 +214,16 @@ def _predictions(rewriter, features, rank, flat):
 
 
 def with_input_shape(model, shape):
-    """The same network for clips of a known shape.
+    """Copy a model for clips of a known shape.
 
     Args:
         model: `VideoClassifier`, or another Functional model.
         shape: `(frames, height, width, 3)`; frames may stay `None`.
     """
     config = model.get_config()
+    name = tree.flatten(config["input_layers"])[0]
     for layer in config["layers"]:
-        if layer["name"] == model.inputs[0]._keras_history.operation.name:
+        if layer["name"] == name:
             layer["config"] = {**layer["config"], "batch_shape": (None, *shape)}
     twin = type(model).from_config(config)
     twin.set_weights(model.get_weights())
@@ -233,7 +231,7 @@ def with_input_shape(model, shape):
 
 
 def state_of(form):
-    """`{name: shape}` of the state that a form made with `stream=True` takes and returns."""
+    """Return `{name: shape}` of the state of a form; empty for clip forms."""
     if not isinstance(form.output, dict):
         return {}
     shapes = {tensor.name: tuple(tensor.shape) for tensor in form.inputs}

@@ -1,36 +1,37 @@
-"""`LiteRTModel`: runs an exported file with the calls of the Keras model."""
+"""`LiteRTModel`: run an exported file with the calls of the Keras model."""
 
 import ctypes
 import os
 
 import numpy as np
 
+from keras_video.checks import check_int
 from keras_video.mobile import file
 from keras_video.progress import silence
-from keras_video.specs import check_int
 
-SEEN = "frames_seen"
+SEEN = "frames_seen"  # the key of the frame count in a state
 
 
 class LiteRTModel:
-    """A network in a LiteRT file of `export_litert`.
+    """A model from a LiteRT file of `export_litert`.
 
-    It needs NumPy and `ai_edge_litert` alone, neither Keras nor TensorFlow.
+    It needs only NumPy and `ai_edge_litert`, neither Keras nor TensorFlow.
 
     Args:
         path: string.
-        threads: int, CPU threads.
+        threads: int, number of CPU threads.
 
     Attributes:
         info: dict, the description in the file (`keras_video.mobile.file`).
         labels: list of class names, or `None`.
-        streaming: bool, whether it takes frames with a state.
-        frames_seen: int, frames stepped since the last reset.
-        interpreter: that of LiteRT. Its memory is used in place: do not have it allocate anew.
-        state_bytes: int, memory of the state.
+        streaming: bool, whether the file takes frames with a state.
+        frames_seen: int, frames since the last reset.
+        interpreter: the LiteRT interpreter. The model uses its memory in place: do not call
+            `allocate_tensors` again.
+        state_bytes: int, memory of the state in bytes.
 
     Raises:
-        ValueError: if there is no file, or it is not of `export_litert`.
+        ValueError: if there is no file, or it was not written by `export_litert`.
         ImportError: if `ai_edge_litert` is not installed.
 
     Example:
@@ -53,28 +54,34 @@ class LiteRTModel:
         self.reset()
 
     def inexact_states(self):
-        """Names of the states that change a little on their way from output to input."""
+        """Return the names of the states that are rounded between output and input."""
         return [name for name in self._state if not self._inputs[name].like(self._outputs[name])]
 
     @property
     def input_shape(self):
-        """`(1, frames, height, width, 3)`; for streams the frames of one step."""
+        """tuple `(1, frames, height, width, 3)`; for streams the frames of one step."""
         return (1, *self._inputs["frames"].shape)
 
     def predict(self, clips):
-        """Predictions `(batch, classes)` for clips `(batch, frames, height, width, 3)`.
+        """Return the predictions for clips.
 
-        A stream starts afresh with every clip, and its predictions are those after the last frame.
+        Args:
+            clips: array `(batch, frames, height, width, 3)`. A file for streams starts a new stream
+                for every clip.
+
+        Returns:
+            float32 array `(batch, classes)`; for streams after the last frame.
         """
         clips = self._check(clips, batch=None)
         return np.concatenate([self._clip(clip) for clip in clips])
 
     def __call__(self, frames, state=None):
-        """What the Keras model gives for one clip, or for the next frames of one stream.
+        """Return what the Keras model returns for one clip, or for the next frames of a stream.
 
         Args:
             frames: array `(1, frames, height, width, 3)`.
-            state: for streams, from `init_state` or the last call; `None` starts one.
+            state: for streams, the result of `init_state` or of the last call. `None` starts a new
+                stream.
 
         Returns:
             Predictions `(1, classes)`; for streams the pair `(predictions, new_state)`.
@@ -82,24 +89,27 @@ class LiteRTModel:
         frames = self._check(frames, batch=1)
         if not self.streaming:
             if state is not None:
-                raise ValueError("state: this file takes clips and no state.")
+                raise ValueError("state: expected None for a file that takes clips, got a state.")
             return self._clip(frames[0])
         self._load(self.init_state() if state is None else state)
         return self._steps(frames[0]), self._save()
 
     def init_state(self, batch_size=1):
-        """The state before the first frame, a dict of arrays."""
+        """Return the state before the first frame, a dict of arrays."""
         self._check_stream()
         if batch_size != 1:
-            raise ValueError(f"batch_size: expected 1, which files are made for, got {batch_size}.")
+            raise ValueError(f"batch_size: expected 1, as files have no batch, got {batch_size}.")
         state = {name: self._inputs[name].zeros() for name in self._state}
         return {**state, SEEN: np.zeros(1, "int32")}
 
     def stream(self, frames):
-        """Yields the predictions `(classes,)` after every step, from the first frame on.
+        """Start a new stream and yield the predictions after every step.
 
         Args:
             frames: iterable of frames `(height, width, 3)`.
+
+        Yields:
+            float32 arrays `(classes,)`.
         """
         self._check_stream()
         self.reset()
@@ -111,14 +121,14 @@ class LiteRTModel:
                 chunk = []
 
     def step(self, frames):
-        """Takes the next frame of the stream and keeps the state.
+        """Take the next frame of the stream. The model keeps the state.
 
         Args:
-            frames: array `(height, width, 3)`; `(frames, height, width, 3)` for files that take
-                more than one.
+            frames: array `(height, width, 3)`, or `(frames, height, width, 3)` for files that take
+                several frames per step.
 
         Returns:
-            Predictions `(classes,)`.
+            Predictions, a float32 array `(classes,)`.
         """
         inputs = self._inputs["frames"]
         frames = np.asarray(frames).reshape(inputs.shape)
@@ -136,7 +146,7 @@ class LiteRTModel:
         return self._outputs["predictions"].read()[0]
 
     def reset(self):
-        """Forgets the frames so far."""
+        """Start a new stream: forget all frames."""
         for name in self._state:
             self._inputs[name].view()[...] = self._inputs[name].zero
         self._moves = [_move(self._inputs[name], self._outputs[name]) for name in self._state]
@@ -165,7 +175,7 @@ class LiteRTModel:
             view = self._inputs[name].view()
             if np.shape(state[name]) != view.shape:
                 raise ValueError(
-                    f"state: {name} expected shape {view.shape}, got {np.shape(state[name])}."
+                    f"state: expected {name} of shape {view.shape}, got {np.shape(state[name])}."
                 )
             view[...] = state[name]
         self.frames_seen = int(state[SEEN][0])
@@ -177,8 +187,8 @@ class LiteRTModel:
     def _check_stream(self):
         if not self.streaming:
             raise ValueError(
-                "this file takes clips: export a model that was built with streaming=True to "
-                "follow a stream."
+                "file: expected a file for streams, got one for clips. Export a model that was "
+                "built with streaming=True."
             )
 
     def _check(self, frames, batch):
@@ -201,10 +211,10 @@ class LiteRTModel:
 
 
 class _Tensor:
-    """An input or output: its memory, and how real numbers are written there."""
+    """An input or output: its memory, and how real numbers are stored there."""
 
     def __init__(self, interpreter, details):
-        self.view = interpreter.tensor(details["index"])  # a function; no view may be kept
+        self.view = interpreter.tensor(details["index"])  # a function: views must not be kept
         self.shape = tuple(int(n) for n in details["shape"])
         self.dtype = np.dtype(details["dtype"])
         self.bytes = int(np.prod(self.shape)) * self.dtype.itemsize
@@ -215,12 +225,12 @@ class _Tensor:
         return np.full(self.shape, self.zero, self.dtype)
 
     def like(self, other):
-        """bool, whether the same numbers mean the same there."""
+        """Return whether both store real numbers as the same bytes."""
         mine, theirs = ((t.dtype, t.scale, t.zero) for t in (self, other))
         return mine == theirs
 
     def quantized(self, values):
-        """Real numbers as they are written here."""
+        """Return real numbers as they are stored here."""
         if not self.scale:
             return values
         if values.dtype == np.uint8 and (self.scale, self.zero) == (1.0, -128):
@@ -240,7 +250,7 @@ class _Tensor:
 
 
 def append(state, new):
-    """Appends along axis 1 and drops as much of the oldest, inside the memory of the state.
+    """Append `new` along axis 1 and drop as many of the oldest frames, in place.
 
     Args:
         state, new: arrays `(1, frames, ...)`.
@@ -251,11 +261,11 @@ def append(state, new):
 
 
 def _move(old, new):
-    """A function that appends an output to the state that it belongs to, as `append` does."""
+    """Return a function that appends an output to its state, as `append` does."""
     if not old.like(new):
         return lambda: append(old.view(), old.quantized(new.read()))
-    # With batch 1, axis 1 is the outermost: appending is moving bytes. Views of NumPy would take
-    # as long as the moves, of which there is one for every layer and frame.
+    # With batch 1, axis 1 is the outermost, so that appending moves whole blocks of bytes. There is
+    # a move for every layer and frame: making NumPy views would take as long as the moves.
     to, source = (tensor.view().ctypes.data for tensor in (old, new))
     kept = max(0, old.bytes - new.bytes)
     taken = old.bytes - kept
@@ -282,7 +292,9 @@ def _interpreter(path, threads):
             interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:
         text = " ".join(str(error).split())[:300]
-        raise ValueError(f"path: LiteRT cannot load {path}, it may be damaged: {text}") from error
+        raise ValueError(
+            f"path: expected a LiteRT file that can be loaded, got {path}: {text}"
+        ) from error
     return interpreter
 
 

@@ -198,7 +198,7 @@ MOBILE_FORM = export_module.mobile_form
     "arguments, message",
     [
         ({"quantization": "int4"}, "quantization: expected one of .* got 'int4'"),
-        ({"quantization": "int8"}, "representative_data: expected clips beside .*'int8', got None"),
+        ({"quantization": "int8"}, "representative_data: expected clips for .*'int8', got None"),
         ({"quantization": "int8", "representative_data": 3}, "expected an array or an iterable"),
         ({"quantization": "int8", "representative_data": []}, "expected clips, got none"),
         (
@@ -217,7 +217,7 @@ MOBILE_FORM = export_module.mobile_form
             {"quantization": "int8", "representative_data": np.full((1, 2, 40, 32, 3), 255.0)},
             "expected pixels from 0 to 1, .* got at most 255",
         ),
-        ({"labels": ["a", "b"]}, "labels: expected 5 names .* got 2"),
+        ({"labels": ["a", "b"]}, "labels: expected 5 class names, got 2"),
         ({"frames": 0}, "frames: expected an int of at least 1"),
     ],
 )
@@ -234,7 +234,7 @@ def test_bad_paths(model, tmp_path):
         export_litert(model, tmp_path / "none" / "a.tflite")
     if os.geteuid():  # root may write anywhere
         os.chmod(tmp_path, 0o500)
-        with pytest.raises(ValueError, match="path: expected a folder that can be written to"):
+        with pytest.raises(ValueError, match="path: expected a folder with permission to write"):
             export_litert(model, tmp_path / "a.tflite")
 
 
@@ -263,11 +263,11 @@ def test_files_that_are_not_ours(path, tmp_path):
         with pytest.raises(ValueError, match=r"path: expected a LiteRT file of .*, got .*foreign"):
             LiteRTModel(foreign)
             pytest.fail(what)
-    with pytest.raises(ValueError, match="path: there is no file"):
+    with pytest.raises(ValueError, match="path: expected a LiteRT file, got no file"):
         LiteRTModel(tmp_path / "none.tflite")
     with zipfile.ZipFile(foreign, "w") as archive:  # a description without a network
         archive.writestr("keras_video.json", '{"format": 1, "kind": "clip"}')
-    with pytest.raises(ValueError, match="path: LiteRT cannot load"):
+    with pytest.raises(ValueError, match="path: expected a LiteRT file that can be loaded"):
         LiteRTModel(foreign)
     with pytest.raises(ValueError, match="path: expected a LiteRT file, got"):
         inspect(foreign)
@@ -283,12 +283,14 @@ def test_bad_calls(path, clip_path):
     with pytest.raises(ValueError, match="state: expected a dict with the keys .*, got list"):
         lite(FRAMES[:1], [])
     state = {**lite.init_state(), "head_pool_mean": np.zeros(3)}
-    with pytest.raises(ValueError, match="state: head_pool_mean expected shape .* got"):
+    with pytest.raises(ValueError, match="state: expected head_pool_mean of shape .* got"):
         lite(FRAMES[:1], state)
     for call in (clip.init_state, lambda: next(clip.stream(FRAMES[0]))):
-        with pytest.raises(ValueError, match="this file takes clips: export a model .*streaming"):
+        with pytest.raises(
+            ValueError, match="file: expected a file for streams, got one for clips"
+        ):
             call()
-    with pytest.raises(ValueError, match="state: this file takes clips"):
+    with pytest.raises(ValueError, match="state: expected None for a file that takes clips"):
         clip(FRAMES[:1], {})
     with pytest.raises(ValueError, match="threads: expected an int of at least 1, got 0"):
         LiteRTModel(path, threads=0)

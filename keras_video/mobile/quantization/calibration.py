@@ -1,135 +1,202 @@
-"""Ranges of activations from clips: what a form's tensors take on, and how much of it int8 keeps.
+"""Calibration: ranges of activations from clips, chosen so that int8 changes them least.
 
-The clip form of a streaming network computes, frame by frame, what a stream computes from its first
-frame on. Calibration on clips therefore is calibration on roll-outs, running means and remembered
-frames included.
+Clip forms see whole clips. Stream forms roll over them frame by frame, with the states that they
+compute themselves: the first frames alone, with their empty states, would show too little.
 """
 
 import keras
 import numpy as np
 
+from keras_video.mobile.graph import Graph
 from keras_video.mobile.primitives import Refold, ShiftedRelu6
-from keras_video.mobile.quantization.fake_quantization import LEVELS, holding_zero
-from keras_video.mobile.quantization.insertion import insert, known_ranges
+from keras_video.mobile.quantization.fake_quantization import LEVELS, FakeQuantize, holding_zero
+from keras_video.mobile.quantization.insertion import (
+    insert,
+    known_ranges,
+    ranges_of,
+    round_kernels,
+)
+from keras_video.mobile.quantization.representative import batches, roll
 
-BATCH_PIXELS = 2**19
 BINS = 2048
-CLIPPED = np.geomspace(1.0, 0.1, 41)  # parts of the extremes that are tried as ends of a range
+CLIPPED = np.geomspace(1.0, 0.1, 41)  # shares of the extremes that are tried as ends of a range
+
+
+class OpenRange(FakeQuantize):
+    """A range that lets its input pass until `close` gives it limits. It has no weights."""
+
+    def build(self, input_shape):
+        pass
+
+    def call(self, inputs):
+        return inputs if self.limits is None else super().call(inputs)
+
+    def close(self, smallest, largest):
+        """Set the limits. Compiled models keep what they had: compile them again."""
+        self.limits = holding_zero(smallest, largest)
+
+
+def with_open_ranges(form, keep_float=(), every_frame=False):
+    """Copy a form with an `OpenRange` wherever an int8 runtime rounds, see `insert`."""
+
+    def make_range(name):
+        return OpenRange(name=name, dtype="float32")
+
+    return insert(form, make_range, keep_float, every_frame=every_frame)
+
+
+def quantized(form, clips, keep_float=(), pixels=None):
+    """Quantize a form for its file: collect ranges on it, then round activations and kernels.
+
+    Args:
+        form: clip or stream form from `mobile_form`.
+        clips: array `(clips, frames, height, width, 3)`.
+        keep_float: names of layers of the form that compute in float.
+        pixels: number, the largest value of a pixel, 255 or 1. `None` observes it.
+
+    Returns:
+        The form with fake quantization and rounded kernels, ready for the converter.
+    """
+    copy = with_open_ranges(form, keep_float)
+    for name, limits in find_ranges(copy, clips, pixels).items():
+        copy.get_layer(name).close(*limits)
+    round_kernels(copy)
+    return copy
 
 
 def calibrate(form, clips, keep_float=(), pixels=None, every_frame=False):
-    """Chooses the range of every tensor that int8 rounds.
-
-    Of the observed values a histogram is made; the range is the one within the extremes that
-    changes them least in the mean square, rounding and clipping together. What only a hard swish
-    sees counts by what it makes of it: below -3 nothing is left.
+    """Choose the range of every tensor that int8 rounds.
 
     Args:
-        form: trainable clip form from `mobile_form`.
-        clips: array `(clips, frames, height, width, 3)`.
-        keep_float: names of layers of the form that compute in float.
-        pixels: number, the largest value of a pixel: 255 or 1. `None` observes it.
-        every_frame: bool, for streams: what they answer after each frame of a clip counts, the
-            first one as well, when means of few frames are far from zero.
+        form, clips, keep_float, pixels: see `quantized`.
+        every_frame: bool, whether a causal clip form is observed after each frame, as a stream
+            answers. Means of the first few frames can be far from zero.
+
+    Returns:
+        `{range name: (smallest, largest)}`.
+
+    Raises:
+        ValueError: if a tensor is not finite.
+    """
+    return find_ranges(with_open_ranges(form, keep_float, every_frame), clips, pixels)
+
+
+def find_ranges(copy, clips, pixels=None):
+    """Choose the ranges of a copy from `with_open_ranges`.
+
+    A histogram is made of the values of each tensor. The range is the one within the extremes that
+    changes the values least in the mean square, by rounding and clipping together. If only a hard
+    swish sees a tensor, the change of its result counts: it ignores values below -3.
 
     Returns:
         `{range name: (smallest, largest)}`.
     """
-    probe, names = observer(form, keep_float, every_frame)
-    extremes = {name: (0.0, 0.0) for name in names}
-    for batch in batches(clips):
-        for name, values in zip(names, probe.predict_on_batch(batch), strict=True):
+    probe, names = observer(copy)
+    extremes = dict.fromkeys(names, (0.0, 0.0))
+    for tensors in observe(probe, clips):
+        for name, values in zip(names, tensors, strict=True):
             low, high = extremes[name]
             extremes[name] = (min(low, float(values.min())), max(high, float(values.max())))
     for name, (low, high) in extremes.items():
         if not np.isfinite((low, high)).all():
             raise ValueError(
-                f"model: expected finite numbers for the representative_data, got others at {name}."
+                f"representative_data: expected clips that the model computes finite numbers for, "
+                f"got others at {name.removesuffix('_range')}."
             )
         if low == high:  # a tensor that is zero for all clips
             extremes[name] = (0.0, 1.0)
     counts = {name: np.zeros(BINS, np.int64) for name in names}
-    for batch in batches(clips):
-        for name, values in zip(names, probe.predict_on_batch(batch), strict=True):
+    for tensors in observe(probe, clips):
+        for name, values in zip(names, tensors, strict=True):
             counts[name] += np.histogram(values, BINS, extremes[name])[0]
-    effects = dict.fromkeys(seen_by_hard_swish(probe), hard_swish)
+    effects = dict.fromkeys(seen_by_hard_swish(copy), hard_swish)
     ranges = {name: best_range(counts[name], *extremes[name], effects.get(name)) for name in names}
-    return ranges | {k: v for k, v in known_ranges(form, pixels).items() if k in ranges}
+    return ranges | {k: v for k, v in known_ranges(copy, pixels).items() if k in ranges}
 
 
-def batches(clips):
-    """Pieces of an array of clips: all tensors of a network have to fit into memory at once."""
-    size = max(1, BATCH_PIXELS // int(np.prod(clips.shape[1:4])))
-    return [clips[i : i + size] for i in range(0, len(clips), size)]
+def observer(copy):
+    """Return a model that also gives the tensors at the ranges of a copy, and their names.
+
+    The model returns `([tensor, ...], outputs of the copy)`.
+    """
+    ranges = ranges_of(copy)
+    outputs = [layer.output for layer in ranges.values()]
+    return keras.Model(copy.input, (outputs, copy.output)), list(ranges)
 
 
-def observer(form, keep_float=(), every_frame=False):
-    """A model of the form's tensors that int8 would round, and the names of their ranges."""
-    copy = insert(form, lambda name: _Watch(name=name), keep_float, False, every_frame)
-    watches = [layer for layer in copy.layers if isinstance(layer, _Watch)]
-    return keras.Model(copy.inputs[0], [w.output for w in watches]), [w.name for w in watches]
+def observe(probe, clips):
+    """Yield the lists of tensors that a model of `observer` gives for clips, batch by batch."""
+    step = probe.predict_on_batch
+    if not isinstance(probe.input, dict):
+        for batch in batches(clips):
+            yield step(batch)[0]
+    elif len(probe.input) > 1:  # frames and a state
+        for _, (tensors, _) in roll(probe, clips, step):
+            yield tensors
+    else:
+        for batch in batches(clips):
+            yield step({"frames": batch.reshape(-1, *batch.shape[2:])})[0]
 
 
-class _Watch(keras.layers.Layer):
-    """Marks a tensor."""
-
-    def __init__(self, name):
-        super().__init__(name=name, dtype="float32")
-
-    def call(self, inputs):
-        return inputs
-
-
-def seen_by_hard_swish(probe):
-    """Names of the watched tensors that go nowhere but into `x * relu6(x + 3)`."""
+def seen_by_hard_swish(copy):
+    """Return the names of the ranges whose tensor is only used in `x * relu6(x + 3)`."""
+    graph = Graph(copy)
     found = []
-    for watch in probe.layers:
-        if isinstance(watch, _Watch):
-            users = _users(watch.output)
-            gates = [layer for layer in users if isinstance(layer, ShiftedRelu6)]
-            products = [layer for layer in users if isinstance(layer, keras.layers.Multiply)]
-            if len(users) == 2 and len(gates) == len(products) == 1:
-                if products[0] in _users(_users(gates[0].output)[0].output):
-                    found.append(watch.name)
+    for name, layer in ranges_of(copy).items():
+        users = _users(graph, layer.output)
+        gates = [user for user in users if isinstance(user, ShiftedRelu6)]
+        products = [user for user in users if isinstance(user, keras.layers.Multiply)]
+        if len(users) == 2 and len(gates) == len(products) == 1:
+            (gate_range,) = graph.users(gates[0].output)
+            if products[0] in _users(graph, gate_range.output):
+                found.append(name)
     return found
 
 
-def _users(tensor):
-    """The layers that compute with a tensor, also where it is reshaped before."""
+def _users(graph, tensor):
+    """Return the layers that compute with a tensor, also those that take it reshaped."""
     found = []
-    for node in tensor._keras_history.operation._outbound_nodes:
-        layer = node.operation
-        found += _users(layer.output) if isinstance(layer, Refold) else [layer]
+    for layer in graph.users(tensor):
+        found += _users(graph, layer.output) if isinstance(layer, Refold) else [layer]
     return found
 
 
 def hard_swish(x):
-    """Six times the hard swish, of arrays."""
+    """Compute six times the hard swish of an array."""
     return x * np.clip(x + 3.0, 0.0, 6.0)
 
 
 def best_range(counts, low, high, effect=None):
-    """The range within `[low, high]` of the smallest mean square error.
+    """Find the range within `[low, high]` of the smallest mean square error.
 
     Args:
-        counts: histogram over `[low, high]`, which holds zero.
-        effect: function of arrays whose values the error is measured on; `None` for the identity.
+        counts: int array, a histogram over `[low, high]`, which contains zero.
+        low, high: floats.
+        effect: function of arrays. The error is measured on its values; `None` is the identity.
+
+    Returns:
+        `(smallest, largest)`.
     """
     effect = effect or (lambda x: x)
     width = (high - low) / len(counts)
     centres = low + width * (np.arange(len(counts)) + 0.5)
     used = counts > 0
     centres, weights = centres[used], counts[used] / counts.sum()
+    values = effect(centres)
     slopes = (effect(centres + 1e-4 * width) - effect(centres - 1e-4 * width)) / (2e-4 * width)
-    rounding = weights * slopes**2 / 12  # times the square of a step
-    best, least = (low, high), np.inf
-    for a in CLIPPED if low < 0 else (1.0,):
-        for b in CLIPPED if high > 0 else (1.0,):
-            clipped = np.clip(centres, a * low, b * high)
-            inside = clipped == centres
-            step = (b * high - a * low) / LEVELS
-            error = np.dot(weights, (effect(clipped) - effect(centres)) ** 2)
-            error += rounding[inside].sum() * step**2
-            if error < least:
-                best, least = (a * low, b * high), error
-    return holding_zero(*best)
+    rounding = np.append(0.0, np.cumsum(weights * slopes**2 / 12))  # times the square of a step
+
+    def clipping(ends, outside):
+        errors = np.where(outside, (effect(ends)[:, None] - values) ** 2, 0.0)
+        return errors @ weights
+
+    # The two ends clip different values, so that their errors add up.
+    lows = low * (CLIPPED if low < 0 else np.ones(1))
+    highs = high * (CLIPPED if high > 0 else np.ones(1))
+    errors = clipping(lows, centres < lows[:, None])[:, None]
+    errors = errors + clipping(highs, centres > highs[:, None])
+    first, last = np.searchsorted(centres, lows), np.searchsorted(centres, highs, "right")
+    steps = (highs - lows[:, None]) / LEVELS
+    errors += (rounding[last] - rounding[first][:, None]) * steps**2
+    i, j = np.unravel_index(errors.argmin(), errors.shape)
+    return holding_zero(lows[i], highs[j])

@@ -1,11 +1,10 @@
-"""Where int8 loses accuracy: the ratio of signal to rounding noise, layer by layer."""
+"""A report of where int8 loses accuracy: signal-to-noise ratios, layer by layer."""
 
 from typing import NamedTuple
 
-import keras
 import numpy as np
 
-from keras_video.mobile.quantization.calibration import batches, observer
+from keras_video.mobile.quantization.calibration import observe, observer, with_open_ranges
 from keras_video.mobile.quantization.fake_quantization import fake_quantize_array
 from keras_video.mobile.quantization.insertion import FLOAT, ranges_of
 
@@ -14,10 +13,10 @@ class LayerNoise(NamedTuple):
     """One tensor that int8 rounds.
 
     Args:
-        name: string, the layer or input that it comes from.
+        name: string, the layer or input that makes the tensor.
         smallest, largest: floats, its range.
-        own: float, decibels between the tensor and what rounding it alone changes.
-        total: float, decibels between the tensor and all that reaches it, earlier layers included.
+        own: float, signal-to-noise ratio in decibels if only this tensor is rounded.
+        total: float, signal-to-noise ratio in decibels with the noise of all earlier layers.
     """
 
     name: str
@@ -32,14 +31,14 @@ class NoiseReport(NamedTuple):
 
     Args:
         layers: tuple of `LayerNoise`.
-        float_layers: names of the layers of the mobile form that compute in float, and why.
+        float_layers: `{name: reason}` of the layers of the mobile form that compute in float.
     """
 
     layers: tuple
     float_layers: dict
 
     def worst(self, count=10):
-        """The layers that add most noise of their own, worst first."""
+        """Return the layers that add most noise of their own, worst first."""
         return sorted(self.layers, key=lambda layer: layer.own)[:count]
 
     def __str__(self):
@@ -52,24 +51,23 @@ class NoiseReport(NamedTuple):
 
 
 def noise_report(form, quantized, clips, kept=()):
-    """Compares a clip form with its quantized copy on clips.
+    """Compare a form with its quantized copy on clips.
 
     Args:
-        form: trainable clip form from `mobile_form`.
-        quantized: its copy from `insert`, ranges known.
+        form: Functional model from `mobile_form`.
+        quantized: its copy with known ranges, see `calibration.quantized` and `forms.with_ranges`.
         clips: array `(clips, frames, height, width, 3)`; a few are enough.
-        kept: names of layers of the form that compute in float by wish.
+        kept: names of layers of the form that were chosen to compute in float.
 
     Returns:
         `NoiseReport`.
     """
-    exact, names = observer(form, kept)
+    exact, names = observer(with_open_ranges(form, kept))
+    rounded, _ = observer(quantized)
     ranges = ranges_of(quantized)
-    rounded = keras.Model(quantized.inputs[0], [ranges[name].output for name in names])
     power, own, total = (np.zeros(len(names)) for _ in range(3))
-    for batch in batches(clips):
-        pairs = zip(exact.predict_on_batch(batch), rounded.predict_on_batch(batch), strict=True)
-        for i, (a, b) in enumerate(pairs):
+    for tensors in zip(observe(exact, clips), observe(rounded, clips), strict=True):
+        for i, (a, b) in enumerate(zip(*tensors, strict=True)):
             alone = fake_quantize_array(a, *ranges[names[i]].get_limits())
             power[i] += np.square(a, dtype="float64").sum()
             own[i] += np.square(alone - a, dtype="float64").sum()
@@ -87,13 +85,13 @@ def noise_report(form, quantized, clips, kept=()):
 
 
 def float_layers(form, kept=()):
-    """`{name: reason}` of what a quantized form computes in float."""
+    """Return `{name: reason}` of the layers that a quantized form computes in float."""
     reasons = {layer.name: "by nature" for layer in form.layers if isinstance(layer, FLOAT)}
     return reasons | dict.fromkeys(kept, "by wish")
 
 
 def decibels(signal, noise):
-    """`10 log10(signal / noise)`, infinite without noise."""
+    """Return `10 log10(signal / noise)`, infinite without noise."""
     if noise == 0:
         return float("inf")
     return float(10 * np.log10(signal / noise)) if signal else float("-inf")

@@ -10,23 +10,30 @@ from keras import ops
 from keras_video.mobile import quantize_aware
 from keras_video.mobile.primitives import RunningMean
 from keras_video.mobile.quantization.after_training import (
-    clip_form,
-    deployed,
     deployed_int8,
     fewest_float_layers,
-    kept_layers,
     loss,
+)
+from keras_video.mobile.quantization.aware import deploy, is_quantize_aware
+from keras_video.mobile.quantization.calibration import (
+    calibrate,
+    seen_by_hard_swish,
+    with_open_ranges,
+)
+from keras_video.mobile.quantization.fake_quantization import FakeQuantize
+from keras_video.mobile.quantization.forms import (
+    clip_form,
+    file_form,
+    kept_layers,
     predictions,
     source_layers,
     with_ranges,
 )
-from keras_video.mobile.quantization.aware import deploy, is_quantize_aware
-from keras_video.mobile.quantization.calibration import calibrate, observer, seen_by_hard_swish
-from keras_video.mobile.quantization.fake_quantization import FakeQuantize
 from keras_video.mobile.quantization.insertion import (
     RunningMeanAgain,
-    behind_the_clip,
+    after_the_clip,
     insert,
+    int8_kernels,
     ranges_of,
 )
 from keras_video.mobile.quantization.noise_report import noise_report
@@ -83,14 +90,14 @@ def test_without_rounding_the_copy_is_the_form(form, ranges):
         def call(self, inputs):
             return inputs
 
-    copy = insert(form, lambda name: Nothing(name=name), round_kernels=False)
+    copy = insert(form, lambda name: Nothing(name=name))
     assert_near(predictions(copy, CLIPS), predictions(form, CLIPS))
 
 
 def test_every_computation_in_int8_has_ranges_around_it(model, quantized, ranges):
     names = set(ranges_of(quantized))
     assert names == set(ranges)
-    kernels = {layer.name for layer in quantized.layers if type(layer).__name__.startswith("Quan")}
+    kernels = {layer.name for layer in int8_kernels(quantized)}
     assert {f"{name}_range" for name in kernels} <= names
     assert len(kernels) == sum(hasattr(layer, "kernel_size") for layer in quantized.layers) - 1
     assert {layer.name for layer in quantized.layers if type(layer) is keras.layers.Multiply} == {
@@ -100,7 +107,7 @@ def test_every_computation_in_int8_has_ranges_around_it(model, quantized, ranges
 
 def test_a_stream_rounds_what_its_clip_rounds(model, ranges, quantized):
     """The same ranges and kernels in both; sums in another order may round to the next value."""
-    step = deployed(model, ranges, stream=True, frames=None)
+    step = with_ranges(file_form(model, stream=True), ranges)
     assert set(ranges_of(step)) == set(ranges)
     assert limits_of(step) == ranges
     for clip in CLIPS[:2]:
@@ -111,7 +118,7 @@ def test_a_stream_rounds_what_its_clip_rounds(model, ranges, quantized):
 
 
 def test_states_of_means_are_not_rounded(model, ranges):
-    step = deployed(model, ranges, stream=True, frames=None)
+    step = with_ranges(file_form(model, stream=True), ranges)
     for name, tensor in step.output.items():
         made_by = tensor._keras_history.operation
         if name.endswith("_mean"):
@@ -132,8 +139,8 @@ def test_the_second_way_to_a_running_mean(frames, keep_frames):
 
 
 def test_hard_swish_is_found(form):
-    probe, names = observer(form)
-    found = set(seen_by_hard_swish(probe))
+    copy = with_open_ranges(form)
+    found, names = set(seen_by_hard_swish(copy)), list(ranges_of(copy))
     assert "stem_range" in found and "block1_layer0_feature_temporal_range" in found
     assert found <= set(names)
     assert {"block1_layer0_projection_range", "block1_layer0_range"} & set(names) - found
@@ -275,5 +282,5 @@ def test_streams_learn_from_every_frame(model, form, ranges):
     spans = [np.ptp(found["classifier_range"]) for found in (ranges, late)]
     assert spans[0] > 1.02 * spans[1]
     assert ranges["stem_range"] == late["stem_range"]
-    assert {"head_pool_running", "classifier"} <= behind_the_clip(form)
-    assert "head_pool" not in behind_the_clip(form)
+    assert {"head_pool_running", "classifier"} <= after_the_clip(form)
+    assert "head_pool" not in after_the_clip(form)

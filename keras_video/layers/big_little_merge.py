@@ -1,9 +1,10 @@
-"""`BigLittleMerge`: where the two branches of a big-little network meet."""
+"""`BigLittleMerge`: merges the two branches of a big-little network."""
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_video.layers import backend
 from keras_video.layers.activations import ACTIVATIONS, lookup
 from keras_video.layers.frames import fold_frames, unfold_frames
 from keras_video.layers.gated_conv3d import GatedConv3D
@@ -11,29 +12,29 @@ from keras_video.layers.gated_conv3d import GatedConv3D
 
 @keras.saving.register_keras_serializable("keras_video")
 class BigLittleMerge(keras.layers.Layer):
-    """Adds the big branch, few pixels and many channels, to the little one, which is the reverse.
+    """Add a branch of few pixels and many channels to one of many pixels and few channels.
 
-    The little branch is projected to the channels of the big one (1x1 convolution and batch norm),
-    the big branch grows to the size of the little one, nearest pixel by nearest pixel. Then sum,
-    ReLU, and what fuses them (Chen et al. 2019, "Big-Little Net", section 3.1; Fan et al. 2019,
-    "More Is Less", section 3.2).
+    The little branch is projected to the channels of the big one by a 1x1 convolution and batch
+    norm. The big branch is resized to the pixels of the little one (nearest pixel). Their sum goes
+    through the activation and then through `fusion` (Chen et al. 2019, "Big-Little Net", section
+    3.1; Fan et al. 2019, "More Is Less", section 3.2).
 
     Args:
-        filters: int, channels of the big branch, to which the little one is projected; `None`
-            where it has as many.
+        filters: int, channels of the big branch, to which the little one is projected; `None` for
+            no projection, if both have the same channels.
         activation: `"relu"`, `None`, or another activation of this library.
         fusion: `None`, or a layer that is applied to the sum.
-        use_bias, batch_norm, momentum, epsilon, kernel_initializer: those of the projection, as for
-            `VideoConv3D`.
+        use_bias, batch_norm, momentum, epsilon, kernel_initializer: arguments of the projection, as
+            for `VideoConv3D`.
 
     Call arguments:
-        inputs: the little branch, a float tensor `(batch, frames, height, width, channels)`, or
+        inputs: little branch, a float tensor `(batch, frames, height, width, channels)`, or
             `(batch, height, width, channels)` in a 2D network.
-        big: the big branch with `filters` channels, of any height and width; `None` leaves it out.
-        training: bool; whether batch norm uses the statistics of the batch.
+        big: big branch, with `filters` channels and any height and width; `None` leaves it out.
+        training: bool, whether batch norm uses the statistics of the batch.
 
     Returns:
-        A tensor `(batch, [frames,] height, width, filters)`, or what `fusion` makes of it.
+        A tensor `(batch, [frames,] height, width, filters)`, or the outputs of `fusion` for it.
 
     Example:
     >>> merge = keras_video.layers.BigLittleMerge(64)
@@ -81,12 +82,12 @@ class BigLittleMerge(keras.layers.Layer):
 
     @property
     def conv(self):
-        """The convolution of the projection, or `None`."""
+        """The convolution layer of the projection, or `None`."""
         return None if self.projection is None else self.projection.conv
 
     @property
     def norm(self):
-        """The batch norm of the projection, or `None`."""
+        """The batch norm layer of the projection, or `None`."""
         return None if self.projection is None else self.projection.norm
 
     def build(self, inputs_shape, big_shape=None):
@@ -155,28 +156,21 @@ class BigLittleMerge(keras.layers.Layer):
 
 
 def upsample_nearest(x, size):
-    """Resizes pictures `(batch, height, width, channels)`: pixel `i` is `floor(i * old / new)`.
+    """Resize images `(batch, height, width, channels)`: output pixel `i` is `floor(i * old / new)`.
 
-    This is not the rule of the resize operations of most libraries, which count from the middle of
-    the pixels and differ at odd sizes.
+    Most libraries count from the centres of the pixels instead, which differs for odd sizes.
+
+    Args:
+        x: tensor.
+        size: `(height, width)` of the outputs.
     """
     old = ops.shape(x)[1:3]
     known = all(isinstance(n, int) for n in (*old, *size))
     if known and tuple(old) == tuple(size):
         return x
     if known and all(a == -(-b // 2) for a, b in zip(old, size, strict=True)):
-        return _double(x)[:, : size[0], : size[1]]
+        return backend.double(x)[:, : size[0], : size[1]]
     for axis, (a, b) in enumerate(zip(old, size, strict=True), 1):
         numbers = np.arange(b) * a // b if known else ops.arange(b, dtype="int32") * a // b
         x = ops.take(x, numbers, axis=axis)
     return x
-
-
-def _double(x):
-    """Every row and every column twice."""
-    batch, height, width, channels = ops.shape(x)
-    if keras.backend.backend() == "tensorflow":
-        # One operation; at twice the size both rules of nearest pixels agree.
-        return ops.image.resize(x, (2 * height, 2 * width), "nearest", data_format="channels_last")
-    x = ops.broadcast_to(x[:, :, None, :, None], (batch, height, 2, width, 2, channels))
-    return ops.reshape(x, (batch, 2 * height, 2 * width, channels))

@@ -9,7 +9,9 @@ from keras_video.layers.streaming import StreamingLayer
 
 @keras.saving.register_keras_serializable("keras_video")
 class CumulativeAvgPool(StreamingLayer):
-    """Running mean over space and time (Kondratyuk et al. 2021, section 3.2, equation 4).
+    """Average all frames so far over space and time.
+
+    This is the running mean of Kondratyuk et al. 2021, section 3.2, equation 4.
 
     Args:
         keep_frames: bool. If true, frame `t` of the output is the mean of frames `0..t` of the
@@ -63,15 +65,20 @@ class CumulativeAvgPool(StreamingLayer):
 
 
 def frame_means(inputs):
-    """Spatial mean of every frame, `(batch, frames, channels)` in float32."""
+    """Return the spatial mean of every frame, `(batch, frames, channels)` in float32."""
     return ops.mean(ops.cast(inputs, "float32"), axis=(2, 3))
 
 
 def running_mean(frames, state=None, keep_frames=True):
-    """Mean of all frames so far, from `(batch, frames, channels)` and the state, if any.
+    """Average all frames so far.
+
+    Args:
+        frames: float32 tensor `(batch, frames, channels)`.
+        state: `None`, or the pair of `CumulativeAvgPool`.
+        keep_frames: bool, return the mean after every frame, not only after the last one.
 
     Returns:
-        The means, per frame if `keep_frames`, else after the last one, and the new state.
+        The means, and the new state (`None` without a state).
     """
     count = ops.shape(frames)[1]
     if state is None and not keep_frames:

@@ -1,4 +1,4 @@
-"""`FrameVote`: from the logits of every frame to those of the clip."""
+"""`FrameVote`: the logits of a clip from the logits of its frames."""
 
 import keras
 from keras import ops
@@ -6,11 +6,11 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("keras_video")
 class FrameVote(keras.layers.Layer):
-    """Sums the logits of all frames, weighted by a softmax of themselves over time.
+    """Sum the logits of all frames, weighted by their own softmax over time.
 
-    `sum_t(z_t * softmax_t(z_t / sqrt(frames)))`, for every class on its own: frames that are sure
-    of a class have more to say about it. The head that the code of Tiny Video Networks
-    (Piergiovanni et al. 2019) has for long clips.
+    Compute `sum_t(z_t * softmax_t(z_t / sqrt(frames)))` for every class separately. Frames with a
+    high logit for a class get a high weight. The published code of Tiny Video Networks
+    (Piergiovanni et al. 2019) has this head for long clips.
 
     Call arguments:
         inputs: logits `(batch, frames, classes)`.

@@ -1,44 +1,44 @@
-"""`GatedConv3D`: a 1x1x1 convolution with channel gates before or behind it, and a residual."""
+"""`GatedConv3D`: a 1x1x1 convolution with channel gates, a residual and an activation."""
 
 import keras
 from keras import ops
 
+from keras_video.checks import check_choice, check_int
+from keras_video.layers import backend
 from keras_video.layers.activations import ACTIVATIONS, lookup
 from keras_video.layers.batch_norm import normalize_batch
-from keras_video.layers.convolution import add_bias, pointwise
 from keras_video.layers.frames import check_video, fold_frames
 from keras_video.layers.squeeze_excite import ContextGate, SqueezeExcite
 from keras_video.layers.video_conv3d import VideoConv3D
-from keras_video.specs import check_int
 
 GATED = ("outputs", "inputs")
 
 
 @keras.saving.register_keras_serializable("keras_video")
 class GatedConv3D(keras.layers.Layer):
-    """Pointwise convolution, batch norm, channel gates, a residual and an activation as one layer.
+    """Apply a pointwise convolution, batch norm, channel gates, a residual and an activation.
 
-    The gates are those of `SqueezeExcite` and then of `ContextGate`, from means over the clip.
-    Taken one by one these layers read and write the wide video again and again, which costs more
-    time than their arithmetic. At inference the convolution with its batch norm is linear: the mean
-    of its outputs is what it makes of the mean of its inputs, so that the gates are known before it
-    is computed, and become factors of its kernel.
+    The gates are those of `SqueezeExcite`, followed by those of `ContextGate`, both from means over
+    the clip. As separate layers they would read and write the video again and again, which takes
+    more time than the arithmetic. At inference the convolution with its batch norm is linear: the
+    mean of its outputs follows from the mean of its inputs. So the gates are known before the
+    convolution is computed, and become factors of its kernel.
 
     Args:
         filters: int, number of output channels.
         hidden: int, width inside the squeeze-excite; 0 for none.
-        context_gate: bool.
-        gated: `"outputs"`: the gates act behind the batch norm, or `"inputs"`: before the
+        context_gate: bool, whether there is a context gate.
+        gated: what the gates multiply: `"outputs"` of the batch norm, or `"inputs"` of the
             convolution.
-        activation: `None`, `"relu"`, `"hard_swish"`, ...: of the sum with the residual.
+        activation: `None`, `"relu"`, `"hard_swish"`, ..., applied to the sum with the residual.
         use_bias, batch_norm, momentum, epsilon, gamma_initializer: as for `VideoConv3D`.
-        kernel_initializer: initializer of all kernels, each drawn on its own.
+        kernel_initializer: initializer of all kernels, each drawn separately.
 
     Call arguments:
         inputs: float tensor `(batch, frames, height, width, channels)`.
         residual: `None`, or a tensor of the shape of the outputs, which is added before the
             activation.
-        training: bool; whether batch norm uses the statistics of the batch.
+        training: bool, whether batch norm uses the statistics of the batch.
 
     Returns:
         A tensor `(batch, frames, height, width, filters)`.
@@ -66,9 +66,8 @@ class GatedConv3D(keras.layers.Layer):
     ):
         kwargs.setdefault("autocast", False)
         super().__init__(**kwargs)
-        check_int("hidden", hidden, 0)
-        if gated not in GATED:
-            raise ValueError(f"gated: expected one of {GATED}, got {gated!r}.")
+        self.hidden = check_int("hidden", hidden, 0)
+        self.gated = check_choice("gated", gated, GATED)
         policy = self.dtype_policy
         self.conv = VideoConv3D(
             filters,
@@ -94,14 +93,12 @@ class GatedConv3D(keras.layers.Layer):
             )
         if context_gate:
             self.context_gate = ContextGate(initializer.clone(), dtype=policy, name="context_gate")
-        self.hidden = hidden
-        self.gated = gated
         self.activation = activation
         self._activation = lookup(ACTIVATIONS, "activation", activation)
 
     @property
     def norm(self):
-        """The batch norm, or `None`."""
+        """The batch norm layer, or `None`."""
         return self.conv.norm
 
     def build(self, inputs_shape, residual_shape=None):
@@ -127,7 +124,7 @@ class GatedConv3D(keras.layers.Layer):
         return ops.reshape(y, (-1, *ops.shape(x)[1:4], self.conv.filters))
 
     def _train(self, x):
-        """Step by step: batch norm first has to see the whole batch."""
+        """Compute step by step, because batch norm needs the whole batch first."""
         if self._has_gates and self.gated == "inputs":
             x = _multiply(x, self._gates(_means(x)))
         y = normalize_batch(self.norm, _pointwise(x, self.conv.kernel[0, 0, 0], self.conv.bias))
@@ -137,7 +134,7 @@ class GatedConv3D(keras.layers.Layer):
         return fold_frames(_multiply(video, self._gates(_means(video))))
 
     def _infer(self, x):
-        """In one go; the gates are known before the convolution is computed."""
+        """Compute the gates first, and then everything else as one convolution."""
         kernel = ops.cast(self.conv.kernel[0, 0, 0], "float32")
         scale, bias = (
             None if w is None else ops.cast(w, "float32") for w in self.conv.scale_and_bias()
@@ -165,7 +162,7 @@ class GatedConv3D(keras.layers.Layer):
         return self.squeeze_excite is not None or self.context_gate is not None
 
     def _gates(self, means):
-        """The product of all gates, `(batch, channels)` in float32."""
+        """Return the product of all gates, `(batch, channels)` in float32."""
         gates = 1.0
         for layer in (self.squeeze_excite, self.context_gate):
             if layer is not None:
@@ -187,11 +184,11 @@ class GatedConv3D(keras.layers.Layer):
 
 
 def _pointwise(x, kernel, bias):
-    """A 1x1x1 convolution with everything in the dtype of the video; frames come out folded."""
+    """Convolve in the dtype of the video; the frames of the outputs are folded into the batch."""
     kernel = ops.cast(kernel, x.dtype)
     bias = None if bias is None else ops.cast(bias, x.dtype)
-    y, bias = pointwise(fold_frames(x), kernel, bias)
-    return y if bias is None else add_bias(y, bias)
+    y, bias = backend.pointwise(fold_frames(x), kernel, bias)
+    return y if bias is None else backend.add_bias(y, bias)
 
 
 def _means(x):

@@ -1,10 +1,11 @@
-"""`GloRe`: regions of a clip exchange what they know, however far apart they lie."""
+"""`GloRe`: global reasoning between regions of a clip."""
 
 import keras
 from keras import ops
 
+from keras_video.checks import check_int
+from keras_video.layers import backend
 from keras_video.layers.batch_norm import normalize_batch
-from keras_video.layers.convolution import add_bias
 from keras_video.layers.frames import check_video
 from keras_video.layers.initializers import get_initializer
 from keras_video.layers.video_conv3d import VideoConv3D
@@ -12,28 +13,28 @@ from keras_video.layers.video_conv3d import VideoConv3D
 
 @keras.saving.register_keras_serializable("keras_video")
 class GloRe(keras.layers.Layer):
-    """Global reasoning: positions are gathered in nodes, nodes exchange, and positions hear of it.
+    """Add to a video what its regions learn from each other, however far apart they lie.
 
-    The unit of Chen et al. 2019 ("Graph-Based Global Reasoning Networks", arXiv 1811.12814) in its
-    form for videos. Every position belongs to each of `filters` nodes by some weight; a node holds
-    `2 * filters` states, the sum of its positions' states. Nodes are mixed, then states, and the
-    way back to the positions has the same weights as the way there. The scale of the batch norm
-    starts at 0, and the layer as the identity.
+    This is the unit of Chen et al. 2019 ("Graph-Based Global Reasoning Networks", arXiv 1811.12814)
+    in its form for videos. Every position belongs to each of `filters` nodes with a learned weight.
+    A node has `2 * filters` states, the weighted sum of the states of its positions. The layer
+    mixes the nodes, then the states, and returns them to the positions with the same weights. The
+    scale of the batch norm starts at 0, so that the new layer is the identity.
 
-    Both ways are linear in the positions, so the small matrices are multiplied with one another
-    first: a third of the arithmetic of the formula as it is written.
+    Gathering and returning are linear in the positions, so the small matrices are multiplied with
+    one another first. That takes a third of the arithmetic of the formula as it is written.
 
     Args:
         filters: int, number of nodes, or `None` for as many as the inputs have channels.
-        normalize: bool, divides what a node gathers by the number of positions, so that clips of
-            all sizes look alike.
-        use_bias, batch_norm, momentum, epsilon: as for `VideoConv3D`, of the convolution that ends
-            the layer.
-        kernel_initializer: initializer of all kernels, each drawn on its own.
+        normalize: bool, divides the states of the nodes by the number of positions, so that they do
+            not depend on the size of the clip.
+        use_bias, batch_norm, momentum, epsilon: as for `VideoConv3D`, for the convolution at the
+            end of the layer.
+        kernel_initializer: initializer of all kernels, each drawn separately.
 
     Call arguments:
         inputs: float tensor `(batch, frames, height, width, channels)`.
-        training: bool; whether batch norm uses the statistics of the batch.
+        training: bool, whether batch norm uses the statistics of the batch.
 
     Returns:
         A tensor of the shape of the inputs.
@@ -57,11 +58,7 @@ class GloRe(keras.layers.Layer):
     ):
         kwargs.setdefault("autocast", False)
         super().__init__(**kwargs)
-        if filters is not None and (
-            isinstance(filters, bool) or not isinstance(filters, int) or filters < 1
-        ):
-            raise ValueError(f"filters: expected None or an int of at least 1, got {filters!r}.")
-        self.filters = filters
+        self.filters = None if filters is None else check_int("filters", filters)
         self.normalize = bool(normalize)
         self.use_bias = use_bias
         self.batch_norm = batch_norm
@@ -72,7 +69,7 @@ class GloRe(keras.layers.Layer):
 
     @property
     def norm(self):
-        """The batch norm, or `None` before the layer is built."""
+        """The batch norm layer, or `None` before the layer is built."""
         return None if self.conv is None else self.conv.norm
 
     def build(self, input_shape):
@@ -130,13 +127,13 @@ class GloRe(keras.layers.Layer):
         kernel = ops.matmul(states, ops.cast(kernel, "float32")[0, 0, 0])
         y = ops.matmul(weights, ops.cast(kernel, x.dtype))
         y = ops.reshape(y, (-1, height, width, channels))
-        y = y if bias is None else add_bias(y, ops.cast(bias, x.dtype))
+        y = y if bias is None else backend.add_bias(y, ops.cast(bias, x.dtype))
         if batch_statistics:
             y = normalize_batch(self.norm, y)
         return x + ops.reshape(y, (-1, frames, height, width, channels))
 
     def _reason(self, x, weights, positions):
-        """States of the nodes after the exchange, `(batch, nodes, states)`."""
+        """Return the mixed states of the nodes, `(batch, nodes, states)`."""
         state_kernel, state_bias, mix_nodes, nodes_bias, mix_states = (
             ops.cast(w, "float32")
             for w in (

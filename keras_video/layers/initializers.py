@@ -1,25 +1,25 @@
-"""`HeNormal`, `FanInNormal` and `FanOutNormal`, drawn with NumPy, and `TemporalShift`.
+"""Initializers of kernels, drawn with NumPy.
 
-JAX compiles Keras' forms anew for every shape, which made building a MoViNet-A0 take 20 seconds
-instead of one.
+JAX compiles the initializers of Keras for every shape, which made building a MoViNet-A0 take 20
+seconds instead of one.
 """
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_video.specs import check_int
+from keras_video.checks import check_int, check_number
 
 
 @keras.saving.register_keras_serializable("keras_video")
 class FanInNormal(keras.initializers.Initializer):
-    """Normal numbers of deviation `sqrt(scale / fan_in)`, those beyond two deviations redrawn.
+    """Draw normal numbers of deviation `sqrt(scale / fan_in)`; redraw those beyond two deviations.
 
-    The deviation is that before the cut, which takes away an eighth.
+    This is the deviation before the cut. The cut makes it an eighth smaller.
 
     Args:
         scale: float above 0.
-        seed: int, or `None` for one that follows `keras.utils.set_random_seed`.
+        seed: int, or `None` to draw a seed, which follows `keras.utils.set_random_seed`.
 
     Call arguments:
         shape: `(..., fan_in channels, filters)`.
@@ -27,9 +27,7 @@ class FanInNormal(keras.initializers.Initializer):
     """
 
     def __init__(self, scale=2.0, seed=None):
-        if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not scale > 0:
-            raise ValueError(f"scale: expected a number above 0, got {scale!r}.")
-        self.scale = scale
+        self.scale = check_number("scale", scale, above=0)
         self._given_seed = seed
         self.seed = np.random.randint(2**31) if seed is None else seed
 
@@ -47,10 +45,12 @@ class FanInNormal(keras.initializers.Initializer):
 
 @keras.saving.register_keras_serializable("keras_video")
 class HeNormal(FanInNormal):
-    """Truncated normal of deviation `sqrt(2 / fan_in)`, as `keras.initializers.HeNormal`.
+    """Draw truncated normal numbers of deviation `sqrt(2 / fan_in)`.
+
+    The distribution is that of `keras.initializers.HeNormal`.
 
     Args:
-        seed: int, or `None` for one that follows `keras.utils.set_random_seed`.
+        seed: int, or `None` to draw a seed, which follows `keras.utils.set_random_seed`.
 
     Call arguments:
         shape: `(..., fan_in channels, filters)`.
@@ -67,15 +67,16 @@ class HeNormal(FanInNormal):
 
 @keras.saving.register_keras_serializable("keras_video")
 class FanOutNormal(keras.initializers.Initializer):
-    """Normal numbers of deviation `sqrt(2 / fan_out)`, not cut off, as for PyTorch's ResNets.
+    """Draw normal numbers of deviation `sqrt(2 / fan_out)`, without a cut.
 
-    He et al. 2015, "Delving Deep into Rectifiers", section 2.2, equation 14.
+    The ResNets of PyTorch use this one (He et al. 2015, "Delving Deep into Rectifiers", section
+    2.2, equation 14).
 
     Args:
-        seed: int, or `None` for one that follows `keras.utils.set_random_seed`.
+        seed: int, or `None` to draw a seed, which follows `keras.utils.set_random_seed`.
 
     Call arguments:
-        shape: `(..., channels, filters)`; fan out is the product of all but the channels.
+        shape: `(..., channels, filters)`. Fan out is the product of all extents but the channels.
         dtype: string.
     """
 
@@ -94,14 +95,15 @@ class FanOutNormal(keras.initializers.Initializer):
 
 @keras.saving.register_keras_serializable("keras_video")
 class TemporalShift(keras.initializers.Initializer):
-    """A temporal kernel that moves some channels by a frame: TSM as a `TemporalAggregation`.
+    """Make a kernel of `TemporalAggregation` that moves some channels by a frame (TSM).
 
-    Lin et al. 2019, "TSM: Temporal Shift Module for Efficient Video Understanding", section 3. With
-    three frames one part of the channels comes from the next frame, one from the last frame; with
-    two frames (the online form) one part comes from the last frame. All others stay.
+    Lin et al. 2019, "TSM: Temporal Shift Module for Efficient Video Understanding", section 3. A
+    kernel of three frames takes one part of the channels from the next frame and one part from the
+    previous frame. A kernel of two frames (the online form) takes one part from the previous frame.
+    All other channels stay.
 
     Args:
-        divisor: int, a part is one `divisor`-th of the channels, rounded down.
+        divisor: int of at least 2; a part is `channels // divisor` channels.
 
     Call arguments:
         shape: `(2 or 3, channels)`.
@@ -109,8 +111,7 @@ class TemporalShift(keras.initializers.Initializer):
     """
 
     def __init__(self, divisor=8):
-        check_int("divisor", divisor, 2)
-        self.divisor = divisor
+        self.divisor = check_int("divisor", divisor, 2)
 
     def __call__(self, shape, dtype=None, **kwargs):
         frames, channels = shape
@@ -132,7 +133,7 @@ SHORT = {"fan_out_normal": FanOutNormal, "he_normal": HeNormal, "temporal_shift"
 
 
 def get_initializer(identifier):
-    """`keras.initializers.get`, with the names in `SHORT` meaning those above."""
+    """Return an initializer; the names in `SHORT` mean the classes above, others those of Keras."""
     if isinstance(identifier, str) and identifier in SHORT:
         return SHORT[identifier]()
     return keras.initializers.get(identifier)

@@ -1,34 +1,34 @@
-"""`NonLocal`: every position of a clip looks at every other one."""
+"""`NonLocal`: attention between all positions of a clip."""
 
 import keras
 from keras import ops
 
+from keras_video.checks import check_int
 from keras_video.layers.frames import check_video
 from keras_video.layers.initializers import get_initializer
 from keras_video.layers.video_conv3d import VideoConv3D
-from keras_video.specs import check_int
 
 PROJECTIONS = ("theta", "phi", "g")
 
 
 @keras.saving.register_keras_serializable("keras_video")
 class NonLocal(keras.layers.Layer):
-    """Adds to a video what its positions find by attention over all frames and pixels.
+    """Add to a video its attention over all frames and pixels.
 
-    The embedded Gaussian form of Wang et al. 2018 ("Non-local neural networks", equations 2 and 6):
-    `x + BN(W softmax(theta(x) phi(x)^T) g(x))`, with 1x1x1 convolutions without bias. The scale of
-    the batch norm starts at 0, and the layer as the identity. The matrix of the softmax has
-    `(frames * height * width) ** 2` values for every clip.
+    This is the embedded Gaussian form of Wang et al. 2018 ("Non-local neural networks", equations 2
+    and 6): `x + BN(W softmax(theta(x) phi(x)^T) g(x))`, with 1x1x1 convolutions without bias. The
+    scale of the batch norm starts at 0, so that the new layer is the identity. The matrix of the
+    softmax has `(frames * height * width) ** 2` values for every clip.
 
     Args:
         filters: int, channels of the bottleneck.
-        use_bias, batch_norm, momentum, epsilon: as for `VideoConv3D`, of the convolution that ends
-            the layer.
-        kernel_initializer: initializer of all kernels, each drawn on its own.
+        use_bias, batch_norm, momentum, epsilon: as for `VideoConv3D`, for the convolution at the
+            end of the layer.
+        kernel_initializer: initializer of all kernels, each drawn separately.
 
     Call arguments:
         inputs: float tensor `(batch, frames, height, width, channels)`.
-        training: bool; whether batch norm uses the statistics of the batch.
+        training: bool, whether batch norm uses the statistics of the batch.
 
     Returns:
         A tensor of the shape of the inputs.
@@ -50,8 +50,7 @@ class NonLocal(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        check_int("filters", filters)
-        self.filters = filters
+        self.filters = check_int("filters", filters)
         self.use_bias = use_bias
         self.batch_norm = batch_norm
         self.momentum = momentum
@@ -61,7 +60,7 @@ class NonLocal(keras.layers.Layer):
 
     @property
     def norm(self):
-        """The batch norm, or `None` before the layer is built."""
+        """The batch norm layer, or `None` before the layer is built."""
         return None if self.conv is None else self.conv.norm
 
     def build(self, input_shape):
@@ -111,6 +110,6 @@ class NonLocal(keras.layers.Layer):
 
 
 def attend(theta, phi, g):
-    """`softmax(theta phi^T) g`, of `(batch, positions, filters)` each."""
+    """Compute `softmax(theta phi^T) g` of tensors `(batch, positions, filters)`."""
     scores = ops.matmul(theta, ops.transpose(phi, (0, 2, 1)))
     return ops.matmul(ops.softmax(scores, axis=-1), g)

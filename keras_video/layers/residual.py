@@ -1,18 +1,17 @@
-"""`ReZero`: one trainable scalar on a residual branch.
-
-`StochasticDepth`: drops whole residual branches in training.
-"""
+"""Layers of residual branches: a trainable scale, and dropping whole branches in training."""
 
 import keras
 from keras import ops
 
+from keras_video.checks import check_number
+
 
 @keras.saving.register_keras_serializable("keras_video")
 class ReZero(keras.layers.Layer):
-    """Multiplies its input by one trainable scalar that starts at zero.
+    """Multiply the inputs by one trainable scalar that starts at zero.
 
-    A freshly built residual network is then the identity (Bachlechner et al. 2020, "ReZero is All
-    You Need", arXiv 2003.04887). Every MoViNet block has it.
+    A new residual network is then the identity (Bachlechner et al. 2020, "ReZero is All You Need",
+    arXiv 2003.04887). Every MoViNet block has such a scalar.
 
     Args:
         scale_initializer: initializer of the scalar.
@@ -48,10 +47,11 @@ class ReZero(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_video")
 class StochasticDepth(keras.layers.Layer):
-    """Sets whole samples of a residual branch to zero in training.
+    """Set whole samples of a residual branch to zero in training.
 
-    One draw per sample; the survivors are divided by the keep probability, so that the expected
-    value stays (Huang et al. 2016, "Deep Networks with Stochastic Depth", arXiv 1603.09382).
+    There is one draw per sample. The other samples are divided by the probability of keeping one,
+    so that the expected value stays the same (Huang et al. 2016, "Deep Networks with Stochastic
+    Depth", arXiv 1603.09382).
 
     Args:
         rate: float in [0, 1), probability of dropping a sample's branch.
@@ -59,7 +59,7 @@ class StochasticDepth(keras.layers.Layer):
 
     Call arguments:
         inputs: tensor `(batch, ...)`.
-        training: bool; nothing is dropped where it is false.
+        training: bool. If false, nothing is dropped.
 
     Returns:
         A tensor of the same shape.
@@ -71,9 +71,7 @@ class StochasticDepth(keras.layers.Layer):
 
     def __init__(self, rate, seed=None, **kwargs):
         super().__init__(**kwargs)
-        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
-            raise ValueError(f"rate: expected a number in [0, 1), got {rate!r}.")
-        self.rate = rate
+        self.rate = check_number("rate", rate, 0, below=1)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed) if rate else None
         self.built = True

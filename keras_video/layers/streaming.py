@@ -1,17 +1,18 @@
-"""The contract of layers that can continue a video where the last call left it.
+"""Streaming: layers that continue a video where the last call left it.
 
-`StreamBuffer`: the frames a temporal kernel still needs.
+`StreamingLayer` is the contract. `with_past` is the rule of all layers whose state is the last
+frames of their inputs, and `StreamBuffer` is that rule as a layer.
 """
 
 import keras
 from keras import ops, tree
 
+from keras_video.checks import check_int
 from keras_video.layers.frames import pad_frames
-from keras_video.specs import check_int
 
 
 class StreamingLayer(keras.layers.Layer):
-    """Base of layers whose output depends on earlier frames.
+    """Base class of layers whose output depends on earlier frames.
 
     The state is a value, never a hidden variable: `layer(x)` starts from an empty past,
     `layer(x, state)` returns `(y, new_state)`, and feeding a video in chunks of any length gives
@@ -20,7 +21,7 @@ class StreamingLayer(keras.layers.Layer):
     stream is reset by writing zeros there.
 
     Subclasses implement `state_spec(input_shape)`, `compute_output_shape(input_shape)` and
-    `call(inputs, state=None)`; they compute in `compute_dtype` but keep float states in float32,
+    `call(inputs, state=None)`. They compute in `compute_dtype` but keep float states in float32,
     which is why `autocast` is off.
     """
 
@@ -29,7 +30,7 @@ class StreamingLayer(keras.layers.Layer):
         super().__init__(**kwargs)
 
     def state_spec(self, input_shape):
-        """What the state looks like.
+        """Return shapes and dtypes of the state.
 
         Args:
             input_shape: `(batch, frames, height, width, channels)`, entries may be `None`.
@@ -40,14 +41,14 @@ class StreamingLayer(keras.layers.Layer):
         raise NotImplementedError
 
     def init_state(self, input_shape):
-        """The empty past: zeros as `state_spec(input_shape)` says, `None` where that is `None`."""
+        """Return the state before the first frame: zeros, or `None` for layers without a past."""
         spec = self.state_spec(input_shape)
         if spec is None:
             return None
         return tree.map_structure(lambda s: ops.zeros(s.shape, s.dtype), spec)
 
     def check_state(self, state, input_shape):
-        """Raises one clear error where `state` is of another batch, resolution or structure."""
+        """Raise `ValueError` if `state` has another batch size, frame size or structure."""
         spec = tree.flatten(self.state_spec(input_shape))
         parts = tree.flatten(state)
         expected, received = [tuple(s.shape) for s in spec], [tuple(s.shape) for s in parts]
@@ -58,9 +59,9 @@ class StreamingLayer(keras.layers.Layer):
         )
         if not fits:
             raise ValueError(
-                f"state: {self.name} expected shapes {expected} for inputs of shape "
+                f"state: expected shapes {expected} in {self.name} for inputs of shape "
                 f"{tuple(input_shape)}, got {received}. A state belongs to one batch size and one "
-                "frame size; make a new one with `init_state`."
+                "frame size; make a new one with init_state()."
             )
 
     def compute_output_spec(self, inputs, state=None, training=None):
@@ -74,18 +75,38 @@ class StreamingLayer(keras.layers.Layer):
         )
 
 
-def cast_state(state, like):
-    """Casts new state to the dtypes of the old one."""
-    return tree.map_structure(lambda new, old: ops.cast(new, old.dtype), state, like)
+def past_spec(input_shape, frames):
+    """Return the `KerasTensor` of a state that holds the last `frames` frames of the inputs."""
+    return keras.KerasTensor((input_shape[0], frames, *input_shape[2:]), "float32")
+
+
+def with_past(inputs, state, frames):
+    """Put the past in front of a video: the remembered frames, or zeros without a state.
+
+    Kondratyuk et al. 2021, section 3.2, equations 1 and 2.
+
+    Args:
+        inputs: tensor `(batch, new_frames, ...)`.
+        state: `None`, or the tensor `(batch, frames, ...)` of `past_spec`.
+        frames: int, length of the past.
+
+    Returns:
+        The tensor `(batch, frames + new_frames, ...)`, and the new state: its last `frames` frames
+        in the dtype of the old state, or `None` without a state.
+    """
+    if state is None:
+        return pad_frames(inputs, frames, 0), None
+    video = ops.concatenate([ops.cast(state, inputs.dtype), inputs], axis=1)
+    return video, ops.cast(video[:, ops.shape(inputs)[1] :], state.dtype)
 
 
 @keras.saving.register_keras_serializable("keras_video")
 class StreamBuffer(StreamingLayer):
-    """Puts the last frames of the past in front of a video.
+    """Put the last frames of the past in front of a video.
 
-    A temporal kernel of extent `k` without padding, applied to the output of `StreamBuffer(k - 1)`,
-    is a causal convolution: zeros stand for the past of a clip, remembered frames for that of a
-    stream (Kondratyuk et al. 2021, section 3.2, equations 1 and 2).
+    A temporal kernel of `k` frames without padding, applied to the output of `StreamBuffer(k - 1)`,
+    is a causal convolution. The past of a clip is zeros, the past of a stream the remembered frames
+    (Kondratyuk et al. 2021, section 3.2, equations 1 and 2).
 
     Args:
         buffer_size: int, number of frames to remember, at least 0.
@@ -106,12 +127,10 @@ class StreamBuffer(StreamingLayer):
 
     def __init__(self, buffer_size, **kwargs):
         super().__init__(**kwargs)
-        check_int("buffer_size", buffer_size, 0)
-        self.buffer_size = buffer_size
+        self.buffer_size = check_int("buffer_size", buffer_size, 0)
 
     def state_spec(self, input_shape):
-        shape = (input_shape[0], self.buffer_size, *input_shape[2:])
-        return keras.KerasTensor(shape, "float32")
+        return past_spec(input_shape, self.buffer_size)
 
     def compute_output_shape(self, input_shape):
         frames = input_shape[1]
@@ -120,13 +139,10 @@ class StreamBuffer(StreamingLayer):
 
     def call(self, inputs, state=None):
         inputs = ops.cast(inputs, self.compute_dtype)
-        if state is None:
-            return pad_frames(inputs, self.buffer_size, 0)
-        self.check_state(state, inputs.shape)
-        outputs = ops.concatenate([ops.cast(state, inputs.dtype), inputs], axis=1)
-        # From the front, because `[-0:]` would keep everything.
-        start = ops.shape(outputs)[1] - self.buffer_size
-        return outputs, ops.cast(outputs[:, start:], state.dtype)
+        if state is not None:
+            self.check_state(state, inputs.shape)
+        outputs, state = with_past(inputs, state, self.buffer_size)
+        return outputs if state is None else (outputs, state)
 
     def get_config(self):
         return {**super().get_config(), "buffer_size": self.buffer_size}

@@ -1,134 +1,64 @@
-"""`TemporalAggregation`: every channel blended with itself in the frames around it.
-
-How weighted frames are blended: one definition, the fast form per backend.
-"""
+"""`TemporalAggregation`: blends every channel with itself in neighbouring frames."""
 
 import keras
 from keras import ops
 
+from keras_video.checks import check_choice, check_int
+from keras_video.layers import backend
 from keras_video.layers.activations import ACTIVATIONS, lookup
-from keras_video.layers.convolution import inside_xla
 from keras_video.layers.frames import (
     check_video,
     fold_frames,
     join_pairs,
     pad_frames,
-    slice_frames,
     split_pairs,
 )
 from keras_video.layers.initializers import TemporalShift, get_initializer
-from keras_video.layers.streaming import StreamingLayer
-from keras_video.specs import check_int
+from keras_video.layers.streaming import StreamingLayer, past_spec, with_past
 
 BLENDS = ("sum", "max")
-
-
-def blend(maps, taps, mode, activation, frames=None):
-    """Blends frames of videos, each weighted by channel; zeros lie around the videos.
-
-    Args:
-        maps: list of videos `(batch, frames, height, width, channels)`.
-        taps: `{(number of a video, distance): list of weights (channels,)}`: output frame `t` is
-            made from frame `t + distance` of it.
-        mode: `"sum"`, or `"max"` for the largest of the weighted frames.
-        activation: function, or `None`.
-        frames: number of output frames, of a video that holds all that are needed: no zeros.
-            Default: those of the videos.
-
-    Returns:
-        A tensor `(batch, frames, height, width, channels)`.
-    """
-    pads = [_pads(taps, place) if frames is None else (0, 0) for place in range(len(maps))]
-    frames = ops.shape(maps[0])[1] if frames is None else frames
-    if is_one_operation(mode):
-        kernel = ops.stack([sum(taps[0, later]) for later in sorted(later for _, later in taps)])
-        return _convolve(maps[0], kernel, pads[0], frames, activation)
-    padded = [pad_frames(x, *pad) for x, pad in zip(maps, pads, strict=True)]
-    y = None
-    for (place, later), weights in taps.items():
-        piece = slice_frames(padded[place], pads[place][0] + later, frames)
-        # Weights of the same values are added up, unless the largest term counts.
-        for weight in [sum(weights)] if mode == "sum" else weights:
-            y = _add(y, piece, ops.cast(weight, piece.dtype), mode)
-    return y if activation is None else activation(y)
-
-
-def is_one_operation(mode):
-    """Whether frames of one video are blended by a single operation, here and now."""
-    return keras.backend.backend() == "tensorflow" and mode == "sum" and not inside_xla()
-
-
-def _pads(taps, place):
-    """How many frames of zeros are needed in front of and behind a video."""
-    distances = [later for number, later in taps if number == place]
-    return max(0, -min(distances, default=0)), max(0, max(distances, default=0))
-
-
-def _convolve(x, kernel, pads, frames, activation):
-    """A depthwise convolution of frames by pixels: on TensorFlow one pass instead of six."""
-    import tensorflow as tf
-
-    batch, there, height, width, channels = ops.shape(x)
-    y = tf.nn.depthwise_conv2d(
-        ops.reshape(x, (batch, there, height * width, channels)),
-        ops.cast(kernel, x.dtype)[:, None, :, None],
-        strides=[1, 1, 1, 1],
-        padding=[[0, 0], pads, [0, 0], [0, 0]],
-    )
-    y = y if activation is None else activation(y)  # before the reshape: TensorFlow fuses it then
-    leading = (-1, frames) if isinstance(frames, int) else (batch, -1)
-    return ops.reshape(y, (*leading, height, width, channels))
-
-
-def _add(y, piece, weight, mode):
-    if y is None:
-        return piece * weight
-    if mode == "max":
-        return ops.maximum(y, piece * weight)
-    if keras.backend.backend() == "torch":
-        return y.addcmul_(piece, weight)  # in place: nobody else has seen this sum
-    return y + piece * weight
-
-
 OF_PAIR = ("first", "second", "both")
 
 
 @keras.saving.register_keras_serializable("keras_video")
 class TemporalAggregation(StreamingLayer):
-    """Depthwise temporal aggregation (TAM): weights per channel and frame distance, then ReLU.
+    """Blend every channel with itself in neighbouring frames (TAM).
 
-    `y[t] = relu(sum_i(kernel[i] * x[t + i - kernel_size // 2]))`, for every channel on its own,
-    with zero frames around the clip (Fan et al. 2019, "More Is Less", section 3.3). Put in front of
-    the 2D convolutions of an image network it makes a video network of it, for a thousandth of the
-    parameters. Fixed weights that move some channels by a frame make it TSM (Lin et al. 2019):
-    `TemporalAggregation(3, kernel_initializer="temporal_shift", fixed=True, activation=None)`.
+    Compute `y[t] = relu(sum_i(kernel[i] * x[t + i - kernel_size // 2]))` for every channel
+    separately, with zero frames around the clip (Fan et al. 2019, "More Is Less", section 3.3). In
+    front of the 2D convolutions of an image network, this layer makes a video network of it, for a
+    thousandth of the parameters. Fixed weights that move some channels by a frame make it TSM (Lin
+    et al. 2019): `TemporalAggregation(3, kernel_initializer="temporal_shift", fixed=True,
+    activation=None)`.
 
     Args:
-        kernel_size: int, number of frames that are blended. Of an even number one more lies in the
-            past than in the future.
+        kernel_size: int, number of frames that are blended. If it is even, one frame more lies in
+            the past than in the future.
         blend: `"sum"`, or `"max"` for the largest of the weighted frames.
         activation: `"relu"`, `None`, or another activation of this library.
         causal: bool, looks back only: `x[t - kernel_size + 1] .. x[t]`. Then the layer streams.
         equal_pairs: bool. Frames `2 i` and `2 i + 1` of the video are equal and the inputs hold
-            them once, as behind the branches of a big-little network. Same outputs, from half the
-            memory.
-        num_frames: int, for inputs with the frames folded into the batch, as in 2D networks.
-        fixed: bool, keeps the kernel as it was initialised.
-        kernel_initializer: initializer of the kernel `(kernel_size, channels)`; `"fan_out_normal"`
-            is the one of the paper's code, `"temporal_shift"` that of TSM.
+            them once, as behind the branches of a big-little network. The outputs are the same,
+            computed with half the memory.
+        num_frames: int, number of frames per clip, for inputs whose frames are folded into the
+            batch, as in 2D networks; else `None`.
+        fixed: bool, keeps the initial kernel.
+        kernel_initializer: initializer of the kernel `(kernel_size, channels)`. The published code
+            uses `"fan_out_normal"`; `"temporal_shift"` is the kernel of TSM.
 
     Call arguments:
         inputs: float tensor `(batch, frames, height, width, channels)`; with `equal_pairs`
             `(batch, pairs, height, width, channels)`; with `num_frames`
             `(batch * num_frames, height, width, channels)`.
-        state: `None`, or (causal layers of more than one frame) the tensor returned by the last
-            call, `(batch, kernel_size - 1, height, width, channels)` in float32.
-        of_pair: `None`, or `"first"` or `"second"`: the outputs at frames `2 i` or `2 i + 1` only;
-            `"both"` gives both as a tuple.
+        state: `None`, or, for causal layers of more than one frame, the tensor returned by the
+            last call, `(batch, kernel_size - 1, height, width, channels)` in float32.
+        of_pair: `None` for the outputs at all frames, `"first"` or `"second"` for those at frames
+            `2 i` or `2 i + 1` only, `"both"` for both as a tuple.
 
     Returns:
-        A tensor of the shape of the inputs, with `of_pair` of `pairs` frames, with `equal_pairs`
-        and no `of_pair` of `2 * pairs`; with a state, the pair `(outputs, new_state)`.
+        A tensor of the shape of the inputs. With `of_pair` it has one frame for each pair; with
+        `equal_pairs` and no `of_pair` it has `2 * pairs` frames. With a state, the pair `(outputs,
+        new_state)`.
 
     Example:
     >>> tam = keras_video.layers.TemporalAggregation(3)
@@ -149,14 +79,12 @@ class TemporalAggregation(StreamingLayer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        for argument, value in (("kernel_size", kernel_size), ("num_frames", num_frames or 1)):
-            check_int(argument, value)
-        if blend not in BLENDS:
-            raise ValueError(f"blend: expected one of {BLENDS}, got {blend!r}.")
+        self.kernel_size = check_int("kernel_size", kernel_size)
+        self.blend = check_choice("blend", blend, BLENDS)
+        if num_frames is not None:
+            check_int("num_frames", num_frames)
         if causal and (equal_pairs or num_frames is not None):
-            raise ValueError("causal: expected neither equal_pairs nor num_frames beside it.")
-        self.kernel_size = kernel_size
-        self.blend = blend
+            raise ValueError("causal: cannot be combined with equal_pairs or num_frames.")
         self.activation = activation
         self._activation = lookup(ACTIVATIONS, "activation", activation)
         self.causal = bool(causal)
@@ -166,12 +94,12 @@ class TemporalAggregation(StreamingLayer):
         self.kernel_initializer = get_initializer(kernel_initializer)
         if causal and kernel_size > 2 and isinstance(self.kernel_initializer, TemporalShift):
             raise ValueError(
-                f"kernel_size: expected 2 for a shift that looks back only, got {kernel_size}."
+                f"kernel_size: expected 2 for a causal temporal shift, got {kernel_size}."
             )
 
     @property
     def distances(self):
-        """range, how many frames later than the output each row of the kernel looks."""
+        """range, frame distance from the output to the input of each row of the kernel."""
         first = 1 - self.kernel_size if self.causal else -(self.kernel_size // 2)
         return range(first, first + self.kernel_size)
 
@@ -198,8 +126,7 @@ class TemporalAggregation(StreamingLayer):
     def state_spec(self, input_shape):
         if not self.causal or self.kernel_size == 1:
             return None
-        shape = (input_shape[0], self.kernel_size - 1, *input_shape[2:])
-        return keras.KerasTensor(shape, "float32")
+        return past_spec(input_shape, self.kernel_size - 1)
 
     def compute_output_shape(self, input_shape, of_pair=None):
         self._check_of_pair(of_pair, self.num_frames or input_shape[1])
@@ -235,10 +162,10 @@ class TemporalAggregation(StreamingLayer):
         return outputs if of_pair == "both" else outputs[0]
 
     def _pairs(self, x, wanted=OF_PAIR[:2]):
-        """The outputs at the first, at the second, or at both frames of the pairs."""
+        """Return the outputs at the first, at the second, or at both frames of the pairs."""
         if self.equal_pairs:
             return tuple(self._blend([x], OF_PAIR.index(frame), 2) for frame in wanted)
-        if is_one_operation(self.blend):
+        if _is_one_operation(self.blend):
             outputs = split_pairs(self._blend([x], 0, 1))
             return tuple(outputs[OF_PAIR.index(frame)] for frame in wanted)
         maps = split_pairs(x)
@@ -253,19 +180,16 @@ class TemporalAggregation(StreamingLayer):
 
     def _continue(self, x, state, of_pair):
         if of_pair is not None:
-            raise ValueError(f"of_pair: expected None beside a state, got {of_pair!r}.")
+            raise ValueError(f"of_pair: expected None if there is a state, got {of_pair!r}.")
         self.check_state(state, x.shape)
         frames = ops.shape(x)[1]
-        video = ops.concatenate([ops.cast(state, x.dtype), x], axis=1)
+        video, state = with_past(x, state, self.kernel_size - 1)
         taps = {(0, i): [self.kernel[i]] for i in range(self.kernel_size)}
-        y = blend([video], taps, self.blend, self._activation, frames)
-        return y, ops.cast(video[:, frames:], state.dtype)
+        return blend([video], taps, self.blend, self._activation, frames), state
 
     def _check_of_pair(self, of_pair, frames):
-        if of_pair is None:
+        if check_choice("of_pair", of_pair, (None, *OF_PAIR)) is None:
             return
-        if of_pair not in OF_PAIR:
-            raise ValueError(f"of_pair: expected one of {(None, *OF_PAIR)}, got {of_pair!r}.")
         if not self.equal_pairs and frames is not None and frames % 2:
             raise ValueError(f"{self.name}: expected an even number of frames, got {frames}.")
 
@@ -281,3 +205,63 @@ class TemporalAggregation(StreamingLayer):
             "fixed": self.fixed,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
+
+
+def blend(maps, taps, mode, activation, frames=None):
+    """Blend frames of videos, each weighted by channel; zeros lie around the videos.
+
+    Args:
+        maps: list of videos `(batch, frames, height, width, channels)`.
+        taps: `{(number of a video, distance): list of weights (channels,)}`: output frame `t` is
+            made from frame `t + distance` of that video.
+        mode: `"sum"`, or `"max"` for the largest of the weighted frames.
+        activation: function, or `None`.
+        frames: number of output frames. If given, no zeros are added: the videos must hold all
+            frames that are needed. Default: the number of frames of the videos.
+
+    Returns:
+        A tensor `(batch, frames, height, width, channels)`.
+    """
+    pads = [_pads(taps, place) if frames is None else (0, 0) for place in range(len(maps))]
+    frames = ops.shape(maps[0])[1] if frames is None else frames
+    if _is_one_operation(mode):
+        kernel = ops.stack([sum(taps[0, later]) for later in sorted(later for _, later in taps)])
+        return _blend_image(maps[0], kernel, pads[0], frames, activation)
+    padded = [pad_frames(x, *pad) for x, pad in zip(maps, pads, strict=True)]
+    y = None
+    for (place, later), weights in taps.items():
+        piece = backend.slice_frames(padded[place], pads[place][0] + later, frames)
+        # Weights of the same frame are added up, unless the largest term counts.
+        for weight in [sum(weights)] if mode == "sum" else weights:
+            y = _add(y, piece, ops.cast(weight, piece.dtype), mode)
+    return y if activation is None else activation(y)
+
+
+def _is_one_operation(mode):
+    """Return whether the frames of one video are blended by a single operation."""
+    return mode == "sum" and backend.frames_as_image()
+
+
+def _pads(taps, place):
+    """Return how many frames of zeros are needed in front of and behind a video."""
+    distances = [later for number, later in taps if number == place]
+    return max(0, -min(distances, default=0)), max(0, max(distances, default=0))
+
+
+def _blend_image(x, kernel, pads, frames, activation):
+    """Blend by a depthwise convolution of frames by pixels: one pass instead of six."""
+    batch, there, height, width, channels = ops.shape(x)
+    image = ops.reshape(x, (batch, there, height * width, channels))
+    y = backend.depthwise_image(image, ops.cast(kernel, x.dtype), pads)
+    # Activation before the reshape: TensorFlow fuses it then.
+    y = y if activation is None else activation(y)
+    leading = (-1, frames) if isinstance(frames, int) else (batch, -1)
+    return ops.reshape(y, (*leading, height, width, channels))
+
+
+def _add(y, piece, weight, mode):
+    if y is None:
+        return piece * weight
+    if mode == "max":
+        return ops.maximum(y, piece * weight)
+    return backend.add_product(y, piece, weight)

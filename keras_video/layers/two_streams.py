@@ -1,36 +1,38 @@
-"""`TimeStridedSampling`: a few frames of a dense video.
+"""Layers between two streams of one video, a dense one and a sparse one of fewer frames.
 
-`TimeToChannelFusion`: a dense stream's video at the frames of a sparse one, rearranged.
-
-`TimeStridedConvFusion`: a dense stream's video at the frames of a sparse one, by convolution.
+Each brings the dense video to the frames of the sparse one, as in SlowFast networks (Feichtenhofer
+et al. 2019, arXiv 1812.03982, section 3.3): by taking frames, by packing frames into channels, or
+by convolution.
 """
 
 import keras
 from keras import ops
 
-from keras_video.layers.frames import check_frame_stride, slice_frames
+from keras_video.checks import check_choice, check_int
+from keras_video.layers import backend
+from keras_video.layers.frames import check_frame_stride
 from keras_video.layers.video_conv3d import VideoConv3D
-from keras_video.specs import check_int
 
 POSITIONS = ("stride", "spread")
 
 
 @keras.saving.register_keras_serializable("keras_video")
 class TimeStridedSampling(keras.layers.Layer):
-    """Takes one of every `stride` frames.
+    """Take one of every `stride` frames.
 
-    Between the streams of a network it is the fusion of that name in SlowFast (Feichtenhofer et al.
-    2019, arXiv 1812.03982, section 3.3); at its input it makes the sparse clip from the dense one.
+    Between the streams of a network this is the fusion of that name in SlowFast (Feichtenhofer et
+    al. 2019, arXiv 1812.03982, section 3.3). At the input of a network it makes the sparse clip
+    from the dense one.
 
     Args:
-        stride: int.
-        positions: which frames are taken. `"stride"`: `0, stride, 2 * stride, ...`, which is where
-            the strided fusions look; `"spread"`: from the first frame to the last, evenly, rounded
-            down, as the published code of SlowFast takes its slow frames.
+        stride: int, frames of the inputs for one frame of the outputs.
+        positions: which frames are taken. `"stride"`: `0, stride, 2 * stride, ...`, the centres of
+            the windows of `TimeStridedConvFusion`; `"spread"`: evenly from the first frame to the
+            last, rounded down, as the published code of SlowFast takes its slow frames.
 
     Call arguments:
-        inputs: tensor `(batch, frames, height, width, channels)`, `frames` a multiple of `stride`;
-            for `"spread"` it must be known when the layer is built.
+        inputs: tensor `(batch, frames, height, width, channels)`, `frames` a multiple of `stride`.
+            For `"spread"` the number of frames must be known when the layer is built.
 
     Returns:
         A tensor `(batch, frames / stride, height, width, channels)`.
@@ -43,11 +45,8 @@ class TimeStridedSampling(keras.layers.Layer):
 
     def __init__(self, stride, positions="stride", **kwargs):
         super().__init__(**kwargs)
-        check_int("stride", stride)
-        if positions not in POSITIONS:
-            raise ValueError(f"positions: expected one of {POSITIONS}, got {positions!r}.")
-        self.stride = stride
-        self.positions = positions
+        self.stride = check_int("stride", stride)
+        self.positions = check_choice("positions", positions, POSITIONS)
 
     def build(self, input_shape):
         check_frame_stride(self, input_shape, self.stride)
@@ -65,28 +64,29 @@ class TimeStridedSampling(keras.layers.Layer):
     def call(self, inputs):
         if self.positions == "spread":
             return ops.take(inputs, frames_spread(inputs.shape[1], self.stride), axis=1)
-        batch, frames, *picture = ops.shape(inputs)
-        windows = ops.reshape(inputs, (-1, self.stride, *picture))
+        batch, frames, *rest = ops.shape(inputs)
+        windows = ops.reshape(inputs, (-1, self.stride, *rest))
         frames = frames // self.stride
         leading = (-1, frames) if isinstance(frames, int) else (batch, frames)
-        return ops.reshape(slice_frames(windows, 0, 1), (*leading, *picture))
+        return ops.reshape(backend.slice_frames(windows, 0, 1), (*leading, *rest))
 
     def get_config(self):
         return {**super().get_config(), "stride": self.stride, "positions": self.positions}
 
 
 def frames_spread(frames, stride):
-    """Numbers of `frames // stride` frames, evenly from the first to the last, rounded down."""
+    """Return `frames // stride` frame numbers, evenly from the first to the last, rounded down."""
     count = frames // stride
     return [i * (frames - 1) // max(count - 1, 1) for i in range(count)]
 
 
 @keras.saving.register_keras_serializable("keras_video")
 class TimeToChannelFusion(keras.layers.Layer):
-    """Packs the frames of every window of `stride` frames into the channels of one.
+    """Pack the frames of every window of `stride` frames into the channels of one frame.
 
-    "Time-to-channel" of SlowFast networks (Feichtenhofer et al. 2019, arXiv 1812.03982, section
-    3.3). The channels of the window's first frame come first, then those of its second, ...
+    This is "time-to-channel" of SlowFast networks (Feichtenhofer et al. 2019, arXiv 1812.03982,
+    section 3.3). The channels of the first frame of a window come first, then those of the second,
+    and so on.
 
     Args:
         stride: int, frames of a window.
@@ -105,8 +105,7 @@ class TimeToChannelFusion(keras.layers.Layer):
 
     def __init__(self, stride, **kwargs):
         super().__init__(**kwargs)
-        check_int("stride", stride)
-        self.stride = stride
+        self.stride = check_int("stride", stride)
 
     def build(self, input_shape):
         check_frame_stride(self, input_shape, self.stride)
@@ -119,7 +118,7 @@ class TimeToChannelFusion(keras.layers.Layer):
 
     def call(self, inputs):
         batch, frames, height, width, channels = ops.shape(inputs)
-        # Rank 4 all the way, pixels in one axis.
+        # In rank 4, with all pixels in one axis.
         windows = ops.reshape(inputs, (-1, self.stride, height * width, channels))
         windows = ops.transpose(windows, (0, 2, 1, 3))
         frames = frames // self.stride
@@ -132,24 +131,24 @@ class TimeToChannelFusion(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_video")
 class TimeStridedConvFusion(VideoConv3D):
-    """Convolves over frames with a stride, then batch norm and ReLU.
+    """Convolve over frames with a stride, then apply batch norm and ReLU.
 
-    The lateral connection of SlowFast networks (Feichtenhofer et al. 2019, arXiv 1812.03982,
-    section 3.3, "time-strided convolution"): `ratio` times the channels, for one of every `stride`
-    frames. The window is centred at the first frame of each `stride`.
+    This is the lateral connection of SlowFast networks (Feichtenhofer et al. 2019, arXiv
+    1812.03982, section 3.3, "time-strided convolution"). Windows are centred at frames `0, stride,
+    2 * stride, ...`.
 
     Args:
-        stride: int, frames of the dense stream for one of the sparse one.
-        kernel_size: odd int, frames that the kernel sees.
+        stride: int, frames of the dense stream for one frame of the sparse one.
+        kernel_size: odd int, frames in the kernel.
         ratio: int, output channels for one input channel.
-        batch_norm, activation: as for `VideoConv3D`, present here unless said otherwise.
+        batch_norm, activation: as for `VideoConv3D`, with other defaults.
         **kwargs: `use_bias`, `kernel_initializer`, `momentum` and `epsilon` of `VideoConv3D`, and
             the arguments of every Keras layer.
 
     Call arguments:
         inputs: float tensor `(batch, frames, height, width, channels)`, `frames` a multiple of
             `stride`.
-        training: bool; whether batch norm uses the statistics of the batch.
+        training: bool, whether batch norm uses the statistics of the batch.
 
     Returns:
         A tensor `(batch, frames / stride, height, width, ratio * channels)`.
@@ -166,7 +165,7 @@ class TimeStridedConvFusion(VideoConv3D):
         for argument, value in (("stride", stride), ("kernel_size", kernel_size), ("ratio", ratio)):
             check_int(argument, value)
         super().__init__(
-            ratio,  # `build` knows the filters
+            ratio,  # `build` sets the filters
             (kernel_size, 1, 1),
             (stride, 1, 1),
             padding="symmetric",

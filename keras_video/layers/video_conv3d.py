@@ -1,61 +1,62 @@
-"""`VideoConv3D`: convolution, batch norm and activation of a video as one layer.
+"""Convolutions of videos, with batch norm and activation in the same layer.
 
-`CausalConv3D`: a convolution that does not look at the future.
-
-`DepthwiseConv3D`: one filter per channel, over frames, height and width.
+`VideoConv3D` holds the computation, `CausalConv3D` and `DepthwiseConv3D` are two of its settings.
 """
 
 import keras
 from keras import ops
 
+from keras_video.checks import check_choice, check_int, check_number
 from keras_video.layers import convolution
 from keras_video.layers.activations import ACTIVATIONS, lookup
 from keras_video.layers.batch_norm import normalize_batch
-from keras_video.layers.frames import check_video, pad_frames, triple, unfold_frames
+from keras_video.layers.frames import check_video, pad_frames, space_pads, triple, unfold_frames
 from keras_video.layers.initializers import get_initializer
-from keras_video.layers.streaming import StreamingLayer
-from keras_video.specs import check_int, conv_output_size
+from keras_video.layers.streaming import StreamingLayer, past_spec, with_past
+from keras_video.specs import conv_output_size
 
 PADDINGS = ("same", "causal", "symmetric")
 
 
 @keras.saving.register_keras_serializable("keras_video")
 class VideoConv3D(StreamingLayer):
-    """Convolves a video, then batch norm and activation if asked for.
+    """Convolve a video, then apply batch norm and activation if asked for.
 
     At inference batch norm is folded into the kernel and the bias, so that it costs no pass over
-    the video. Frames are folded into the batch wherever the kernel does not mix them: the layer
-    consists of rank 4 operations.
+    the video. Frames are folded into the batch wherever the kernel does not mix them, so that the
+    layer consists of rank 4 operations.
 
     Args:
         filters: int, number of output channels.
         kernel_size: int or 3 ints, extent over (frames, height, width).
         strides: int or 3 ints. The frame stride of causal layers must be 1, so that every chunk
-            length is legal; that of depthwise ones as well.
-        padding: `"same"`, or `"causal"`: same in space, and over frames all zeros in front. Where
-            `"same"` needs an odd number of zeros, the larger half comes behind. `"symmetric"`: half
-            the kernel on every side, as networks from PyTorch have it, which is another place where
-            strides meet even extents; the kernel must be odd.
+            length is legal. That of depthwise layers must be 1 as well.
+        padding: where the zeros lie. `"same"` is the rule of TensorFlow: of an odd number of zeros,
+            the larger half comes behind. `"causal"` is `"same"` over height and width, and over
+            frames puts all zeros in front. `"symmetric"` puts half the kernel on every side, as
+            PyTorch networks do; the kernel must be odd.
         groups: int, channel groups; `groups = channels = filters` makes it depthwise.
-        use_bias: bool or `None`, adds a per-channel offset. `None` means where there is no batch
-            norm.
+        use_bias: bool or `None`, adds a per-channel offset. `None` means a bias exactly if there is
+            no batch norm.
         batch_norm: bool, batch norm after the convolution.
         activation: `None`, `"swish"`, `"hard_swish"`, `"relu"` or `"relu6"`.
         kernel_initializer: initializer of the kernel.
-        momentum, epsilon, gamma_initializer: those of the batch norm.
         implementation: how a depthwise convolution is computed: `"auto"` chooses the fast form for
             the backend, `"taps"` sums 2D depthwise convolutions, `"shifted"` sums shifted
-            multiply-adds, `"grouped"` is the backend's own grouped convolution. The numbers agree
-            within rounding.
+            multiply-adds, `"grouped"` is the grouped convolution of the backend. All give the same
+            numbers within rounding.
+        momentum: float in [0, 1), momentum of the moving statistics of the batch norm.
+        epsilon: float above 0, added to the variance by the batch norm.
+        gamma_initializer: initializer of the scale of the batch norm.
 
     Call arguments:
         inputs: float tensor `(batch, frames, height, width, channels)`.
-        state: `None`, or (causal kernels with more than one frame) the tensor returned by the last
-            call, `(batch, kernel_size[0] - 1, height, width, channels)` in float32.
-        training: bool; whether batch norm uses the statistics of the batch.
+        state: `None`, or, for causal kernels of more than one frame, the tensor returned by the
+            last call, `(batch, kernel_size[0] - 1, height, width, channels)` in float32.
+        training: bool, whether batch norm uses the statistics of the batch.
 
     Returns:
-        `outputs` of shape `(batch, new_frames, new_height, new_width, filters)`, extents
+        `outputs` of shape `(batch, new_frames, new_height, new_width, filters)`, each extent being
         `ceil(extent / stride)`; with a state, the pair `(outputs, new_state)`.
 
     Example:
@@ -82,37 +83,30 @@ class VideoConv3D(StreamingLayer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        for argument, value in (("filters", filters), ("groups", groups)):
-            check_int(argument, value)
-        if not 0 <= momentum < 1:
-            raise ValueError(f"momentum: expected a number in [0, 1), got {momentum!r}.")
-        if not epsilon > 0:
-            raise ValueError(f"epsilon: expected a number above 0, got {epsilon!r}.")
-        if padding not in PADDINGS:
-            raise ValueError(f"padding: expected one of {PADDINGS}, got {padding!r}.")
-        if implementation not in convolution.IMPLEMENTATIONS:
-            choices = convolution.IMPLEMENTATIONS
-            raise ValueError(f"implementation: expected one of {choices}, got {implementation!r}.")
-        self.filters = filters
+        self.filters = check_int("filters", filters)
         self.kernel_size = triple(kernel_size, "kernel_size")
         self.strides = triple(strides, "strides")
-        self.padding = padding
-        self.groups = groups
+        self.padding = check_choice("padding", padding, PADDINGS)
+        self.groups = check_int("groups", groups)
         if self.strides[0] != 1 and (padding == "causal" or self.depthwise):
-            raise ValueError(f"strides: the frame stride must be 1, got {strides!r}.")
+            raise ValueError(
+                f"strides: expected a frame stride of 1 in causal and depthwise layers, got "
+                f"{strides!r}."
+            )
         if padding == "symmetric" and any(k % 2 == 0 for k in self.kernel_size):
             raise ValueError(
-                "kernel_size: expected odd extents beside padding='symmetric', got "
-                f"{kernel_size!r}."
+                f"kernel_size: expected odd extents for padding='symmetric', got {kernel_size!r}."
             )
         self.use_bias = use_bias
         self.batch_norm = bool(batch_norm)
         self.activation = activation
         self._activation = lookup(ACTIVATIONS, "activation", activation)
         self.kernel_initializer = get_initializer(kernel_initializer)
-        self.implementation = implementation
-        self.momentum = momentum
-        self.epsilon = epsilon
+        self.implementation = check_choice(
+            "implementation", implementation, convolution.IMPLEMENTATIONS
+        )
+        self.momentum = check_number("momentum", momentum, 0, below=1)
+        self.epsilon = check_number("epsilon", epsilon, above=0)
         self.gamma_initializer = keras.initializers.get(gamma_initializer)
         self.norm = None
         if self.batch_norm:
@@ -126,7 +120,7 @@ class VideoConv3D(StreamingLayer):
 
     @property
     def depthwise(self):
-        """bool, whether every channel has a filter of its own."""
+        """bool, whether every channel has its own filter."""
         return self.groups > 1 and self.groups == self.filters
 
     def build(self, input_shape):
@@ -151,8 +145,7 @@ class VideoConv3D(StreamingLayer):
     def state_spec(self, input_shape):
         if self.padding != "causal" or self.kernel_size[0] == 1:
             return None
-        shape = (input_shape[0], self.kernel_size[0] - 1, *input_shape[2:])
-        return keras.KerasTensor(shape, "float32")
+        return past_spec(input_shape, self.kernel_size[0] - 1)
 
     def compute_output_shape(self, input_shape):
         check_video(self, input_shape)
@@ -165,24 +158,19 @@ class VideoConv3D(StreamingLayer):
     def call(self, inputs, state=None, training=False):
         x = ops.cast(inputs, self.compute_dtype)
         frames = ops.shape(inputs)[1]
-        past = self.kernel_size[0] - 1
         if state is not None:
             self.check_state(state, inputs.shape)
-            x = ops.concatenate([ops.cast(state, x.dtype), x], axis=1)
-            state = ops.cast(x[:, frames:], state.dtype)
-        elif self.padding == "causal":
-            x = pad_frames(x, past, 0)
+        if self.padding == "causal":
+            x, state = with_past(x, state, self.kernel_size[0] - 1)
         else:
-            pads = convolution.space_pads(
-                (frames,), self.kernel_size[:1], self.strides[:1], self._space
-            )
-            x = pad_frames(x, *pads[0])
+            (pads,) = space_pads((frames,), self.kernel_size[:1], self.strides[:1], self.padding)
+            x = pad_frames(x, *pads)
         outputs = self._transform(x, conv_output_size(frames, self.strides[0]), training)
         outputs = unfold_frames(outputs, inputs, self.strides[0])
         return outputs if state is None else (outputs, state)
 
     def _transform(self, x, frames, training):
-        """Convolution, norm and activation on rank 4: `(batch * frames, h, w, filters)`."""
+        """Apply convolution, norm and activation; return `(batch * frames, h, w, filters)`."""
         batch_statistics = training and self.norm is not None and self.norm.trainable
         if batch_statistics:
             kernel, bias = self.kernel, self.bias
@@ -190,24 +178,21 @@ class VideoConv3D(StreamingLayer):
             kernel, bias = self.folded_weights()
         kernel = ops.cast(kernel, x.dtype)
         bias = None if bias is None else ops.cast(bias, x.dtype)
+        space = "symmetric" if self.padding == "symmetric" else "same"
         y = convolution.convolve(
-            x, kernel, bias, self.strides, self.groups, frames, self.implementation, self._space
+            x, kernel, bias, self.strides, self.groups, frames, self.implementation, space
         )
         if batch_statistics:
             y = normalize_batch(self.norm, y)
         return y if self._activation is None else self._activation(y)
 
-    @property
-    def _space(self):
-        return "symmetric" if self.padding == "symmetric" else "same"
-
     def folded_weights(self):
-        """Kernel and bias (or `None`) that give convolution and batch norm at inference."""
+        """Return kernel and bias (or `None`) of convolution and batch norm at inference."""
         scale, bias = self.scale_and_bias()
         return self.kernel if scale is None else self.kernel * scale, bias
 
     def scale_and_bias(self):
-        """What batch norm and bias do to every channel at inference: `(filters,)` or `None`."""
+        """Return scale and offset of every channel at inference, each `(filters,)` or `None`."""
         norm = self.norm
         if norm is None:
             return None, self.bias
@@ -236,7 +221,7 @@ class VideoConv3D(StreamingLayer):
 
 @keras.saving.register_keras_serializable("keras_video")
 class CausalConv3D(VideoConv3D):
-    """Convolves a video without looking at the future.
+    """Convolve a video without looking at the future.
 
     Output frame `t` depends on input frames `t - kernel_size[0] + 1 .. t` only (Kondratyuk et al.
     2021, section 3.2, equation 3). Called on a clip, the layer pads the past with zeros. Called
@@ -269,7 +254,9 @@ class CausalConv3D(VideoConv3D):
 
     def __init__(self, filters, kernel_size, strides=1, groups=1, use_bias=None, **kwargs):
         if kwargs.pop("padding", "causal") != "causal":
-            raise ValueError("padding: expected 'causal'; VideoConv3D has 'same'.")
+            raise ValueError(
+                "padding: expected 'causal'. Use VideoConv3D for other kinds of padding."
+            )
         super().__init__(
             filters, kernel_size, strides, "causal", groups=groups, use_bias=use_bias, **kwargs
         )
@@ -277,11 +264,11 @@ class CausalConv3D(VideoConv3D):
 
 @keras.saving.register_keras_serializable("keras_video")
 class DepthwiseConv3D(VideoConv3D):
-    """Convolves every channel of a video with a filter of its own.
+    """Convolve every channel of a video with its own filter.
 
     Keras has no such layer, and a grouped `Conv3D` is slow on CPUs and cannot run on mobile. Here
     one set of weights, in the layout of the grouped convolution, is computed in the form that is
-    fast on the backend at hand (`benchmarks/depthwise.py`).
+    fast on the current backend (`benchmarks/depthwise.py`).
 
     Args:
         kernel_size: int or 3 ints, extent over (frames, height, width).
@@ -305,7 +292,7 @@ class DepthwiseConv3D(VideoConv3D):
     """
 
     def __init__(self, kernel_size, strides=1, padding="same", **kwargs):
-        super().__init__(1, kernel_size, strides, padding, **kwargs)  # `build` knows the filters
+        super().__init__(1, kernel_size, strides, padding, **kwargs)  # `build` sets the filters
 
     @property
     def depthwise(self):

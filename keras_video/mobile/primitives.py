@@ -259,7 +259,7 @@ class FramesPool(TemporalPool):
         pass
 
     def call(self, inputs):
-        return self._pool_windows(inputs)
+        return self.pool_windows(inputs)
 
 
 @keras.saving.register_keras_serializable("keras_video")

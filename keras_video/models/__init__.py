@@ -1,4 +1,4 @@
-"""Models: networks that take clips or streams."""
+"""Models of clips and streams."""
 
 from keras_video.models.stream import RollingStream, Stream, copy_weights, fold_batch_norm
 from keras_video.models.temporal_ensemble import EnsembleStream, TemporalEnsemble

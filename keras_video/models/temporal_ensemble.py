@@ -1,18 +1,23 @@
-"""`TemporalEnsemble`: networks that take turns on the frames of one video."""
+"""Temporal ensembles: models that take turns on the frames of one video.
+
+`TemporalEnsemble` is the model, `EnsembleStream` runs it on live video.
+"""
 
 from typing import NamedTuple
 
 import keras
 from keras import ops, tree
 
+from keras_video.models.stream import Stream
+
 
 class EnsembleState(NamedTuple):
-    """What a streaming ensemble remembers.
+    """The state of a streaming ensemble.
 
     Args:
         frames: int, frames seen so far, the same for all videos of a batch.
-        states: the states of the members.
-        logits: what each member said last, `None` before its first frame.
+        states: tuple, the states of the members.
+        logits: tuple, the last logits of each member, `None` before its first frame.
     """
 
     frames: int
@@ -22,15 +27,17 @@ class EnsembleState(NamedTuple):
 
 @keras.saving.register_keras_serializable("keras_video")
 class TemporalEnsemble(keras.Model):
-    """Averages networks that see a video at a part of its frame rate, in turn.
+    """Average models that take turns on the frames of a video.
 
-    Of `n` members, member `i` sees the frames `i, i + n, i + 2n, ..`; the answer is the mean of
-    their logits, before any softmax. Each frame is seen by one network only, so the ensemble costs
-    what one network costs at the full rate (Kondratyuk et al. 2021, section 3.3, with `n = 2`).
+    Of `n` members, member `i` takes the frames `i, i + n, i + 2n, ...`. The outputs are the mean of
+    the members' logits, before any softmax. Every frame goes through one member only, so the
+    ensemble costs as much as one model at the full frame rate (Kondratyuk et al. 2021, section 3.3,
+    with `n = 2`).
 
     Args:
-        members: at least two `VideoClassifier` of the same classes, trained at `1 / n` of the frame
-            rate, with logits as outputs: all for clips, or all built with `streaming=True`.
+        members: list of at least two `VideoClassifier` of the same classes, with logits as outputs,
+            trained at `1 / n` of the frame rate. Either all are models of clips, or all are built
+            with `streaming=True`.
         name: string.
 
     Call arguments:
@@ -40,11 +47,11 @@ class TemporalEnsemble(keras.Model):
         training: bool.
 
     Returns:
-        Logits `(batch, classes)`; of streaming members the pair `(logits, new_state)`. Until all
-        of them have seen a frame, the mean is that of those that have.
+        Logits `(batch, classes)`; with streaming members the pair `(logits, new_state)`. Members
+        that have not yet seen a frame do not count in the mean.
 
     Raises:
-        ValueError: if there are fewer than two members, or if they do not belong together.
+        ValueError: if there are fewer than two members, or if they differ in kind or classes.
 
     Example:
     >>> members = [keras_video.applications.MoViNetA0(classes=10) for _ in range(2)]
@@ -55,14 +62,13 @@ class TemporalEnsemble(keras.Model):
     def __init__(self, members, name="temporal_ensemble", **kwargs):
         members = list(members)
         if len(members) < 2:
-            raise ValueError(f"members: expected at least two networks, got {len(members)}.")
+            raise ValueError(f"members: expected at least two models, got {len(members)}.")
         if len({id(member) for member in members}) < len(members):
-            raise ValueError("members: expected different networks, got the same one twice.")
+            raise ValueError("members: expected different models, got the same one twice.")
         kinds = [bool(getattr(member, "streaming", False)) for member in members]
         if len(set(kinds)) > 1:
             raise ValueError(
-                "members: expected all for clips or all with streaming=True, got streaming = "
-                f"{kinds}."
+                f"members: expected the same value of streaming in all models, got {kinds}."
             )
         classes = [_outputs(member).shape[-1] for member in members]
         if len(set(classes)) > 1:
@@ -78,7 +84,8 @@ class TemporalEnsemble(keras.Model):
         count = len(self.members)
         if frames.shape[1] is not None and frames.shape[1] < count:
             raise ValueError(
-                f"frames: expected at least {count}, one for each member, got {frames.shape[1]}."
+                f"frames: expected at least {count} frames, one for each member, got "
+                f"{frames.shape[1]}."
             )
         logits = [
             member(frames[:, i::count], training=training) for i, member in enumerate(self.members)
@@ -96,12 +103,12 @@ class TemporalEnsemble(keras.Model):
         return keras.KerasTensor((frames.shape[0], outputs.shape[-1]), outputs.dtype)
 
     def init_state(self, batch_size=1, height=None, width=None):
-        """The state before the first frame; arguments as of `VideoClassifier.init_state`."""
+        """Return the state before the first frame; arguments as of `VideoClassifier.init_state`."""
         states = tuple(m.init_state(batch_size, height, width) for m in self.members)
         return EnsembleState(0, states, (None,) * len(self.members))
 
     def step(self, frames, state):
-        """Continues a stream by a chunk of frames; returns `(logits, new_state)`."""
+        """Continue a stream by a chunk of frames; return `(logits, new_state)`."""
         count = len(self.members)
         frames = ops.convert_to_tensor(frames)
         states, logits = list(state.states), list(state.logits)
@@ -126,26 +133,26 @@ class TemporalEnsemble(keras.Model):
 
 
 class EnsembleStream:
-    """Runs a streaming `TemporalEnsemble` on live video, every member compiled as a `Stream`.
+    """Run a streaming `TemporalEnsemble` on live video, with every member compiled as a `Stream`.
 
     Args:
         ensemble: `TemporalEnsemble` of streaming members.
-        batch_size: int, number of videos side by side.
+        batch_size: int, number of videos that run at the same time.
 
     Attributes:
         frames_seen: int, frames of each video since construction or the last reset.
     """
 
     def __init__(self, ensemble, batch_size=1):
-        from keras_video.models.stream import Stream
-
         if not getattr(ensemble, "streaming", False):
-            raise ValueError("ensemble: expected members built with streaming=True.")
+            raise ValueError(
+                "ensemble: expected members built with streaming=True, got members for clips."
+            )
         self.streams = [Stream(member, batch_size) for member in ensemble.members]
         self.reset()
 
     def step(self, frames):
-        """Takes the next chunk `(batch_size, frames, height, width, 3)`, returns the logits."""
+        """Take the next chunk `(batch_size, frames, height, width, 3)`; return the logits."""
         count = len(self.streams)
         for i, stream in enumerate(self.streams):
             chunk = frames[:, (i - self.frames_seen) % count :: count]
@@ -155,7 +162,7 @@ class EnsembleStream:
         return _mean([values for values in self._logits if values is not None])
 
     def reset(self):
-        """Forgets the past of all videos; which member is next depends on it."""
+        """Forget the past of all videos. The first member takes the next frame."""
         for stream in self.streams:
             stream.reset()
         self._logits = [None] * len(self.streams)
@@ -163,6 +170,7 @@ class EnsembleStream:
 
     @property
     def state_bytes(self):
+        """int, memory of the states of all members."""
         return sum(stream.state_bytes for stream in self.streams)
 
 

@@ -1,4 +1,4 @@
-"""`TwoStreamClassifier`: a Functional network of two clips of one video."""
+"""`TwoStreamClassifier`: a Functional model of two clips of one video."""
 
 import keras
 
@@ -9,7 +9,7 @@ NAMES = ("sparse", "dense")
 
 @keras.saving.register_keras_serializable("keras_video")
 class TwoStreamClassifier(VideoClassifier):
-    """A network that takes a clip of few frames and one of many frames of the same video.
+    """A Functional model of a clip of few frames and a clip of many frames of the same video.
 
     Args:
         inputs: the pair `[sparse, dense]` of Keras tensors.
@@ -18,7 +18,7 @@ class TwoStreamClassifier(VideoClassifier):
 
     Call arguments:
         frames: the pair `(sparse, dense)` of tensors `(batch, frames, height, width, 3)`, or a dict
-            of them under these names. Both show the same time, one of every so many frames.
+            with these names as keys. Both clips show the same time at different frame rates.
         training: bool.
 
     Returns:
@@ -31,23 +31,23 @@ class TwoStreamClassifier(VideoClassifier):
         return (list(frames) if isinstance(frames, tuple) else frames), state
 
     def check_frames(self, frames):
-        """Raises one clear error where `frames` cannot be the two clips of this model."""
+        """Raise `ValueError` if `frames` cannot be the two clips of this model."""
         frames, _ = self._unpack(frames, None)
         if not isinstance(frames, (list, dict)):
             if getattr(frames, "shape", None) is None:
-                return  # a data set, which Keras checks itself
+                return  # a data set, which Keras checks
             raise ValueError(
                 f"{self.name}: expected two clips (sparse, dense), got one of shape "
-                f"{tuple(frames.shape)}. Build the network with two_inputs=False to have the "
-                "sparse clip taken from the dense one."
+                f"{tuple(frames.shape)}. Build the model with two_inputs=False to take the sparse "
+                "clip from the dense one."
             )
         clips = list(frames)
         if isinstance(frames, dict) or len(clips) != 2:
-            got = sorted(frames) if isinstance(frames, dict) else f"{len(clips)} of them"
+            got = sorted(frames) if isinstance(frames, dict) else f"{len(clips)} clips"
             raise ValueError(f"{self.name}: expected two clips (sparse, dense), got {got}.")
         shapes = [tuple(getattr(clip, "shape", ())) for clip in clips]
         if not all(shapes):
-            return  # structures, which Keras checks itself
+            return  # structures, which Keras checks
         made_for = (self.info.get("sparse_frames"), self.info.get("frames"))
         if all(len(shape) == 5 for shape in shapes):
             counts = tuple(shape[1] for shape in shapes)
@@ -70,4 +70,4 @@ class TwoStreamClassifier(VideoClassifier):
 
     @property
     def _frames_input(self):
-        return self._inputs_struct[1]
+        return self.input[1]

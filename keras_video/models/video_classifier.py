@@ -1,7 +1,4 @@
-"""`VideoClassifier`: a Functional network of clips, or of streams with their state.
-
-Runs a Functional graph without keeping what nobody needs any more.
-"""
+"""`VideoClassifier`: a Functional model of clips, or of streams with their state."""
 
 import math
 import warnings
@@ -10,41 +7,8 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-from keras_video.specs import check_int
-
-
-def run_graph(model, inputs, operation_fn):
-    """Computes a Functional model eagerly; every value is dropped after its last use.
-
-    Keras keeps all values until the end, which on a backend that computes at once (torch) is the
-    sum of all feature maps instead of the few that are alive together.
-
-    Args:
-        model: Functional model.
-        inputs: list of tensors, one for each of `model.inputs`.
-        operation_fn: function of an operation, such as a layer, to what is called.
-
-    Returns:
-        The outputs, in the structure of the model.
-    """
-    nodes = [
-        node
-        for depth in sorted(model._nodes_by_depth, reverse=True)
-        for node in model._nodes_by_depth[depth]
-        if not node.is_input
-    ]
-    last_use = {id(x): node for node in nodes for x in node.input_tensors}
-    wanted = {id(x) for x in model.outputs}
-    values = dict(zip(map(id, model.inputs), inputs, strict=True))
-    for node in nodes:
-        args, kwargs = node.arguments.fill_in(values)
-        outputs = operation_fn(node.operation)(*args, **kwargs)
-        values.update(zip(map(id, node.outputs), tree.flatten(outputs), strict=True))
-        args = kwargs = outputs = None
-        for key in {id(x) for x in (*node.input_tensors, *node.outputs)}:
-            if key not in wanted and last_use.get(key, node) is node:
-                values.pop(key, None)
-    return tree.pack_sequence_as(model._outputs_struct, [values[id(x)] for x in model.outputs])
+from keras_video.checks import check_int
+from keras_video.layers import backend
 
 
 @keras.saving.register_keras_serializable("keras_video")
@@ -53,7 +17,7 @@ class VideoClassifier(keras.Model):
 
     A clip model has one input, the frames. A streaming model has two, the frames and the state
     `{layer name: tensor or tuple of tensors}`, and two outputs, the predictions and the new state.
-    Being Functional it is saved, inspected and cut like any Keras model.
+    It can be saved, inspected and cut like any Functional model.
 
     Args:
         inputs: the frames, or the pair `[frames, state]` of Keras tensors.
@@ -67,48 +31,61 @@ class VideoClassifier(keras.Model):
         training: bool.
 
     Returns:
-        Predictions `(batch, classes)`; from a streaming model the pair `(predictions, new_state)`,
-        predictions being those after the last frame of the chunk.
+        Predictions `(batch, classes)`. A streaming model returns the pair `(predictions,
+        new_state)`, where the predictions are those after the last frame of the chunk.
+
+    Raises:
+        ValueError: if `frames` cannot be a video for this model, or `state` does not fit to them.
 
     Attributes:
-        info: dict of plain values saved with the model: architecture, variant, published clip and
-            frame rate, weights, pixel range, smallest frame size, the number of frames where it
-            decided about the layers, and what it must be a multiple of.
+        info: dict of plain values, saved with the model: architecture, variant, published clip and
+            frame rate, weights, pixel range and smallest frame size. `frames`: fixed clip length,
+            if the architecture depends on it. `frame_multiple`: required divisor of the clip
+            length.
     """
 
     def __init__(self, inputs, outputs, name=None, **kwargs):
         inputs, outputs = _with_tuples(inputs), _with_tuples(outputs)
         super().__init__(inputs=inputs, outputs=outputs, name=name, **kwargs)
         self._set_info({})
+        self._state_specs = _Value({})
         self._range_checked = False
+        self.input_spec = None  # `check_frames` and `_check_state` give clearer errors
 
     @property
     def info(self):
         return self._info.value
 
     def _set_info(self, info):
-        # Wrapped, because Keras turns dict attributes into tracked ones that do not serialise.
+        # Wrapped, because Keras turns dict attributes into tracked ones, which cannot be saved.
         self._info = _Value(dict(info))
 
     @property
     def streaming(self):
         """bool, whether the model takes and returns a state."""
-        inputs = self._inputs_struct
-        return isinstance(inputs, (list, tuple)) and isinstance(inputs[-1], dict)
+        return isinstance(self.input, (list, tuple)) and isinstance(self.input[-1], dict)
 
     def call(self, frames, state=None, training=None, mask=None):
         frames, state = self._unpack(frames, state)
-        if not self.streaming:
-            return super().call(frames, training=training, mask=mask)
-        if state is None:
-            state = self.init_state(*(frames.shape[i] for i in (0, 2, 3)))
-        outputs = super().call([frames, state], training=training, mask=mask)
-        return tuple(outputs)
+        if self.streaming:
+            if state is None:
+                state = self.init_state(*(frames.shape[i] for i in (0, 2, 3)))
+            return tuple(self._compute([frames, state], training, mask))
+        return self._compute(frames, training, mask)
 
-    def _run_through_graph(self, inputs, operation_fn=lambda op: op, call_fn=None):
-        if keras.backend.backend() != "torch" or call_fn is not None:
-            return super()._run_through_graph(inputs, operation_fn, call_fn)
-        return run_graph(self, tree.flatten(inputs), operation_fn)
+    def _compute(self, inputs, training, mask):
+        if not backend.RUNS_EAGERLY:
+            return super().call(inputs, training=training, mask=mask)
+        pairs = zip(tree.flatten(inputs), self.inputs, strict=True)
+        tensors = [ops.convert_to_tensor(x, dtype=like.dtype) for x, like in pairs]
+
+        def in_this_mode(operation):
+            if training is None or not isinstance(operation, keras.layers.Layer):
+                return operation
+            # The graph holds the value of `training` that the layer had when it was built.
+            return lambda *args, **kwargs: operation(*args, **{**kwargs, "training": training})
+
+        return run_graph(self, tensors, in_this_mode)
 
     def __call__(self, frames, state=None, *args, **kwargs):
         frames, state = self._unpack(frames, state)
@@ -123,18 +100,24 @@ class VideoClassifier(keras.Model):
         if not self.streaming:
             return super().compute_output_spec(frames)
         if state is None:
-            state = self._inputs_struct[1]
+            state = self.input[1]
         return tuple(super().compute_output_spec([frames, state]))
 
     def state_spec(self, batch_size=None, height=None, width=None):
-        """What the state looks like for frames of a size, as `{layer name: KerasTensor(s)}`."""
+        """Return shapes and dtypes of the state as `{layer name: KerasTensor(s)}`.
+
+        Args:
+            batch_size: int, number of streams.
+            height, width: ints, frame size in pixels.
+        """
         if not self.streaming:
             raise ValueError(
-                f"{self.name} takes clips and has no state. Build it with streaming=True."
+                f"{self.name}: expected a streaming model, got one for clips, which has no state. "
+                "Build it with streaming=True."
             )
         key = (batch_size, height, width)
         if key not in self._state_specs.value:
-            frames, state = self._inputs_struct
+            frames, state = self.input
             shape = (batch_size, None, height, width, frames.shape[-1])
             like = tree.map_structure(
                 lambda s: keras.KerasTensor((batch_size, *s.shape[1:]), s.dtype), state
@@ -143,28 +126,22 @@ class VideoClassifier(keras.Model):
             self._state_specs.value[key] = spec
         return self._state_specs.value[key]
 
-    @property
-    def _state_specs(self):
-        if not hasattr(self, "_spec_cache"):
-            self._spec_cache = _Value({})
-        return self._spec_cache
-
     def init_state(self, batch_size=1, height=None, width=None):
-        """The state before the first frame.
+        """Return the state before the first frame.
 
         Args:
             batch_size: int, number of streams.
-            height, width: ints, frame size. Default: that of `input_shape`, or where it was left
-                open the size the model was published for.
+            height, width: ints, frame size in pixels. Default: the size in `input_shape`, or if
+                that is unknown, the size the model was published for.
 
         Returns:
             `{layer name: tensor or tuple of tensors}` of zeros. Float states are float32, frame
-            counts int32 of shape `(batch_size,)`: writing zeros at index `i` of every tensor
+            counts int32 of shape `(batch_size,)`. Writing zeros at index `i` of every tensor
             restarts stream `i` alone.
         """
         if not self.streaming:
             self.state_spec()
-        fixed = self._inputs_struct[0].shape[2:4]
+        fixed = self.input[0].shape[2:4]
         published = self.info.get("clip", (None, None, None))[1:3]
         sizes = [
             next((n for n in options if n is not None), None)
@@ -177,17 +154,17 @@ class VideoClassifier(keras.Model):
         return tree.map_structure(lambda s: ops.zeros(s.shape, s.dtype), spec)
 
     def freeze(self, until=None, batch_norm=False):
-        """Chooses what is trained. Call `compile` afterwards.
+        """Choose which layers are trained. Call `compile` afterwards.
 
         Args:
-            until: string, beginning of a layer's name, such as `"block3"` or `"head"`: the layers
-                before the first such one keep their weights, it and all after it are trained.
-                `None` trains all layers.
-            batch_norm: bool, keeps the batch norm of all layers as it is, statistics, scale and
-                offset: for batches too small to tell their statistics.
+            until: string, the beginning of a layer's name, such as `"block3"` or `"head"`. The
+                layers before the first layer of that name keep their weights; that layer and all
+                layers after it are trained. `None` trains all layers.
+            batch_norm: bool, keeps statistics, scale and offset of all batch norms. For batches too
+                small for good statistics.
 
         Returns:
-            The number of weights left to train.
+            int, the number of weights left to train.
 
         Raises:
             ValueError: if no layer has such a name.
@@ -219,14 +196,14 @@ class VideoClassifier(keras.Model):
         return super().fit(x, *args, **kwargs)
 
     def check_frames(self, frames):
-        """Raises one clear error where `frames` cannot be a video for this model."""
+        """Raise `ValueError` if `frames` cannot be a video for this model."""
         self._check_clip(frames, self.info.get("frames"))
 
     def _check_clip(self, frames, made_for, what="frames"):
         shape = getattr(frames, "shape", None)
         dtype = getattr(frames, "dtype", None)
         if shape is None or dtype is None or isinstance(frames, (list, tuple, dict)):
-            return  # a data set or a structure, which Keras checks itself
+            return  # a data set or a structure, which Keras checks
         shape = tuple(shape)
         channels = self._frames_input.shape[-1]
         shape_of_video = f"(batch, frames, height, width, {channels})"
@@ -242,8 +219,7 @@ class VideoClassifier(keras.Model):
         smallest = self.info.get("smallest", 1)
         if any(n is not None and n < smallest for n in shape[2:4]):
             raise ValueError(
-                f"{expected} with height and width of at least {smallest}, which the network "
-                f"reduces to 1, got {shape}."
+                f"{expected} with height and width of at least {smallest}, got {shape}."
             )
         if shape[1] == 0:
             raise ValueError(f"{expected} with at least one frame, got {shape}.")
@@ -252,27 +228,27 @@ class VideoClassifier(keras.Model):
             raise ValueError(f"{expected} with a multiple of {multiple} frames, got {shape}.")
         if made_for is not None and shape[1] not in (None, made_for):
             raise ValueError(
-                f"{expected} with {made_for} frames, which its layers were made for, got {shape}. "
-                "Build another network with input_shape=(frames, height, width, 3)."
+                f"{expected} with {made_for} frames, the clip length of its layers, got {shape}. "
+                "Build another model with input_shape=(frames, height, width, 3)."
             )
         if not self._range_checked and isinstance(frames, np.ndarray) and frames.size:
             self._range_checked = True
             self._check_range(frames[0])
 
     def _check_range(self, video):
-        """Warns once where pixel values look like those of the other convention."""
+        """Warn once if the pixel values seem to be in the other range."""
         pixels = self.info.get("pixels")
         largest = float(video.max())
         if pixels == 1 and largest > 1.5:
             warnings.warn(
                 f"{self.name} expects pixels in [0, 1] (include_preprocessing=False), but the "
-                f"largest value is {largest:g}: divide by 255 or use include_preprocessing=True.",
+                f"largest value is {largest:g}. Divide by 255 or use include_preprocessing=True.",
                 stacklevel=4,
             )
         elif pixels == 255 and 0 < largest <= 1.0 and np.issubdtype(video.dtype, np.floating):
             warnings.warn(
                 f"{self.name} expects pixels in 0..255 (include_preprocessing=True), but the "
-                f"largest value is {largest:g}: multiply by 255 or use "
+                f"largest value is {largest:g}. Multiply by 255 or use "
                 "include_preprocessing=False.",
                 stacklevel=4,
             )
@@ -280,7 +256,8 @@ class VideoClassifier(keras.Model):
     def _check_state(self, frames, state):
         if not self.streaming:
             raise ValueError(
-                f"state: {self.name} takes clips and no state. Build it with streaming=True."
+                f"state: expected None for {self.name}, a model of clips. Build it with "
+                "streaming=True to use a state."
             )
         shape = frames.shape
         if any(not isinstance(shape[i], int) for i in (0, 2, 3)):
@@ -294,25 +271,17 @@ class VideoClassifier(keras.Model):
             got = [tuple(s.shape) for s in tree.flatten(state[name])]
             if wanted != got and all(None not in s for s in got):
                 raise ValueError(
-                    f"state: {name} expected shapes {wanted} for frames of shape {tuple(shape)}, "
-                    f"got {got}. A state belongs to one batch size and one frame size; make a new "
-                    "one with `init_state(batch_size, height, width)`."
+                    f"state: expected shapes {wanted} in {name} for frames of shape "
+                    f"{tuple(shape)}, got {got}. A state belongs to one batch size and one frame "
+                    "size; make a new one with init_state(batch_size, height, width)."
                 )
 
     @property
-    def input_spec(self):
-        return None  # `check_frames` and `_check_state` say it in the terms of a video
-
-    @input_spec.setter
-    def input_spec(self, value):
-        pass
-
-    @property
     def _frames_input(self):
-        return self._inputs_struct[0] if self.streaming else self._inputs_struct
+        return self.input[0] if self.streaming else self.input
 
     def _unpack(self, frames, state):
-        """Accepts the pair `(frames, state)` as one argument, as `predict` and `fit` pass it."""
+        """Return frames and state, also if `frames` is the pair that `predict` and `fit` pass."""
         if state is None and self.streaming and isinstance(frames, (list, tuple)):
             return frames
         return frames, state
@@ -330,14 +299,14 @@ class VideoClassifier(keras.Model):
 
 
 class _Value:
-    """Keeps a Python value out of Keras' attribute tracking."""
+    """Keep a Python value out of the attribute tracking of Keras."""
 
     def __init__(self, value):
         self.value = value
 
 
 def _with_tuples(pair):
-    """States as tuples again, which become lists on the way through a file."""
+    """Return the pair with states as tuples, which became lists in a file."""
     if not (isinstance(pair, (list, tuple)) and isinstance(pair[-1], dict)):
         return pair
     state = {k: tuple(v) if isinstance(v, list) else v for k, v in pair[-1].items()}
@@ -350,3 +319,47 @@ def _is_known(dtype):
     except ValueError:
         return False
     return True
+
+
+def run_graph(model, inputs, operation_fn=lambda operation: operation):
+    """Compute a Functional model and drop every value after its last use.
+
+    Keras keeps all values until the end. On a backend that runs operations one by one (torch), that
+    is the sum of all feature maps instead of the few that are needed at the same time.
+
+    Args:
+        model: Functional model.
+        inputs: list of tensors, one for each of `model.inputs`.
+        operation_fn: function that takes an operation of the graph, such as a layer, and returns
+            what is called in its place.
+
+    Returns:
+        The outputs, in the structure of the model.
+    """
+    nodes = graph_nodes(model)
+    last_use = {id(x): node for node in nodes for x in node.input_tensors}
+    wanted = {id(x) for x in model.outputs}
+    values = dict(zip(map(id, model.inputs), inputs, strict=True))
+    for node in nodes:
+        args, kwargs = node.arguments.fill_in(values)
+        outputs = operation_fn(node.operation)(*args, **kwargs)
+        values.update(zip(map(id, node.outputs), tree.flatten(outputs), strict=True))
+        args = kwargs = outputs = None
+        for key in {id(x) for x in (*node.input_tensors, *node.outputs)}:
+            if key not in wanted and last_use.get(key, node) is node:
+                values.pop(key, None)
+    return tree.pack_sequence_as(model.output, [values[id(x)] for x in model.outputs])
+
+
+def graph_nodes(model):
+    """Return the nodes of a Functional model in the order of computation, without its inputs.
+
+    Each node is one call of a layer or other operation. Keras offers no public way to them.
+    """
+    depths = model._nodes_by_depth
+    return [
+        node
+        for depth in sorted(depths, reverse=True)
+        for node in depths[depth]
+        if not node.is_input
+    ]

@@ -46,5 +46,5 @@ def test_dtype_stays(name):
 
 
 def test_lookup_names_the_argument():
-    with pytest.raises(ValueError, match=r"gate: expected one of \['hard_sigmoid', .*, got 'x'"):
+    with pytest.raises(ValueError, match=r"gate: expected one of 'hard_sigmoid', .*, got 'x'"):
         lookup(GATES, "gate", "x")

@@ -75,5 +75,5 @@ def test_the_state_is_the_last_frames():
 def test_bad_arguments():
     with pytest.raises(ValueError, match="padding: .*'causal'"):
         CausalConv3D(3, 3, padding="same")
-    with pytest.raises(ValueError, match="strides: the frame stride must be 1, got 2"):
+    with pytest.raises(ValueError, match="strides: expected a frame stride of 1 .*, got 2"):
         CausalConv3D(3, 3, strides=2)

@@ -167,7 +167,7 @@ def test_one_channel():
     "args, kwargs, message",
     [
         ((0,), {}, "kernel_size: expected an int or 3 ints .*, got 0"),
-        ((3, 2), {}, "strides: the frame stride must be 1, got 2"),
+        ((3, 2), {}, "strides: expected a frame stride of 1 .*, got 2"),
         ((3, 1, "valid"), {}, "padding: expected one of .*, got 'valid'"),
         ((3,), {"implementation": "x"}, "implementation: expected one of .*, got 'x'"),
     ],

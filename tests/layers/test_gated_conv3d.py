@@ -113,7 +113,7 @@ def test_it_is_the_layers_one_after_the_other(form):
         (dict(filters=0), "filters: expected an int of at least 1, got 0"),
         (dict(hidden=-1), "hidden: expected an int of at least 0, got -1"),
         (dict(hidden=2.0), r"hidden: expected an int of at least 0, got 2\.0"),
-        (dict(gated="both"), r"gated: expected one of \('outputs', 'inputs'\), got 'both'"),
+        (dict(gated="both"), r"gated: expected one of 'outputs', 'inputs', got 'both'"),
         (dict(activation="elu"), "activation: expected one of .*, got 'elu'"),
     ],
 )

@@ -155,7 +155,7 @@ def test_folded():
 
 @pytest.mark.parametrize("value", [0, 1.5, True])
 def test_bad_arguments(value):
-    with pytest.raises(ValueError, match="filters: expected None or an int of at least 1, got "):
+    with pytest.raises(ValueError, match="filters: expected an int of at least 1, got "):
         GloRe(value)
 
 

@@ -80,7 +80,7 @@ def test_fan_in_normal_has_its_deviation_before_the_cut():
 
 @pytest.mark.parametrize("scale", [0, -1.0, "2", None, True])
 def test_bad_scale(scale):
-    with pytest.raises(ValueError, match="scale: expected a number above 0, got"):
+    with pytest.raises(ValueError, match="scale: expected a finite number above 0, got"):
         FanInNormal(scale)
 
 

@@ -95,7 +95,7 @@ def test_bad_sizes(layer, argument, value):
 
 
 def test_bad_mode():
-    with pytest.raises(ValueError, match=r"mode: expected one of \('max', 'avg'\), got 'min'"):
+    with pytest.raises(ValueError, match=r"mode: expected one of 'max', 'avg', got 'min'"):
         TemporalPool(2, mode="min")
 
 

@@ -57,7 +57,9 @@ def test_config_is_plain():
 
 @pytest.mark.parametrize("rate", [-0.1, 1, 1.5, "0.5", None, True])
 def test_bad_arguments(rate):
-    with pytest.raises(ValueError, match=r"rate: expected a number in \[0, 1\), got "):
+    with pytest.raises(
+        ValueError, match=r"rate: expected a finite number of at least 0 and below 1, got "
+    ):
         StochasticDepth(rate)
 
 

@@ -193,13 +193,13 @@ def test_temporal_shift_module():
         (dict(kernel_size=0), "kernel_size: expected an int of at least 1, got 0"),
         (dict(kernel_size=3.0), r"kernel_size: expected an int of at least 1, got 3\.0"),
         (dict(num_frames=-2), "num_frames: expected an int of at least 1, got -2"),
-        (dict(blend="mean"), r"blend: expected one of \('sum', 'max'\), got 'mean'"),
+        (dict(blend="mean"), r"blend: expected one of 'sum', 'max', got 'mean'"),
         (dict(activation="elu"), "activation: expected one of .*, got 'elu'"),
-        (dict(causal=True, equal_pairs=True), "causal: expected neither equal_pairs nor num_fr"),
-        (dict(causal=True, num_frames=4), "causal: expected neither equal_pairs nor num_frames"),
+        (dict(causal=True, equal_pairs=True), "causal: cannot be combined with equal_pairs"),
+        (dict(causal=True, num_frames=4), "causal: cannot be combined with equal_pairs"),
         (
             dict(causal=True, kernel_initializer="temporal_shift"),
-            "kernel_size: expected 2 for a shift that looks back only, got 3",
+            "kernel_size: expected 2 for a causal temporal shift, got 3",
         ),
     ],
 )
@@ -229,5 +229,5 @@ def test_bad_pairs():
         with pytest.raises(ValueError, match="expected an even number of frames, got 5"):
             layer(x, of_pair="first")
     causal = built(causal=True)
-    with pytest.raises(ValueError, match="of_pair: expected None beside a state, got 'first'"):
+    with pytest.raises(ValueError, match="of_pair: expected None if there is a state, got 'first'"):
         causal(random_array(SHAPE), causal.init_state(SHAPE), of_pair="first")

@@ -273,17 +273,17 @@ BAD = [
     (dict(kernel_size=True), "kernel_size: expected an int or 3 ints .*, got True"),
     (dict(strides=(1, 0, 1)), r"strides: expected an int or 3 ints .*, got \(1, 0, 1\)"),
     (dict(strides=None), "strides: expected an int or 3 ints .*, got None"),
-    (dict(strides=2, padding="causal"), "strides: the frame stride must be 1, got 2"),
-    (dict(strides=2, groups=4), "strides: the frame stride must be 1, got 2"),
-    (dict(momentum=1.5), r"momentum: expected a number in \[0, 1\), got 1\.5"),
-    (dict(epsilon=-1e-3), r"epsilon: expected a number above 0, got -0\.001"),
-    (dict(padding="valid"), r"padding: expected one of \('same', 'causal', .*\), got 'valid'"),
+    (dict(strides=2, padding="causal"), "strides: expected a frame stride of 1 .*, got 2"),
+    (dict(strides=2, groups=4), "strides: expected a frame stride of 1 .*, got 2"),
+    (dict(momentum=1.5), r"momentum: expected a finite .* below 1, got 1\.5"),
+    (dict(epsilon=-1e-3), r"epsilon: expected a finite number above 0, got -0\.001"),
+    (dict(padding="valid"), r"padding: expected one of 'same', 'causal', .*, got 'valid'"),
     (
         dict(kernel_size=(3, 2, 3), padding="symmetric"),
         r"kernel_size: expected odd extents .*, got \(3, 2, 3\)",
     ),
-    (dict(activation="elu"), r"activation: expected one of \[.*'swish'.*\], got 'elu'"),
-    (dict(implementation="fast"), r"implementation: expected one of \(.*\), got 'fast'"),
+    (dict(activation="elu"), r"activation: expected one of .*'swish', got 'elu'"),
+    (dict(implementation="fast"), r"implementation: expected one of 'auto', .*, got 'fast'"),
 ]
 
 

@@ -67,9 +67,11 @@ def test_reset_starts_anew():
 
 def test_wrong_arguments():
     for window in (-1, 1, 2.5):
-        with pytest.raises(ValueError, match="window"):
+        with pytest.raises(ValueError, match="window: expected"):
             RollingStream(Memory(2), window)
-    with pytest.raises(ValueError, match="batch_size=2"):
+    with pytest.raises(
+        ValueError, match="stream: expected batch_size=2 for window=10, got batch_size=1"
+    ):
         RollingStream(Memory(1), 10)
-    with pytest.raises(ValueError, match="one frame"):
+    with pytest.raises(ValueError, match=r"frame: expected shape \(height, width, channels\), got"):
         RollingStream(Memory(2), 10).step(np.zeros((1, 4, 6, 3)))

@@ -78,10 +78,10 @@ def test_saved_and_loaded(clips, tmp_path):
 
 def test_wrong_members(clips, streams):
     cases = [
-        ([], "at least two networks, got 0"),
-        (clips[:1], "at least two networks, got 1"),
+        ([], "at least two models, got 0"),
+        (clips[:1], "at least two models, got 1"),
         ([clips[0], clips[0]], "the same one twice"),
-        ([clips[0], streams[1]], "streaming = .False, True."),
+        ([clips[0], streams[1]], r"value of streaming in all models, got \[False, True\]"),
         ([clips[0], tiny_model(classes=3)], r"same number of classes, got \[5, 3\]"),
     ]
     for members, message in cases:

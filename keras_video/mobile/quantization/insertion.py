@@ -14,8 +14,7 @@ import numpy as np
 from keras import ops, tree
 
 from keras_video.layers import FrameVote
-from keras_video.layers.convolution import same_pads
-from keras_video.layers.pooling import window_shares
+from keras_video.layers.frames import same_pads, window_shares
 from keras_video.mobile.graph import Graph
 from keras_video.mobile.primitives import (
     AddPositions,

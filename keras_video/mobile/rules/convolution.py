@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_video.layers import ReZero, StochasticDepth, VideoConv3D
-from keras_video.layers.convolution import same_pads, space_pads
+from keras_video.layers.frames import same_pads, space_pads
 from keras_video.mobile.primitives import FrameSlice
 from keras_video.mobile.rules.registry import Features, activate, keras_activation, nothing, rule
 

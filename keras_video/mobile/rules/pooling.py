@@ -10,7 +10,7 @@ from keras_video.layers import (
     SpatialMaxPool,
     TemporalPool,
 )
-from keras_video.layers.convolution import same_pads
+from keras_video.layers.frames import same_pads
 from keras_video.mobile.primitives import (
     FrameAvgPool,
     FrameMaxPool,

@@ -13,8 +13,8 @@ from keras import ops
 
 from keras_video.layers import convolution
 from keras_video.layers.activations import ACTIVATIONS, lookup
-from keras_video.layers.batch_norm import with_batch_statistics
-from keras_video.layers.frames import pad_frames, triple, unfold_frames
+from keras_video.layers.backend import with_batch_statistics
+from keras_video.layers.frames import pad_frames, space_pads, triple, unfold_frames
 from keras_video.layers.initializers import get_initializer
 from keras_video.specs import conv_output_size
 
@@ -192,6 +192,4 @@ def pad_past_and_future(x, kernel_frames, stride, padding):
     if padding == "causal":
         return pad_frames(x, kernel_frames - 1, 0)
     space = "symmetric" if padding == "symmetric" else "same"
-    return pad_frames(
-        x, *convolution.space_pads(x.shape[1:2], (kernel_frames,), (stride,), space)[0]
-    )
+    return pad_frames(x, *space_pads(x.shape[1:2], (kernel_frames,), (stride,), space)[0])

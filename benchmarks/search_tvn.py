@@ -299,7 +299,7 @@ def replay_all():
 
 def draw(curves):
     """The best so far by the number of trials, of each search and on average."""
-    from keras_video.plotting.stream import COLORS, import_figure, save_figure
+    from keras_video.plotting.figures import COLORS, import_figure, save_figure
 
     figure = import_figure()(figsize=(7, 4), dpi=120, layout="constrained")
     axes = figure.subplots()

@@ -1,41 +1,53 @@
-"""Pictures of how often a model is right. Needs matplotlib (extra `plot`)."""
-
-import os
+"""Plots of an evaluation: the confusion matrix, and the accuracy over the frames seen."""
 
 import numpy as np
 
-from keras_video.plotting.stream import COLORS, import_figure, save_figure, shorten
+from keras_video.plotting.figures import (
+    COLORS,
+    DASHED,
+    DPI,
+    TEXT,
+    heading,
+    import_figure,
+    save_figure,
+    shorten,
+    tidy,
+)
 
-NAMED, NUMBERED = 80, 20  # so many classes still have room for names, for numbers in the cells
+NAMED, NUMBERED = 80, 20  # most classes for which names and numbers have room
 LONGEST_NAME = 26
-DPI = 120
 
 
 def plot_confusion(matrix, class_names, path, title=None):
-    """Draws a confusion matrix: which class (row) is taken for which (column), in percent.
+    """Plot a confusion matrix in percent: true classes in rows, predictions in columns.
 
-    Rows are divided by their sums, so that rare classes show like frequent ones; rows without
-    videos are grey. The colours follow the square root, in which a few percent can still be seen.
-    Up to 20 classes have numbers in the cells, up to 80 their names at the axes; beyond that the
-    most frequent confusions are listed by name beside the matrix.
+    Rows are divided by their sums, so that rare classes look like frequent ones. Rows without
+    videos are grey. The colour scale is a square root, which makes a few percent visible. Up to 20
+    classes have numbers in the cells, and up to 80 have their names at the axes. With more classes,
+    the most frequent confusions are listed by name to the right of the matrix.
 
     Args:
-        matrix: int array `(classes, classes)`, videos by true class (row) and answer (column).
+        matrix: int array `(classes, classes)`, number of videos by true class (row) and prediction
+            (column).
         class_names: list of `classes` strings.
-        path: where the picture goes, for example `"confusion.png"` (or `.svg`, `.pdf`). It is
-            complete as soon as it exists.
-        title: string above the picture.
+        path: string or path of the image, for example `"confusion.png"` (or `.svg`, `.pdf`). The
+            file appears when it is complete.
+        title: string above the plot.
 
     Returns:
         The path.
+
+    Raises:
+        ValueError: unless `matrix` holds counts for all pairs of classes.
     """
     Figure = import_figure()
     matrix = np.asarray(matrix)
     count = len(class_names)
     if matrix.shape != (count, count) or count == 0 or (matrix < 0).any():
         raise ValueError(
-            "`matrix` must hold counts, with a row and a column for each of the "
-            f"{count} `class_names`. Received: shape {matrix.shape}"
+            f"matrix: expected counts of shape ({count}, {count}), a row and a column for each of "
+            f"the class_names, got shape {matrix.shape} with a minimum of "
+            f"{matrix.min() if matrix.size else 'none'}."
         )
     names = [shorten(str(name), LONGEST_NAME) for name in class_names]
     videos = matrix.sum(axis=1, keepdims=True)
@@ -87,7 +99,7 @@ def _draw_matrix(axes, percent):
 
 
 def _draw_ticks(axes, names, count, font):
-    """Names of all classes, or round numbers where there are too many."""
+    """Show the names of all classes, or round numbers if there are too many."""
     if names is None:
         step = next(s for s in (20, 50, 100, 200, 500, 10**9) if count / s <= 12)
         places = np.arange(0, count, step)
@@ -107,12 +119,12 @@ def _draw_numbers(axes, percent, font):
     for row, column in zip(*np.nonzero(np.nan_to_num(percent) > 0), strict=True):
         value = percent[row, column]
         text = f"{value:.0f}" if value >= 1 else "<1"
-        color = "white" if value > 35 else "#333333"
+        color = "white" if value > 35 else TEXT
         axes.text(column, row, text, ha="center", va="center", fontsize=font, color=color)
 
 
 def _list_confusions(figure, matrix, names, x, bottom, side, height, most=28):
-    """The most frequent wrong answers, by name."""
+    """List the most frequent wrong answers by name."""
     wrong = matrix * (1 - np.eye(len(matrix), dtype=matrix.dtype))
     order = np.argsort(-wrong, axis=None, kind="stable")[:most]
     lines = []
@@ -125,31 +137,34 @@ def _list_confusions(figure, matrix, names, x, bottom, side, height, most=28):
 
 
 def plot_accuracy_over_frames(frames_seen, accuracy, path, chance=None, title=None):
-    """Draws how the accuracy of a streaming model grows with the frames it has seen.
+    """Plot the accuracy of a streaming model over the number of frames it has seen.
 
     Args:
         frames_seen: int array `(steps,)`, increasing.
-        accuracy: float array `(steps,)`, values from 0 to 1.
-        path: where the picture goes, for example `"accuracy_over_frames.png"`.
-        chance: float from 0 to 1, drawn as a line.
-        title: string above the picture.
+        accuracy: float array `(steps,)` of values from 0 to 1.
+        path: string or path of the image, for example `"accuracy_over_frames.png"`.
+        chance: float from 0 to 1, the accuracy of guessing, drawn as a line.
+        title: string above the plot.
 
     Returns:
         The path.
+
+    Raises:
+        ValueError: unless both arrays have the same length of at least 1.
     """
     Figure = import_figure()
     frames_seen, accuracy = np.asarray(frames_seen), np.asarray(accuracy, "float64")
     if frames_seen.ndim != 1 or frames_seen.shape != accuracy.shape or not len(accuracy):
         raise ValueError(
-            "`frames_seen` and `accuracy` must be arrays of the same length, at least 1. "
-            f"Received: shapes {frames_seen.shape} and {accuracy.shape}"
+            f"accuracy: expected an array with a value for each of frames_seen, at least one, got "
+            f"shapes {accuracy.shape} and {frames_seen.shape}."
         )
     figure = Figure(figsize=(7.2, 4.2), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
     marker = "o" if len(accuracy) <= 64 else None
     axes.plot(frames_seen, 100 * accuracy, color=COLORS[0], marker=marker, markersize=4)
     if chance is not None:
-        axes.axhline(100 * chance, color="#888888", linewidth=1, linestyle=(0, (4, 3)))
+        axes.axhline(100 * chance, color="#888888", linewidth=1, linestyle=DASHED)
         axes.annotate(
             "chance", (0.995, 100 * chance), xycoords=("axes fraction", "data"),
             ha="right", va="bottom", fontsize=8.5, color="#666666",
@@ -162,10 +177,8 @@ def plot_accuracy_over_frames(frames_seen, accuracy, path, chance=None, title=No
     axes.set_xlim(0, frames_seen[-1] * 1.02)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_yticks([0, 25, 50, 75, 100], ["0 %", "25 %", "50 %", "75 %", "100 %"])
-    axes.grid(axis="y", color="#e4e4e4", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    tidy(axes, "y", "#e4e4e4")
     axes.set_xlabel("frames seen")
     axes.set_ylabel("top-1 accuracy")
-    axes.set_title(title or "Accuracy of the stream's answer", loc="left", weight="bold")
-    return save_figure(figure, os.fspath(path))
+    heading(axes, title or "Accuracy of the stream's answer")
+    return save_figure(figure, path)

@@ -1,27 +1,38 @@
-"""Pictures of a search and of what it found. Needs matplotlib (extra `plot`)."""
+"""Plots of a search: fitness against cost, ancestors of a network, course of a one-shot search."""
 
-from keras_video.plotting.stream import COLORS, import_figure, save_figure
+import math
 
-DPI = 120
+from keras_video.plotting.figures import (
+    COLORS,
+    DASHED,
+    DPI,
+    GREY,
+    PALE,
+    TEXT,
+    heading,
+    import_figure,
+    save_figure,
+    tidy,
+)
+
 NAMES = {"latency_ms": "latency (ms)", "memory_mb": "activations (MB)", "params": "parameters",
          "macs": "multiply-adds"}  # fmt: skip
-GREY, PALE = "#777777", "#bbbbbb"
 
 
 def plot_pareto(
     rows, front, path, cost="latency_ms", fitness="fitness", limit=None, rejected=(), title=None
 ):
-    """Draws the networks of a search: what they are worth against what they cost.
+    """Plot the networks of a search: fitness against cost.
 
     Args:
-        rows: list of dicts with the two numbers; others are left out.
-        front: list of rows, the Pareto front; it is drawn as a line.
-        path: where the picture goes, for example `"pareto.png"` (or `.svg`, `.pdf`).
+        rows: list of dicts with the two numbers. Rows without them are left out.
+        front: list of rows, the Pareto front, drawn as a line.
+        path: string or path of the image, for example `"pareto.png"` (or `.svg`, `.pdf`).
         cost, fitness: strings, names of the two numbers.
-        limit: float, where networks are rejected; drawn as a line.
-        rejected: list of costs of the networks that were measured and rejected; drawn in grey
-            below the others, since nobody knows what they are worth.
-        title: string above the picture.
+        limit: float, the limit of the cost, drawn as a line.
+        rejected: list of the costs of networks that were measured and rejected. Their fitness is
+            unknown, so they are drawn in a grey strip below the others.
+        title: string above the plot.
 
     Returns:
         The path.
@@ -33,7 +44,7 @@ def plot_pareto(
     rows = [row for row in rows if row.get(cost) is not None and row.get(fitness) is not None]
     if not rows:
         raise ValueError(f"rows: expected at least one with {cost!r} and {fitness!r}, got none.")
-    rejected = [x for x in rejected if x == x and abs(x) != float("inf")]
+    rejected = [x for x in rejected if math.isfinite(x)]
     figure = Figure(figsize=(7.6, 5.0), dpi=DPI, layout="constrained")
     if rejected:
         axes, strip = figure.subplots(2, 1, sharex=True, height_ratios=(9, 1))
@@ -52,7 +63,7 @@ def plot_pareto(
     )  # fmt: skip
     if len(set(order)) > 1:
         bar = figure.colorbar(points, ax=axes, label="trial", pad=0.01, aspect=30)
-        bar.ax.yaxis.get_major_locator().set_params(integer=True)  # there is no trial 0.25
+        bar.ax.yaxis.get_major_locator().set_params(integer=True)  # trials have whole numbers
         bar.outline.set_visible(False)
     axes.plot(
         [row[cost] for row in front], [row[fitness] for row in front], drawstyle="steps-post",
@@ -66,31 +77,29 @@ def plot_pareto(
         )  # fmt: skip
     if limit is not None:
         for part in dict.fromkeys((axes, strip)):
-            part.axvline(limit, color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-        axes.plot([], [], color=GREY, linewidth=1, linestyle=(0, (4, 3)), label=f"limit {limit:g}")
+            part.axvline(limit, color=GREY, linewidth=1, linestyle=DASHED, zorder=1)
+        axes.plot([], [], color=GREY, linewidth=1, linestyle=DASHED, label=f"limit {limit:g}")
     numbers = [*(row[cost] for row in rows), *rejected]
     if min(numbers) > 0 and max(numbers) > 30 * min(numbers):
         axes.set_xscale("log")
     elif limit is not None and max(numbers) > 2.5 * limit:
-        axes.set_xlim(right=2.5 * limit)  # how much too slow the slowest were is of no interest
+        axes.set_xlim(right=2.5 * limit)  # the slowest networks would squeeze the others
     axes.legend(frameon=False, fontsize=8.5, loc="lower right")
-    axes.grid(color="#eeeeee", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    tidy(axes)
     axes.set_ylabel(fitness)
     strip.set_xlabel(NAMES.get(cost, cost))
-    axes.set_title(title or "Networks of the search", loc="left", weight="bold")
+    heading(axes, title or "Networks of the search")
     return save_figure(figure, path)
 
 
 def plot_family(steps, path, title=None):
-    """Draws how a network came about: one bar per mutation, as long as what it brought.
+    """Plot the ancestors of a network: one bar per mutation, as long as its gain in fitness.
 
     Args:
-        steps: list of `Step` of `keras_video.tuner.search.results`, from the first ancestor to the
+        steps: list of `Step` from `keras_video.tuner.family_tree`, from the first ancestor to the
             network.
-        path: where the picture goes.
-        title: string above the picture.
+        path: string or path of the image.
+        title: string above the plot.
 
     Returns:
         The path.
@@ -109,35 +118,33 @@ def plot_family(steps, path, title=None):
         axes.barh(row, step.fitness - before, left=before, height=0.5, color=color, zorder=3)
         if row:
             axes.plot([before] * 2, [row - 1, row + 0.25], color=PALE, linewidth=1, zorder=2)
-        axes.plot(step.fitness, row, marker="o", color="#333333", markersize=4.5, zorder=4)
+        axes.plot(step.fitness, row, marker="o", color=TEXT, markersize=4.5, zorder=4)
         costs = f"   {step.costs['latency_ms']:.3g} ms" if "latency_ms" in step.costs else ""
         text = f"{step.fitness:.4f}" if not row else f"{step.gain:+.4f}"
         axes.annotate(
             text + costs, (max(before, step.fitness), row), (7, 0), textcoords="offset points",
-            va="center", fontsize=8.5, color="#333333" if not row else color,
+            va="center", fontsize=8.5, color=TEXT if not row else color,
         )  # fmt: skip
     names = [f"{step.mutation or 'random network'}   [{step.trial}]" for step in steps]
     axes.set_yticks(range(count), names, fontsize=9)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(count - 0.4, -0.6)
     axes.set_xlim(low - 0.06 * room, high + 0.42 * room)
-    axes.grid(axis="x", color="#eeeeee", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left"]].set_visible(False)
+    tidy(axes, "x", hide=("top", "right", "left"))
     axes.set_xlabel("fitness")
-    axes.set_title(title or "What each mutation brought", loc="left", weight="bold")
+    heading(axes, title or "What each mutation brought")
     return save_figure(figure, path)
 
 
 def plot_history(rows, path, title=None):
-    """Draws how a one-shot search went: accuracy and reward, cost, and entropy of the policy.
+    """Plot the course of a one-shot search: accuracy, reward, cost, and entropy of the policy.
 
     Args:
-        rows: list of dicts, one per chunk of training: `"reward"`, `"val_accuracy"`,
-            `"policy_entropy"`, `"stage"`, and where there is a target `"cost_ratio"`; also
-            `"mean_reward"` and so on, of the networks that were drawn.
-        path: where the picture goes, for example `"search.png"`.
-        title: string above the picture.
+        rows: list of dicts, one per chunk of training, as from `keras_video.tuner.search_history`:
+            `"reward"`, `"val_accuracy"`, `"policy_entropy"` in nats, `"stage"`, and `"cost_ratio"`
+            if there is a target; also `"mean_reward"` and so on, the means of the drawn networks.
+        path: string or path of the image, for example `"search.png"`.
+        title: string above the plot.
 
     Returns:
         The path.
@@ -169,16 +176,14 @@ def plot_history(rows, path, title=None):
                 label="drawn" if drawn else "most probable",
             )  # fmt: skip
         for border in borders:
-            axes.axvline(border, color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+            axes.axvline(border, color=GREY, linewidth=1, linestyle=DASHED, zorder=1)
         if label.startswith("cost"):
             axes.axhline(1.0, color=GREY, linewidth=1, zorder=1)
         if len(lines) > 1:
             axes.legend(frameon=False, fontsize=8)
         axes.set_ylabel(label)
-        axes.grid(color="#eeeeee", linewidth=0.8)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
+        tidy(axes)
     all_axes[-1].set_xlabel("chunk")
     all_axes[-1].xaxis.get_major_locator().set_params(integer=True)
-    all_axes[0].set_title(title or "The search, chunk by chunk", loc="left", weight="bold")
+    heading(all_axes[0], title or "The search, chunk by chunk")
     return save_figure(figure, path)

@@ -9,7 +9,7 @@ from keras import ops, tree
 
 from keras_video.checks import check_choice, check_int, check_labels
 from keras_video.models import EnsembleStream, Stream, TemporalEnsemble
-from keras_video.plotting.stream import import_figure
+from keras_video.plotting.figures import import_figure
 from keras_video.progress import progress
 from keras_video.training import metrics
 from keras_video.training.batches import match_classes, open_batches

@@ -1,4 +1,4 @@
-"""Counting and showing, without building a network."""
+"""Costs of a model, counted without building it."""
 
 from keras_video.utils.complexity import macs, params, peak_activation_memory, state_size
 

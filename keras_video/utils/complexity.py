@@ -1,19 +1,19 @@
-"""What a network costs, counted from its plan: no backend is imported, nothing is built.
+"""Costs of a model, counted from its config. Nothing is built, and no backend is imported.
 
-Every function takes a config such as `applications.movinet.MoViNetConfig`, which gives its rows by
-`plan(classes)` and its cost by `trace(clip, classes)`.
+Every function takes a config such as `applications.movinet.MoViNetConfig`. Its method
+`plan(classes)` gives the rows of the model, `trace(clip, classes)` the cost of each layer.
 """
 
 from math import prod
 
 
 def params(config, classes=600, trainable=False):
-    """Number of parameters.
+    """Return the number of parameters.
 
     Args:
-        config: a network's config.
+        config: config of a model.
         classes: int, outputs of the classifier.
-        trainable: bool, leaves out the moving statistics of batch norm.
+        trainable: bool, excludes the moving statistics of batch normalisation.
 
     Returns:
         int.
@@ -23,13 +23,13 @@ def params(config, classes=600, trainable=False):
 
 
 def macs(config, clip=None, classes=600):
-    """Multiply-adds of one clip, those of convolutions and dense layers.
+    """Return the multiply-adds of convolutions and dense layers for one clip.
 
-    One multiply with its addition counts once, as in the tables of the video papers, which call it
-    a FLOP. Applying a gate, normalising and pooling are not counted.
+    A multiplication with its addition counts once, as in the tables of the video papers, which call
+    it a FLOP. Gates, normalisation and pooling are not counted.
 
     Args:
-        config: a network's config.
+        config: config of a model.
         clip: `(frames, height, width, channels)`; default the published clip.
         classes: int.
 
@@ -40,17 +40,17 @@ def macs(config, clip=None, classes=600):
 
 
 def peak_activation_memory(config, clip=None, classes=600, bytes_per_value=4):
-    """Largest number of bytes that inputs, outputs and kept skip values take at one time.
+    """Return the largest number of bytes that activations take at one time.
 
-    Layers are taken to run one after the other, as an inference runtime does, each with its input,
-    its output and the block's skip value alive; weights are not counted.
+    Layers run one after the other, as in an inference runtime. The input and output of the layer
+    and the skip value of its block are in memory. Weights are not counted.
 
     Args:
-        config: a network's config.
+        config: config of a model.
         clip: `(frames, height, width, channels)`; default the published clip. With one frame and a
-            streaming config it is the memory of one step, without the state.
+            streaming config, the result is the memory of one step without the state.
         classes: int.
-        bytes_per_value: int, 4 for float32.
+        bytes_per_value: int, such as 4 for float32.
 
     Returns:
         int, for a batch of one.
@@ -59,10 +59,10 @@ def peak_activation_memory(config, clip=None, classes=600, bytes_per_value=4):
 
 
 def state_size(config, size=None):
-    """Bytes of the streaming state of one video: float32 buffers and means, int32 counts.
+    """Return the bytes of one streaming state: float32 buffers and means, int32 counts.
 
     Args:
-        config: a causal network's config.
+        config: config of a causal model.
         size: `(height, width)` of the frames; default the published one.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: sizes that stay sensible, colours where they belong."""
+"""Plots of an evaluation: reasonable sizes, and colours in the right places."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def share(image, color):
 
 
 def rightness(classes, part, seed=0):
-    """A matrix in which `part` of ten videos per class is right."""
+    """Return a matrix of ten videos per class, of which `part` are right."""
     rng = np.random.default_rng(seed)
     matrix = np.zeros((classes, classes), int)
     for true in range(classes):
@@ -35,7 +35,7 @@ def names(count):
     return [f"doing_thing_number_{k}" for k in range(count)]
 
 
-@pytest.mark.parametrize("classes", [2, 4, 16, 60, 101, 600])
+@pytest.mark.parametrize("classes", [2, 16, 60, 600])
 def test_any_number_of_classes(tmp_path, classes):
     path = plot_confusion(
         rightness(classes, 0.8), names(classes), tmp_path / "new" / "a.png", title="top-1 80 %"
@@ -68,7 +68,7 @@ def test_truth_is_in_rows(tmp_path):
 
 def test_counts_must_fit_the_names(tmp_path):
     for matrix in (np.zeros((2, 3)), np.zeros((4, 4)), -np.eye(3)):
-        with pytest.raises(ValueError, match="`matrix`.*3 `class_names`"):
+        with pytest.raises(ValueError, match=r"matrix: expected counts of shape \(3, 3\)"):
             plot_confusion(matrix, names(3), tmp_path / "a.png")
     assert not list(tmp_path.iterdir())
 
@@ -85,5 +85,5 @@ def test_accuracy_over_frames(tmp_path, steps):
 
 def test_curves_must_have_a_point_for_each_step(tmp_path):
     for accuracy in ([0.5], []):
-        with pytest.raises(ValueError, match="same length"):
+        with pytest.raises(ValueError, match="accuracy: expected an array"):
             plot_accuracy_over_frames([1, 2][: 2 * len(accuracy)], accuracy, tmp_path / "a.png")

@@ -1,11 +1,12 @@
-"""The picture of a stream: it is written whole, and shows the colours it should."""
+"""The plot of a stream: its file is complete, and the colours are in the right places."""
 
 import sys
 
 import numpy as np
 import pytest
 
-from keras_video.plotting.stream import COLORS, plot_stream
+from keras_video.plotting.figures import COLORS
+from keras_video.plotting.stream import plot_stream
 
 pytest.importorskip("matplotlib")
 Image = pytest.importorskip("PIL.Image")
@@ -14,7 +15,7 @@ LABELS = [f"class_{k}" for k in range(16)]
 
 
 def example(steps=60, height=40, width=40):
-    """Class 3, then class 5, in red frames."""
+    """Return red frames, and the probabilities of class 3, then class 5."""
     frames = np.zeros((steps, height, width, 3), "uint8")
     frames[..., 0] = 250
     probabilities = np.full((steps, 16), 0.01, "float32")

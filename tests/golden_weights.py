@@ -1,17 +1,24 @@
-"""Weights and videos of the reference data, made again from their written recipe.
+"""Weights and videos of the MoViNet reference data, computed from their recipe.
 
-The recipe stands in the README of the reference data: every variable depends on its official
-checkpoint key and shape alone, every video on its shape and seed.
+The recipe is in the README of the reference data: each variable depends only on its official
+checkpoint key and shape, each video only on its shape and seed.
 """
 
 import json
 import os
+import re
 import zlib
 from pathlib import Path
 
 import numpy as np
 
-from keras_video.applications.movinet.checkpoints import official_key, to_ours
+from keras_video.applications.movinet.checkpoints import (
+    HEAD,
+    LAYER,
+    OFFICIAL_CLASSIFIER,
+    STEM,
+    to_ours,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 ATTRIBUTE = "/.ATTRIBUTES/VARIABLE_VALUE"
@@ -45,6 +52,32 @@ def weight(key, shape):
         assert kind in ("beta", "bias", "moving_mean"), key
         value = 0.1 * draws
     return value.astype("float32")
+
+
+def official_key(name, blocks, conv="3d", root="model"):
+    """Return the checkpoint key that the official code uses for one of our names.
+
+    Args:
+        name: for example `"block0_layer0_expansion/kernel"`.
+        blocks: names of the bottleneck layers in this library, in order.
+        conv: `"3d"`, `"2plus1d"` or `"3d_2plus1d"`.
+        root: `"model"`, or `"backbone"` for files saved with both roots.
+    """
+    backbone = "backbone" if root == "backbone" else f"{root}/layer_with_weights-0"
+    tables = {f"{backbone}/layer_with_weights-0": STEM}
+    for n, block in enumerate(blocks):
+        tables[f"{backbone}/layer_with_weights-{n + 1}"] = {block + k: v for k, v in LAYER.items()}
+    tables[f"{backbone}/layer_with_weights-{len(blocks) + 1}"] = HEAD
+    tables["model/layer_with_weights-1"] = OFFICIAL_CLASSIFIER
+    for owner, table in tables.items():
+        if name in table:
+            path = table[name]
+            if conv == "2plus1d":
+                path = re.sub(r"(_conv(_temporal)?)/(kernel|bias)$", r"\1/_conv/\3", path)
+                if "_feature" in name:
+                    path = re.sub("kernel$", "depthwise_kernel", path)
+            return f"{owner}/{path}{ATTRIBUTE}"
+    raise ValueError(f"weights: {name!r} is not the name of a MoViNet weight.")
 
 
 def official_weights(network):

@@ -1,102 +1,157 @@
-"""From what a user passes as `weights` to a filled network: what all families share.
+"""What all model builders share: arguments, input, classes, weights and the finished model.
 
-What the builders of all families check before they build: input, pooling, classes.
+A builder creates a `ModelBuilder` from its arguments, adds layers to `builder.frames`, and returns
+`builder.finish(...)`.
 """
 
-import io
-import os
-import re
 import warnings
 import zipfile
-from typing import NamedTuple
 
 import keras
 
-from keras_video.applications.pretrained import converted_path, resolve_checkpoint
+from keras_video.applications.pretrained import Source
 from keras_video.checkpoints import weight_map
-from keras_video.specs import check_int
+from keras_video.checks import check_choice, check_int
+from keras_video.layers import CumulativeAvgPool
+from keras_video.models import VideoClassifier
 
-LAST = "classifier/*"  # the last layer
-HEAD = "classifier*"  # it and what only it needs
-
-
-class Source(NamedTuple):
-    """Weights found, not yet in a network.
-
-    Args:
-        label: string, what to call them.
-        classes: int, outputs of their classifier, or `None` without one.
-        named: dict of our names to arrays, or `None` for a file of Keras' own.
-        path: string, that file.
-        lacking: tuple of pairs: a pattern of names that are not in `named` and start at random, and
-            what they are called.
-    """
-
-    label: str
-    classes: int | None
-    named: dict | None = None
-    path: str | None = None
-    lacking: tuple = ()
+LAST = "classifier/*"  # variables of the last layer
+HEAD = "classifier*"  # variables of all layers that only the classifier needs
 
 
-def read(weights, data_sets, locate, check, load):
-    """Reads weights by name or from a file.
+class ModelBuilder:
+    """Checks the arguments of a model builder, reads its weights and creates its input.
 
     Args:
-        weights: string or path.
-        data_sets: names of published weights.
-        locate: function `data set -> path of an .npz file` of ours; raises for unknown names.
-        check: function `(named, path) -> classes or None` that raises unless our names fit.
-        load: function `path -> (named, classes or None)` for files of other projects.
+        include_top, weights, input_shape, input_tensor, pooling, classes: arguments of the model
+            builder.
+        read: function `(weights, frames) -> Source`. `frames` is the number of frames of the
+            input, or `None`.
+        default_shape: input shape if neither `input_shape` nor `input_tensor` is given.
+        default_classes: int, number of classes if neither `classes` nor weights say it.
+        check_shape: function `(argument, shape)` that raises for input shapes that the model
+            cannot take.
 
-    Returns:
-        `Source`; all but a file of Keras' own is known to fit.
+    Attributes:
+        frames: Keras tensor `(batch, frames, height, width, channels)` to build on.
+        classes: int, number of outputs of the classifier.
     """
-    weights = os.path.expanduser(os.fspath(weights))
-    exists = os.path.exists(weights) or os.path.exists(f"{weights}.index")
-    if weights in data_sets or not exists:
-        path = locate(weights)
-        named = weight_map.load(path)
-        return Source(weights, check(named, path), named)
-    if weights.endswith((".weights.h5", ".keras")):
-        return Source(weights, _keras_classes(weights), path=weights)
-    if weights.endswith(".npz"):
-        named = weight_map.load(weights)
-        return Source(weights, check(named, weights), named)
-    named, classes = load(resolve_checkpoint(weights))
-    return Source(weights, classes, named)
+
+    def __init__(
+        self,
+        include_top,
+        weights,
+        input_shape,
+        input_tensor,
+        pooling,
+        classes,
+        *,
+        read,
+        default_shape,
+        default_classes,
+        check_shape,
+    ):
+        check_choice("pooling", pooling, (None, "avg", "max"))
+        if classes is not None:
+            check_int("classes", classes)
+        self.include_top = include_top
+        self.pooling = "avg" if include_top else pooling
+        self.input_tensor = input_tensor
+        self.frames = _frames(input_shape, input_tensor, default_shape, check_shape)
+        self.source = None if weights is None else read(weights, self.frames.shape[1])
+        if classes is None:
+            classes = self.source.classes if self.source else None
+        self.classes = classes or default_classes
+
+    @property
+    def inputs(self):
+        """The inputs of the model: `frames`, or what `input_tensor` was computed from."""
+        if self.input_tensor is None:
+            return self.frames
+        inputs = keras.utils.get_source_inputs(self.input_tensor)
+        return inputs[0] if len(inputs) == 1 else inputs
+
+    def finish(self, inputs, outputs, name, info, rebuild, kind=VideoClassifier):
+        """Create the model and fill it with the weights.
+
+        Args:
+            inputs, outputs: those of the model.
+            name: string.
+            info: dict of plain values, see `VideoClassifier`; classes and weights are added.
+            rebuild: function `(include_top, classes) -> model` that builds the same architecture
+                again. Keras files load only into a model with the same classifier.
+            kind: `VideoClassifier` or a subclass.
+        """
+        model = kind(inputs, outputs, name=name)
+        info["classes"] = self.classes if self.include_top else None
+        info["weights"] = self.source.label if self.source else None
+        model._set_info(info)
+        if self.source is not None:
+            fill(model, self.source, rebuild)
+        return model
 
 
-def convert_once(record, load):
-    """Path of the `.npz` file of a downloaded record, written on the first call.
+def pool(x, pooling, dtype, name="head_pool"):
+    """Pool a video over space and time: `None` (no pooling), `"avg"` or `"max"`."""
+    if pooling == "avg":
+        return CumulativeAvgPool(keep_frames=False, dtype=dtype, name=name)(x)
+    if pooling == "max":
+        return keras.layers.GlobalMaxPooling3D(dtype=dtype, name=name)(x)
+    return x
+
+
+def check_video_shape(argument, shape, channels=3, smallest=1):
+    """Check an input shape of a model.
 
     Args:
-        record: `WeightsRecord` with a url.
-        load: function without arguments that returns our names and arrays.
+        argument: string, for the error.
+        shape: must be `(frames, height, width, channels)` of positive ints or `None`.
+        channels: int.
+        smallest: int, lower bound of height and width.
     """
-    path = converted_path(record)
-    if not path.is_file():
-        named = load()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        weight_map.save(path, named, half=False)
-    return path
+    sizes = [n for n in shape[:3] if n is not None]
+    whole = all(isinstance(n, int) and not isinstance(n, bool) for n in sizes)
+    if len(shape) != 4 or shape[-1] != channels or not whole or any(n < 1 for n in sizes):
+        hint = " Channels come last." if channels in shape[:2] and shape[-1] != channels else ""
+        raise ValueError(
+            f"{argument}: expected (frames, height, width, {channels}) of positive ints or None, "
+            f"got {shape}.{hint}"
+        )
+    if any(n is not None and n < smallest for n in shape[1:3]):
+        raise ValueError(
+            f"{argument}: expected height and width of at least {smallest}, got {shape}."
+        )
 
 
-def fill(model, source, rebuild):
-    """Copies weights into a network, all but the classifier where its class count differs.
+def _frames(input_shape, input_tensor, default_shape, check_shape):
+    """Return the Keras tensor of the frames."""
+    if input_tensor is None:
+        shape = default_shape if input_shape is None else tuple(input_shape)
+        check_shape("input_shape", shape)
+        return keras.Input(shape, name="frames")
+    shape = tuple(input_tensor.shape)[1:]
+    check_shape("input_tensor", shape)
+    if input_shape is not None and tuple(input_shape) != shape:
+        raise ValueError(
+            f"input_shape: expected that of input_tensor, {shape}, got {tuple(input_shape)}."
+        )
+    return input_tensor
+
+
+def fill(model, source: Source, rebuild):
+    """Copy weights into a model, except the classifier if the number of classes differs.
 
     Args:
         model: `VideoClassifier` that `source` was read for.
         source: `Source`.
-        rebuild: function of `include_top` and `classes` that builds the same network anew, for
-            files of Keras' own, which only load into a network with their classifier.
+        rebuild: function `(include_top, classes) -> model`, see `ModelBuilder.finish`.
     """
     classes = model.info["classes"]
     named = source.named
     if named is None:
         twin = model
         if source.classes != classes:
-            twin = rebuild(source.classes is not None, source.classes)
+            twin = rebuild(source.classes is not None, source.classes or 1)
         _load_keras(twin, source.path)
         named = None if twin is model else weight_map.export(twin)
     if named is not None:
@@ -109,8 +164,21 @@ def fill(model, source, rebuild):
     _report(source, classes)
 
 
+def _load_keras(model, path):
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras warns for every layer that does not fit
+            model.load_weights(path)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        text = str(error).strip().splitlines()[0]
+        raise ValueError(
+            f"weights: expected weights of {model.name} with the same size, frames, variant and "
+            f"options, got {path}, which does not fit or is damaged ({text})."
+        ) from error
+
+
 def _report(source, classes):
-    """Says what was not loaded and starts at random."""
+    """Print which layers were not loaded."""
     reasons = [f"no {what}" for _, what in source.lacking]
     kept = [f"the {what}" for _, what in source.lacking]
     if classes is not None and source.classes != classes:
@@ -120,88 +188,6 @@ def _report(source, classes):
     if kept:
         verb = "starts" if len(kept) == 1 else "start"
         print(
-            f"weights: {source.label} has {' and '.join(reasons)}: everything but "
-            f"{' and '.join(kept)} was loaded, which {verb} at random."
+            f"weights: {source.label} has {' and '.join(reasons)}. All layers were loaded except "
+            f"{' and '.join(kept)}, which {verb} with random values."
         )
-
-
-def _keras_classes(path):
-    """Class count in a `.weights.h5` or `.keras` file: that of the last of its dense layers."""
-    import h5py
-
-    try:
-        with open(path, "rb") as file:
-            if path.endswith(".keras"):
-                with zipfile.ZipFile(file) as archive:
-                    file = io.BytesIO(archive.read("model.weights.h5"))
-            with h5py.File(file, "r") as store:
-                numbers = [re.fullmatch(r"dense(?:_(\d{1,3}))?", name) for name in store["layers"]]
-                dense = [(int(match[1] or 0), match[0]) for match in numbers if match]
-                return int(store[f"layers/{max(dense)[1]}/vars/1"].shape[0]) if dense else None
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(f"weights: expected a file of Keras in {path}: {error}.") from None
-
-
-def _load_keras(model, path):
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a file that does not fit, Keras warns per layer
-            model.load_weights(path)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        text = str(error).strip().splitlines()[0]
-        raise ValueError(
-            f"weights: {path} does not fit {model.name}, or is damaged ({text}). Expected weights "
-            "saved from the same network: size, frames, variant and options."
-        ) from error
-
-
-def frames_input(input_shape, input_tensor, default, check):
-    """The Keras tensor of the frames, from whichever argument the user gave.
-
-    Args:
-        input_shape: `(frames, height, width, channels)` or `None`.
-        input_tensor: Keras tensor or `None`.
-        default: the shape where neither is given.
-        check: function of the argument's name and the shape that raises if the family cannot.
-    """
-    if input_tensor is not None:
-        shape = tuple(input_tensor.shape)[1:]
-        check("input_tensor", shape)
-        if input_shape is not None and tuple(input_shape) != shape:
-            raise ValueError(
-                f"input_shape: expected that of input_tensor, {shape}, got {tuple(input_shape)}."
-            )
-        return input_tensor
-    shape = default if input_shape is None else tuple(input_shape)
-    check("input_shape", shape)
-    return keras.Input(shape, name="frames")
-
-
-def check_video_shape(argument, shape, channels=3):
-    """Raises unless `shape` is `(frames, height, width, channels)` of positive ints or `None`."""
-    sizes = [n for n in shape[:3] if n is not None]
-    whole = all(isinstance(n, int) and not isinstance(n, bool) for n in sizes)
-    if len(shape) != 4 or shape[-1] != channels or not whole or any(n < 1 for n in sizes):
-        hint = " Channels come last." if channels in shape[:2] and shape[-1] != channels else ""
-        raise ValueError(
-            f"{argument}: expected (frames, height, width, {channels}) of positive ints or None, "
-            f"got {shape}.{hint}"
-        )
-
-
-def check_reducible_shape(argument, shape, smallest=32):
-    """Raises unless `shape` is that of a video of a size that a network reduces to 1 or more."""
-    check_video_shape(argument, shape)
-    if any(n is not None and n < smallest for n in shape[1:3]):
-        raise ValueError(
-            f"{argument}: expected height and width of at least {smallest}, which the network "
-            f"reduces to 1, got {shape}."
-        )
-
-
-def check_head(pooling, classes):
-    """Raises unless `pooling` and `classes` are what builders take."""
-    if pooling not in (None, "avg", "max"):
-        raise ValueError(f"pooling: expected None, 'avg' or 'max', got {pooling!r}.")
-    if classes is not None:
-        check_int("classes", classes)

@@ -1,128 +1,33 @@
-"""Where pretrained weights come from, how they are fetched, and what may be passed as `weights`.
+"""Pretrained weights: what is published, how it is fetched, and how `weights` arguments are read.
 
-Unpacks downloaded archives without trusting them.
+`WeightsRecord` describes one published set of weights, `fetch` downloads it once, and
+`read_weights` turns a name or a path into arrays under the names of this library. No Keras here.
 """
 
 import gzip
 import hashlib
+import io
 import os
+import re
 import shutil
 import tarfile
 import tempfile
+import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
+from keras_video.checkpoints import weight_map
+
+PACKAGE = Path(__file__).parents[1]
+LABELS = PACKAGE / "applications" / "movinet" / "files"
+CACHE_SUBDIR = os.path.join("models", "keras_video")
+
+# Limits of an archive that is unpacked.
 LIMIT = 2 << 30  # bytes that an archive may unpack to
 MEMBERS = 1000
 PIECE = 4 << 20  # bytes read at once; also bounds the headers that tarfile reads whole
-
-
-def is_archive(path):
-    """Whether a file name is one of those that `unpack_once` takes.
-
-    PyTorch files are often called `.pth.tar`, and are no archives of files.
-    """
-    name = str(path)
-    return name.endswith((".tar.gz", ".tgz", ".tar")) and not name.endswith((".pth.tar", ".pt.tar"))
-
-
-def unpack_once(path, folder):
-    """Unpacks an archive below `folder`, or finds it unpacked already.
-
-    Only plain files and folders that stay inside are accepted, up to `LIMIT` bytes. The files are
-    written to a temporary folder that takes its name, made from a hash of the archive, at the end:
-    nothing half-written is ever left under that name.
-
-    Returns:
-        string, path of the folder.
-    """
-    path, folder = Path(path), Path(folder)
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    target = folder / f"{path.name.partition('.tar')[0].removesuffix('.tgz')}-{digest[:16]}"
-    if target.is_dir():
-        return str(target)
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=folder))
-    try:
-        _unpack(path, temporary)
-        try:
-            os.rename(temporary, target)
-        except OSError:
-            if not target.is_dir():  # not another process that was faster
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return str(target)
-
-
-def _unpack(path, folder):
-    opener = open if path.suffix == ".tar" else gzip.open
-    try:
-        with opener(path, "rb") as file, tarfile.open(fileobj=_Bounded(file), mode="r:") as tar:
-            for number, member in enumerate(tar):
-                if number >= MEMBERS:
-                    raise ValueError(f"it has more than {MEMBERS} members")
-                _unpack_member(tar, member, folder)
-            while tar.fileobj.read(PIECE):  # to the end, where gzip compares its checksum
-                pass
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        raise ValueError(
-            f"weights: {path} cannot be unpacked, it may be cut off or damaged ({error})."
-        ) from None
-    except ValueError as error:
-        raise ValueError(f"weights: {path} is refused: {error}.") from None
-
-
-def _unpack_member(tar, member, folder):
-    name = PurePosixPath(member.name)
-    if name.is_absolute() or ".." in name.parts or "\\" in member.name or ":" in member.name:
-        raise ValueError(f"the member {member.name!r} would lie outside of its folder")
-    if member.isdir():
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        return
-    if not member.isreg() or member.sparse is not None:
-        raise ValueError(f"the member {member.name!r} is no plain file")
-    if not 0 <= member.size <= LIMIT:
-        raise ValueError(f"the member {member.name!r} has {member.size} bytes")
-    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    left = member.size
-    with tar.extractfile(member) as source, open(folder / name, "xb") as file:
-        while left:
-            data = source.read(min(left, PIECE))
-            if not data:
-                raise EOFError(f"{left} bytes of {member.name!r} are missing")
-            file.write(data)
-            left -= len(data)
-
-
-class _Bounded:
-    """A file object that gives up to `LIMIT` bytes, in pieces: no bomb fits through."""
-
-    def __init__(self, file):
-        self.file = file
-
-    def tell(self):
-        return self.file.tell()
-
-    def seek(self, position):
-        self._check(position)
-        return self.file.seek(position)
-
-    def read(self, size):
-        if not 0 <= size <= PIECE:
-            raise ValueError(f"it has a header of {size} bytes")
-        data = self.file.read(size)
-        self._check(self.file.tell())
-        return data
-
-    def _check(self, position):
-        if not 0 <= position <= LIMIT:
-            raise ValueError(f"it unpacks to more than {LIMIT} bytes")
-
-
-CACHE_SUBDIR = os.path.join("models", "keras_video")
 
 
 @dataclass(frozen=True)
@@ -132,25 +37,24 @@ class WeightsRecord:
     Args:
         name: string, the data set, for example `"kinetics600"`.
         variant: string, for example `"base"` or `"stream"`.
-        url: string, where the file is published, or `None` for a file shipped with the package.
-        file: string, path of a shipped file relative to the package, or `None`.
-        page: string, a web page with a file that only a person can download, instead of both.
+        url: string, where the file is published.
+        file: string, instead of `url`: path of a file in the package, relative to the package.
+        page: string, instead of `url`: a web page from which the file must be downloaded by hand.
         cached_as: string, name of the downloaded file. Default: the last part of the url.
-        sha256: string, or `None` where the hash is not known. The hashes of the official MoViNet
-            archives were not known when these records were written: such a file is trusted only as
-            far as its structure, checksums, names and shapes go.
+        sha256: string, or `None` if the hash is not known, as for the official MoViNet archives.
+            Such files are accepted if their structure, checksums, names and shapes are correct.
         classes: int, outputs of the classifier.
         labels: string, file in the package with one class name per line.
-        frames, size, frame_rate, resize_side: the clip that the metric was measured on: number of
-            frames, `(height, width)`, frames per second, smaller side before the centre crop.
-        frame_stride: int, every how many frames of the video one is taken, where that and not a
-            frame rate was published.
-        sampling: string, the rule of `keras_video.data` by which its frames are chosen, or `None`
-            for consecutive frames.
-        mean, std: tuples, subtracted from and divided out of pixels in [0, 1], or `None` for
-            neither. Networks with their preprocessing inside do it themselves.
+        frames, size, frame_rate, resize_side: the clip that the accuracy was measured on: number
+            of frames, `(height, width)`, frames per second, smaller side before the centre crop.
+        frame_stride: int, step between sampled frames, if that was published instead of a frame
+            rate.
+        sampling: string, the sampling rule of `keras_video.data`, or `None` for consecutive
+            frames.
+        mean, std: tuples for pixels in [0, 1], which become `(x - mean) / std`; `None` for no
+            normalisation. Models with `include_preprocessing=True` normalise themselves.
         top1, top5: floats, accuracy in percent, or `None`.
-        source: string, where the metric was published or how it was measured.
+        source: string, where the accuracy was published or how it was measured.
     """
 
     name: str
@@ -176,36 +80,190 @@ class WeightsRecord:
 
     def __post_init__(self):
         if [self.url, self.file, self.page].count(None) != 2:
-            raise ValueError(
-                f"Expected a url or a file, or a page, in the record {self.name!r}, got {self}."
-            )
+            raise ValueError(f"url: expected one of url, file and page, got {self}.")
 
     @property
     def cached_name(self):
-        """string, name of the downloaded file."""
+        """string, the name of the downloaded file."""
         return self.cached_as or self.url.rsplit("/", 1)[-1].partition("?")[0]
 
 
-def fetch(record):
-    """Downloads the file of a record once, and returns its path.
+def find_record(records, name, weights, variant="base"):
+    """Return the record of published weights.
 
-    Files lie in `models/keras_video` below the Keras home (`~/.keras`, or the environment variable
-    `KERAS_HOME`). One put there by hand is used as if it had been downloaded. Archives are
-    unpacked below `unpacked` there.
+    Args:
+        records: dict, model name to `{(weights, variant): WeightsRecord}`.
+        name: string, the model, for example `"movinet_a0"`.
+        weights: string, for example `"kinetics600"`.
+        variant: string, `"base"` or `"stream"`.
+
+    Raises:
+        ValueError: if there are no such weights; lists those that exist.
+    """
+    known = records.get(name, {})
+    if (weights, variant) in known:
+        return known[weights, variant]
+    listed = ", ".join(repr(w) for w, v in known if v == variant)
+    expected = f"an existing path or one of {listed}" if listed else "an existing path"
+    hint = "" if listed else " No weights are published."
+    model = name if variant == "base" else f"the {variant} variant of {name}"
+    raise ValueError(f"weights: expected {expected} for {model}, got {weights!r}.{hint}")
+
+
+def labels(record):
+    """Return the class names of published weights, in the order of the outputs.
+
+    Args:
+        record: `WeightsRecord`, or the name of a data set whose class names come with the library:
+            `"kinetics400"`, `"kinetics600"` or `"moving_digits"`.
+
+    Raises:
+        ValueError: if the class names are not known.
+    """
+    name = getattr(record, "name", record)
+    if isinstance(record, WeightsRecord):
+        path = PACKAGE / (record.labels or "missing")
+    else:
+        path = LABELS / f"{name}_labels.txt"
+    if not path.is_file():
+        known = sorted(p.name.removesuffix("_labels.txt") for p in LABELS.glob("*_labels.txt"))
+        raise ValueError(f"labels: expected weights of one of {known}, got {name!r}.")
+    return path.read_text("utf-8").splitlines()
+
+
+def _home():
+    return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+
+
+def _cache():
+    return _home() / CACHE_SUBDIR
+
+
+def is_archive(path):
+    """Return whether a file name is that of an archive that `unpack_once` can read.
+
+    PyTorch files are often called `.pth.tar` although they are not archives.
+    """
+    name = str(path)
+    return name.endswith((".tar.gz", ".tgz", ".tar")) and not name.endswith((".pth.tar", ".pt.tar"))
+
+
+def unpack_once(path, folder):
+    """Unpack an archive below `folder`, unless this was done before.
+
+    Only plain files and folders that stay inside are accepted, up to `LIMIT` bytes. The files are
+    written to a temporary folder, which is renamed when it is complete. Its name contains a hash
+    of the archive.
+
+    Returns:
+        String, the path of the folder.
+    """
+    path, folder = Path(path), Path(folder)
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    target = folder / f"{path.name.partition('.tar')[0].removesuffix('.tgz')}-{digest[:16]}"
+    if target.is_dir():
+        return str(target)
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=folder))
+    try:
+        _unpack(path, temporary)
+        try:
+            os.rename(temporary, target)
+        except OSError:
+            if not target.is_dir():  # else another process has unpacked it meanwhile
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return str(target)
+
+
+def _unpack(path, folder):
+    opener = open if path.suffix == ".tar" else gzip.open
+    try:
+        with opener(path, "rb") as file, tarfile.open(fileobj=_Bounded(file), mode="r:") as tar:
+            for number, member in enumerate(tar):
+                if number >= MEMBERS:
+                    raise ValueError(f"it has more than {MEMBERS} members")
+                _unpack_member(tar, member, folder)
+            while tar.fileobj.read(PIECE):  # gzip checks its checksum at the end
+                pass
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+        raise ValueError(
+            f"weights: expected a complete archive, got {path}, which is damaged ({error})."
+        ) from None
+    except ValueError as error:
+        raise ValueError(f"weights: expected a safe archive, got {path}: {error}.") from None
+
+
+def _unpack_member(tar, member, folder):
+    name = PurePosixPath(member.name)
+    if name.is_absolute() or ".." in name.parts or "\\" in member.name or ":" in member.name:
+        raise ValueError(f"the member {member.name!r} would be written outside of its folder")
+    if member.isdir():
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        return
+    if not member.isreg() or member.sparse is not None:
+        raise ValueError(f"the member {member.name!r} is not a plain file")
+    if not 0 <= member.size <= LIMIT:
+        raise ValueError(f"the member {member.name!r} has {member.size} bytes")
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    left = member.size
+    with tar.extractfile(member) as source, open(folder / name, "xb") as file:
+        while left:
+            data = source.read(min(left, PIECE))
+            if not data:
+                raise EOFError(f"{left} bytes of {member.name!r} are missing")
+            file.write(data)
+            left -= len(data)
+
+
+class _Bounded:
+    """A file object that returns at most `LIMIT` bytes: protects against archive bombs."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def tell(self):
+        return self.file.tell()
+
+    def seek(self, position):
+        self._check(position)
+        return self.file.seek(position)
+
+    def read(self, size):
+        if not 0 <= size <= PIECE:
+            raise ValueError(f"it has a header of {size} bytes")
+        data = self.file.read(size)
+        self._check(self.file.tell())
+        return data
+
+    def _check(self, position):
+        if not 0 <= position <= LIMIT:
+            raise ValueError(f"it unpacks to more than {LIMIT} bytes")
+
+
+def fetch(record):
+    """Download the file of a record, unless this was done before, and return its path.
+
+    Files are stored in `models/keras_video` below the Keras home (`~/.keras`, or the environment
+    variable `KERAS_HOME`). A file that was put there by hand is used as well. Archives are
+    unpacked into the folder `unpacked` there.
 
     Args:
         record: `WeightsRecord`.
 
     Returns:
-        string, path of a file, or of a folder for an archive. `resolve_checkpoint` accepts either.
+        String, the path of a file, or of a folder for an archive. `resolve_checkpoint` accepts
+        both.
 
     Raises:
-        RuntimeError: if the file could not be downloaded, or only by hand; says where to put it.
+        RuntimeError: if the file cannot be downloaded; says where to put it by hand.
     """
     if record.file is not None:
-        path = Path(__file__).parents[1] / record.file
+        path = PACKAGE / record.file
         if not path.is_file():
-            raise ValueError(f"weights: expected the file {path} in the package; it is missing.")
+            raise ValueError(f"weights: expected the file {path} of the package, got none.")
         return str(path)
 
     name = record.cached_name
@@ -215,8 +273,8 @@ def fetch(record):
         if there:
             return str(target)
         raise RuntimeError(
-            f"weights: {name} has to be downloaded by hand. Open {record.page} and put the file at "
-            f"{target}, under this very name."
+            f"weights: {name} must be downloaded by hand. Open {record.page} and save the file as "
+            f"{target}."
         )
 
     import keras
@@ -235,8 +293,8 @@ def fetch(record):
         if not there:
             target.unlink(missing_ok=True)
         raise RuntimeError(
-            f"weights: could not get {record.url} ({error}). To do without a network, put the "
-            f"file at {target}."
+            f"weights: could not download {record.url} ({error}). Without internet access, save "
+            f"the file as {target}."
         ) from error
     if not is_archive(path):
         return str(path)
@@ -244,22 +302,22 @@ def fetch(record):
         return unpack_once(path, _cache() / "unpacked")
     except ValueError as error:
         if there:
-            raise ValueError(f"{error} Replace it by a whole copy of {record.url}.") from None
+            raise ValueError(f"{error} Replace it by a complete copy of {record.url}.") from None
         Path(path).unlink()
         raise ValueError(f"{error} The download from {record.url} was removed.") from None
 
 
 def resolve_checkpoint(path):
-    """Finds the weights to read in what a user passes as `weights`.
+    """Return the checkpoint or file that a path stands for.
 
     Args:
-        path: a checkpoint prefix (with or without `.index`), a folder with a checkpoint (its
-            `checkpoint` text file says which; else it must be the only one), a SavedModel folder,
-            a folder that holds only one of these, or a `.tar.gz` of any of them. A file of another
-            kind is returned as it is.
+        path: a checkpoint prefix (with or without `.index`); a folder with a checkpoint, which is
+            either named in its `checkpoint` text file or the only one; a SavedModel folder; a
+            folder that contains only one of these; or a `.tar.gz` archive of any of them. Other
+            files are returned unchanged.
 
     Returns:
-        string, a prefix for `converters.tf_bundle.Checkpoint`, or the path of a file.
+        String, a prefix for `checkpoints.tensorflow.Checkpoint`, or the path of a file.
     """
     path = Path(path).expanduser()
     if path.is_file():
@@ -279,7 +337,7 @@ def resolve_checkpoint(path):
 
 
 def _resolve_folder(folder):
-    for _ in range(4):  # archives often wrap everything in a folder of their own
+    for _ in range(4):  # archives often contain one outer folder
         if (folder / "checkpoint").is_file():
             return _latest_checkpoint(folder)
         indices = sorted(folder.glob("[!.]*.index"))
@@ -288,7 +346,7 @@ def _resolve_folder(folder):
         if indices:
             names = [index.name for index in indices]
             raise ValueError(
-                f"weights: expected one checkpoint in {folder}, got {names}; pass the path of one."
+                f"weights: expected one checkpoint in {folder}, got {names}. Pass the path of one."
             )
         if (folder / "variables" / "variables.index").is_file():
             return str(folder / "variables" / "variables")
@@ -303,7 +361,7 @@ def _resolve_folder(folder):
 
 
 def _latest_checkpoint(folder):
-    """The prefix named by the `checkpoint` text file, which must stay inside the folder."""
+    """Return the prefix that the `checkpoint` text file names; it must be inside the folder."""
     text = (folder / "checkpoint").read_text("utf-8", "replace")
     lines = [line.partition(":") for line in text.splitlines()]
     names = [value.strip() for key, _, value in lines if key.strip() == "model_checkpoint_path"]
@@ -315,22 +373,92 @@ def _latest_checkpoint(folder):
     prefix = (folder / name).resolve()
     if not prefix.is_relative_to(folder.resolve()):
         raise ValueError(
-            f"weights: {folder / 'checkpoint'} points outside of its folder, to {name!r}; "
-            "pass the prefix of the checkpoint itself."
+            f"weights: expected {folder / 'checkpoint'} to name a checkpoint in its folder, got "
+            f"{name!r}. Pass the prefix of the checkpoint itself."
         )
     if not Path(f"{prefix}.index").is_file():
-        raise ValueError(f"weights: {folder / 'checkpoint'} names {name!r}, which is not there.")
+        raise ValueError(
+            f"weights: expected the checkpoint {name!r}, as {folder / 'checkpoint'} says, got none."
+        )
     return str(prefix)
 
 
-def converted_path(record):
-    """Where the weights of a downloaded record lie once they are converted."""
-    return _cache() / "converted" / f"{record.cached_name.partition('.')[0]}.npz"
+class Source(NamedTuple):
+    """Weights that were read, before they are copied into a model.
+
+    Args:
+        label: string, the name or path, for messages.
+        classes: int, outputs of their classifier, or `None` without one.
+        named: dict of variable names of this library to arrays, or `None` for a Keras file.
+        path: string, that Keras file.
+        lacking: tuple of pairs `(pattern, description)`: names that `named` does not have and that
+            keep their initial values.
+    """
+
+    label: str
+    classes: int | None
+    named: dict | None = None
+    path: str | None = None
+    lacking: tuple = ()
 
 
-def _home():
-    return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+def read_weights(weights, names, record, check, load):
+    """Read weights by name or from a file.
+
+    Args:
+        weights: string or path, as users pass it to a model builder.
+        names: names of published weights.
+        record: function `name -> WeightsRecord` that raises for unknown names.
+        check: function `(named, path) -> classes or None` that raises unless names and shapes fit
+            the model.
+        load: function `path -> (named, classes or None)` for files of other projects.
+
+    Returns:
+        `Source`. Everything but a Keras file has been checked to fit.
+    """
+    weights = os.path.expanduser(os.fspath(weights))
+    exists = os.path.exists(weights) or os.path.exists(f"{weights}.index")
+    if weights in names or not exists:
+        path = converted(record(weights), load)
+        named = weight_map.load(path)
+        return Source(weights, check(named, path), named)
+    if weights.endswith((".weights.h5", ".keras")):
+        return Source(weights, _keras_classes(weights), path=weights)
+    if weights.endswith(".npz"):
+        named = weight_map.load(weights)
+        return Source(weights, check(named, weights), named)
+    named, classes = load(resolve_checkpoint(weights))
+    return Source(weights, classes, named)
 
 
-def _cache():
-    return _home() / CACHE_SUBDIR
+def converted(record, load):
+    """Return the path of published weights as an `.npz` file; convert them on the first call.
+
+    Args:
+        record: `WeightsRecord`. Weights that come with the library are such a file already.
+        load: function `path -> (named, classes or None)`.
+    """
+    if record.file is not None:
+        return fetch(record)
+    path = _cache() / "converted" / f"{record.cached_name.partition('.')[0]}.npz"
+    if not path.is_file():
+        named, _ = load(resolve_checkpoint(fetch(record)))
+        weight_map.save(path, named, half=False)
+    return path
+
+
+def _keras_classes(path):
+    """Return the class count of a `.weights.h5` or `.keras` file: that of its last dense layer."""
+    import h5py
+
+    try:
+        with open(path, "rb") as file:
+            if path.endswith(".keras"):
+                with zipfile.ZipFile(file) as archive:
+                    file = io.BytesIO(archive.read("model.weights.h5"))
+            with h5py.File(file, "r") as store:
+                numbers = [re.fullmatch(r"dense(?:_(\d{1,3}))?", name) for name in store["layers"]]
+                dense = [(int(match[1] or 0), match[0]) for match in numbers if match]
+                return int(store[f"layers/{max(dense)[1]}/vars/1"].shape[0]) if dense else None
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"weights: expected a Keras weights file, got {path}: {error}.") from None

@@ -1,1 +1,1 @@
-"""Reads weight files of other projects, and puts arrays into our networks by name."""
+"""Weight files of other projects, and weights as flat dicts of arrays."""

@@ -1,19 +1,16 @@
-"""Reads TensorFlow checkpoints without TensorFlow.
+"""TensorFlow checkpoints, read without TensorFlow.
 
-A checkpoint `prefix` is a sorted string table `prefix.index`, which says for every tensor where its
-bytes lie in `prefix.data-00000-of-00001` and its sister shards. Checkpoints of TensorFlow 2, and
-the `variables/variables` of a SavedModel, also hold the graph of objects that own the variables
-(`object_graph.py`); those of TensorFlow 1 hold variable names only.
+A checkpoint `prefix` consists of an index file `prefix.index` and data files such as
+`prefix.data-00000-of-00001`. The index is a sorted string table that says for every tensor where
+its bytes are in the data files. Checkpoints of TensorFlow 2, and `variables/variables` of a
+SavedModel, also contain the graph of Python objects that own the variables; those of TensorFlow 1
+contain variable names only.
 
-Everything is bounded by the sizes of the files: a damaged or hostile file ends in one `ValueError`.
+The file is ordered bottom-up: protocol buffer fields, checksums, sorted string tables, the object
+graph, and `Checkpoint`, which uses them all.
 
-The graph of Python objects stored in TensorFlow 2 checkpoints.
-
-Just enough of the protocol buffer wire format to read checkpoint metadata.
-
-Reads sorted string tables, the LevelDB format of TensorFlow's checkpoint indices.
-
-The checksum of TensorFlow checkpoints: CRC-32C in NumPy, some 100 MB per second.
+All loops and allocations are bounded by the sizes of the files or by constants. A damaged or
+hostile file raises one `ValueError`.
 """
 
 import math
@@ -24,11 +21,13 @@ from pathlib import Path
 
 import numpy as np
 
+# Protocol buffers: just enough of the wire format for checkpoint metadata.
+
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 
 def read_varint(buffer, position):
-    """Returns `(value, next position)` of the base-128 number that starts at `position`."""
+    """Return `(value, next position)` of the base-128 number that starts at `position`."""
     value = 0
     for shift in range(0, 70, 7):
         if position >= len(buffer):
@@ -42,7 +41,7 @@ def read_varint(buffer, position):
 
 
 def read_fields(message):
-    """Yields `(field number, value)`: an int, or a memoryview for strings and messages."""
+    """Yield `(field number, value)`; strings and messages are memoryviews, all others ints."""
     if isinstance(message, int):
         raise ValueError("a message is stored as a number")
     message = memoryview(message)
@@ -68,99 +67,16 @@ def read_fields(message):
 
 
 def text(value):
-    """A string field as `str`."""
+    """Return a string field as `str`."""
     if not isinstance(value, memoryview):
         raise ValueError("a string is stored as a number")
     return bytes(value).decode("utf-8", "replace")
 
 
-MAX_NODES = 500_000
-MAX_PATH = 4096
-VARIABLE = "VARIABLE_VALUE"
+# Checksums.
 
-
-class ObjectGraph:
-    """Objects with named children, some of them variables. Node 0 is the root.
-
-    Several names can lead to one object, and children can point back at their parents.
-
-    Args:
-        data: bytes of a `TrackableObjectGraph` message.
-        keys: the checkpoint keys that exist; variables with other keys are left out.
-    """
-
-    def __init__(self, data, keys):
-        self.nodes = [node for number, node in read_fields(data) if number == 1]
-        if not self.nodes or len(self.nodes) > MAX_NODES:
-            raise ValueError(f"expected 1 to {MAX_NODES} objects, got {len(self.nodes)}")
-        self.keys = keys
-        self.children = lru_cache(4096)(self._children)
-        for node in range(len(self.nodes)):  # whatever is damaged shows here
-            self._children(node), self.variable(node)
-
-    def _children(self, node):
-        """`{name: node}` of the objects that hang on a node."""
-        result = {}
-        for number, child in read_fields(self.nodes[node]):
-            if number == 1:
-                fields = dict(read_fields(child))
-                target = fields.get(1, 0)
-                if not isinstance(target, int) or target >= len(self.nodes):
-                    raise ValueError(f"object {node} has a child {target!r} that does not exist")
-                result[text(fields.get(2, memoryview(b"")))] = target
-        return result
-
-    def variable(self, node):
-        """`(checkpoint key, variable name)` of a node, or `(None, None)`."""
-        for number, attribute in read_fields(self.nodes[node]):
-            if number == 2:
-                fields = dict(read_fields(attribute))
-                name, full_name, key = (text(fields.get(i, memoryview(b""))) for i in (1, 2, 3))
-                if name == VARIABLE and key in self.keys:
-                    return key, full_name
-        return None, None
-
-    def node(self, *path, root=0):
-        """The node at the end of a path of child names, or `None`."""
-        for name in path:
-            root = self.children(root).get(name)
-            if root is None:
-                return None
-        return root
-
-    def find(self, *path, root=0):
-        """Checkpoint key of the variable at the end of a path of child names, or `None`."""
-        node = self.node(*path, root=root)
-        return None if node is None else self.variable(node)[0]
-
-    def walk(self, root=0):
-        """Yields `(path, node)` of everything below `root`, nearest first, each node once."""
-        queue, seen = deque([("", root)]), {root}
-        while queue:
-            path, node = queue.popleft()
-            if len(path) > MAX_PATH:
-                raise ValueError(
-                    f"weights: a path of child names has more than {MAX_PATH} characters."
-                )
-            yield path, node
-            for name, child in self.children(node).items():
-                if child not in seen:
-                    seen.add(child)
-                    queue.append((f"{path}/{name}" if path else name, child))
-
-    def variables(self, root=0):
-        """`{path of child names: checkpoint key}` below `root`, one path per variable."""
-        found = {path: self.variable(node)[0] for path, node in self.walk(root)}
-        return {path: key for path, key in found.items() if key is not None}
-
-    def names(self):
-        """`{variable name: checkpoint key}`, the names that TensorFlow gave the variables."""
-        found = (self.variable(node) for node in range(len(self.nodes)))
-        return {name: key for key, name in found if key is not None}
-
-
-LANE = 256  # bytes that one lane folds one after the other
-SHORT = 16384  # bytes below which the plain loop is faster
+LANE = 256  # bytes per lane
+SHORT = 16384  # bytes; below that a plain loop is faster
 
 
 def _make_table():
@@ -175,11 +91,11 @@ TABLE_LIST = TABLE.tolist()
 
 
 def crc32c(data):
-    """CRC-32C (Castagnoli) of a bytes-like object, as an int.
+    """Return the CRC-32C (Castagnoli) of a bytes-like object as an int.
 
-    A CRC is linear over GF(2). Long data is cut into lanes of `LANE` bytes that are folded side by
-    side; neighbours are then joined pairwise by the matrix that appends zero bytes. Zeros in front
-    of the message do not change the result, so odd lengths need no special case.
+    A CRC is linear over GF(2). Long data is divided into lanes of `LANE` bytes, whose CRCs are
+    computed in parallel and then combined pairwise with the matrix that appends zero bytes. Leading
+    zeros do not change a CRC, so the data is padded at the front. About 100 MB per second.
     """
     data = np.frombuffer(data, np.uint8)
     if data.size < SHORT:
@@ -192,7 +108,7 @@ def crc32c(data):
     padded = np.zeros(lanes * LANE, np.uint8)
     start = padded.size - data.size
     padded[start:] = data
-    padded[start : start + 4] ^= 255  # the initial state, all ones
+    padded[start : start + 4] ^= 255  # the initial state of a CRC is all ones
     state = np.zeros(lanes, np.uint32)
     for column in np.ascontiguousarray(padded.reshape(lanes, LANE).T):
         state = TABLE[(state ^ column) & 255] ^ (state >> 8)
@@ -206,7 +122,7 @@ def crc32c(data):
 
 
 def masked_crc32c(data):
-    """The form in which checkpoints store it: rotated and shifted by a constant."""
+    """Return the CRC in the form that checkpoints store: rotated, plus a constant."""
     crc = crc32c(data)
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
@@ -220,7 +136,7 @@ def _apply(matrix, states):
 
 @cache
 def _append_zeros(level):
-    """What each of the 32 state bits becomes after `LANE * 2**level` zero bytes."""
+    """Return what each of the 32 state bits becomes after `LANE * 2**level` zero bytes."""
     if level:
         half = _append_zeros(level - 1)
         return _apply(half, half)
@@ -230,19 +146,21 @@ def _append_zeros(level):
     return states
 
 
+# Sorted string tables.
+
 MAGIC = bytes.fromhex("57fb808b247547db")
 FOOTER = 48
-TRAILER = 5  # one byte for the compression, four for the checksum
+TRAILER = 5  # bytes after a block: one for the compression, four for the checksum
 MAX_RECORDS = 200_000
 MAX_KEY = 4096
-MAX_KEYS = 64 << 20  # bytes of all keys together: they share prefixes, so a small file holds many
+MAX_KEYS = 64 << 20  # bytes of all keys; prefixes are shared, so a small file can have many
 
 
 def read_table(data):
-    """All records of a sorted string table, as `{key: bytes}`."""
+    """Return all records of a sorted string table (the LevelDB format) as `{key: bytes}`."""
     if len(data) < FOOTER or data[-8:] != MAGIC:
         raise ValueError(
-            f"expected it to end with the magic number {MAGIC.hex()}, "
+            f"expected the magic number {MAGIC.hex()} at the end, "
             f"got {data[-8:].hex() or 'an empty file'}"
         )
     footer = data[-FOOTER:-8]
@@ -268,10 +186,12 @@ def _read_handle(buffer, position):
 
 
 def _read_block(data, handle):
-    """Yields the `(key, value)` pairs of one block; a key repeats the start of the one before."""
+    """Yield the `(key, value)` pairs of one block. Keys share a prefix with the previous key."""
     offset, size = handle
     if offset + size + TRAILER > len(data) - FOOTER:
-        raise ValueError(f"expected a block of {size} bytes at {offset}, got {len(data)} in all")
+        raise ValueError(
+            f"expected a block of {size} bytes at {offset}, got a file of {len(data)} bytes"
+        )
     block = memoryview(data)[offset : offset + size + TRAILER]
     kind, crc = block[size], int.from_bytes(block[size + 1 :], "little")
     if masked_crc32c(block[: size + 1]) != crc:
@@ -296,6 +216,96 @@ def _read_block(data, handle):
         position = stop
 
 
+# The object graph.
+
+MAX_NODES = 500_000
+MAX_PATH = 4096
+VARIABLE = "VARIABLE_VALUE"
+
+
+class ObjectGraph:
+    """The graph of Python objects in a TensorFlow 2 checkpoint. Node 0 is the root.
+
+    Objects have named children; some objects are variables. An object can have several parents,
+    and the graph can have cycles.
+
+    Args:
+        data: bytes of a `TrackableObjectGraph` message.
+        keys: keys of the checkpoint. Variables with other keys are ignored.
+    """
+
+    def __init__(self, data, keys):
+        self.nodes = [node for number, node in read_fields(data) if number == 1]
+        if not self.nodes or len(self.nodes) > MAX_NODES:
+            raise ValueError(f"expected 1 to {MAX_NODES} objects, got {len(self.nodes)}")
+        self.keys = keys
+        self.children = lru_cache(4096)(self._children)
+        for node in range(len(self.nodes)):  # raises if the graph is damaged
+            self._children(node), self.variable(node)
+
+    def _children(self, node):
+        """Return `{name: node}` of the children of a node."""
+        result = {}
+        for number, child in read_fields(self.nodes[node]):
+            if number == 1:
+                fields = dict(read_fields(child))
+                target = fields.get(1, 0)
+                if not isinstance(target, int) or target >= len(self.nodes):
+                    raise ValueError(f"object {node} has a child {target!r} that does not exist")
+                result[text(fields.get(2, memoryview(b"")))] = target
+        return result
+
+    def variable(self, node):
+        """Return `(checkpoint key, variable name)` of a node, or `(None, None)`."""
+        for number, attribute in read_fields(self.nodes[node]):
+            if number == 2:
+                fields = dict(read_fields(attribute))
+                name, full_name, key = (text(fields.get(i, memoryview(b""))) for i in (1, 2, 3))
+                if name == VARIABLE and key in self.keys:
+                    return key, full_name
+        return None, None
+
+    def node(self, *path, root=0):
+        """Return the node at the end of a path of child names, or `None`."""
+        for name in path:
+            root = self.children(root).get(name)
+            if root is None:
+                return None
+        return root
+
+    def find(self, *path, root=0):
+        """Return the checkpoint key of the variable at the end of a path of names, or `None`."""
+        node = self.node(*path, root=root)
+        return None if node is None else self.variable(node)[0]
+
+    def walk(self, root=0):
+        """Yield `(path, node)` of all nodes below `root`, each once, breadth first."""
+        queue, seen = deque([("", root)]), {root}
+        while queue:
+            path, node = queue.popleft()
+            if len(path) > MAX_PATH:
+                raise ValueError(
+                    f"weights: expected paths of at most {MAX_PATH} characters in the object graph."
+                )
+            yield path, node
+            for name, child in self.children(node).items():
+                if child not in seen:
+                    seen.add(child)
+                    queue.append((f"{path}/{name}" if path else name, child))
+
+    def variables(self, root=0):
+        """Return `{path of child names: checkpoint key}` below `root`, one path per variable."""
+        found = {path: self.variable(node)[0] for path, node in self.walk(root)}
+        return {path: key for path, key in found.items() if key is not None}
+
+    def names(self):
+        """Return `{variable name: checkpoint key}` with the names in TensorFlow."""
+        found = (self.variable(node) for node in range(len(self.nodes)))
+        return {name: key for key, name in found if key is not None}
+
+
+# Checkpoints.
+
 MAX_INDEX = 16 << 20
 MAX_GRAPH = 16 << 20
 MAX_RANK = 32
@@ -309,7 +319,7 @@ DTYPES = {
 
 @dataclass(frozen=True)
 class Entry:
-    """Where one tensor lies."""
+    """Type, shape and place of one tensor."""
 
     dtype: int
     shape: tuple
@@ -318,146 +328,6 @@ class Entry:
     size: int
     crc: int | None
     sliced: bool
-
-
-class Checkpoint:
-    """A checkpoint on disk, with the weights read one by one.
-
-    Args:
-        prefix: path without `.index`, for example `movinet_a0_base/ckpt-1` or
-            `saved_model/variables/variables`.
-
-    Attributes:
-        graph: `ObjectGraph`, or `None` in a checkpoint of TensorFlow 1.
-
-    Example:
-    >>> checkpoint = Checkpoint("movinet_a0_base/ckpt-1")
-    >>> checkpoint.read(checkpoint.graph.find("model", "layer_with_weights-0", ...))
-    """
-
-    def __init__(self, prefix):
-        self.prefix = str(prefix)
-        index = Path(self.prefix + ".index")
-        if not index.is_file():
-            raise ValueError(f"weights: expected the file {index}, which does not exist.")
-        if index.stat().st_size > MAX_INDEX:
-            raise ValueError(f"weights: {index} is larger than {MAX_INDEX} bytes: not an index.")
-        try:
-            records = read_table(index.read_bytes())
-            self.shards = _read_header(records.pop("", None))
-            self.entries = {key: _read_entry(value) for key, value in records.items()}
-        except ValueError as error:
-            raise ValueError(
-                f"weights: {index} is not a whole TensorFlow checkpoint index: {error}."
-            ) from None
-        self._check_places()
-        graph = self.entries.pop(GRAPH_KEY, None)
-        self.graph = None if graph is None else self._read_graph(graph)
-
-    def keys(self):
-        """Checkpoint keys of all tensors, sorted."""
-        return sorted(self.entries)
-
-    def shape(self, key):
-        return self._entry(key).shape
-
-    def read(self, key):
-        """The tensor as an array (bfloat16 becomes float32), or `bytes` for a single string."""
-        entry = self._entry(key)
-        if entry.sliced:
-            raise ValueError(f"weights: {key} in {self.prefix} is partitioned; not supported.")
-        if entry.dtype == STRING:
-            return self._read_string(key, entry)
-        data = self._read_bytes(entry)
-        self._check_crc(key, entry, data)
-        array = np.frombuffer(data, DTYPES[entry.dtype])
-        if entry.dtype == BFLOAT16:
-            array = (array.astype(np.uint32) << 16).view(np.float32)
-        return array.reshape(entry.shape)
-
-    def _entry(self, key):
-        if key not in self.entries:
-            raise ValueError(f"weights: {self.prefix} holds no tensor named {key!r}.")
-        return self.entries[key]
-
-    def _shard(self, number):
-        return Path(f"{self.prefix}.data-{number:05d}-of-{self.shards:05d}")
-
-    def _check_places(self):
-        """Every tensor lies inside its file, and no two share bytes."""
-        ends = {}
-        for key, entry in sorted(self.entries.items(), key=lambda kv: (kv[1].shard, kv[1].offset)):
-            if not entry.size:
-                continue
-            if not entry.shard < self.shards:
-                raise ValueError(
-                    f"weights: {self.prefix}.index puts {key} into shard {entry.shard} "
-                    f"of {self.shards}."
-                )
-            if entry.offset < ends.get(entry.shard, 0):
-                raise ValueError(f"weights: {self.prefix}.index has tensors overlap at {key}.")
-            ends[entry.shard] = entry.offset + entry.size
-        for shard, end in ends.items():
-            path = self._shard(shard)
-            if not path.is_file():
-                raise ValueError(f"weights: {path}, a part of the checkpoint, does not exist.")
-            size = path.stat().st_size
-            if size < end:
-                raise ValueError(
-                    f"weights: {path} is cut off: expected at least {end} bytes, got {size}."
-                )
-
-    def _read_bytes(self, entry):
-        if not entry.size:
-            return b""
-        path = self._shard(entry.shard)
-        with open(path, "rb") as file:
-            file.seek(entry.offset)
-            data = file.read(entry.size)
-        if len(data) != entry.size:
-            raise ValueError(
-                f"weights: {path} is cut off: expected {entry.size} bytes at {entry.offset}, "
-                f"got {len(data)}."
-            )
-        return data
-
-    def _check_crc(self, key, entry, data):
-        if entry.crc is not None and masked_crc32c(data) != entry.crc:
-            raise ValueError(
-                f"weights: {self._shard(entry.shard)} is damaged: the checksum of {key} "
-                f"is not the one in the index."
-            )
-
-    def _read_string(self, key, entry):
-        """One string: its length, a checksum of the length, its bytes."""
-        if math.prod(entry.shape) != 1:
-            raise ValueError(f"weights: {key} in {self.prefix} is an array of strings.")
-        data = self._read_bytes(entry)
-        try:
-            length, start = read_varint(data, 0)
-        except ValueError as error:
-            raise ValueError(f"weights: {key} in {self.prefix}: {error}.") from None
-        if start + 4 + length != len(data):
-            raise ValueError(
-                f"weights: {key} in {self.prefix}: expected a string of {length} bytes, "
-                f"got {len(data) - start - 4}."
-            )
-        counted = length.to_bytes(4 if length < 2**32 else 8, "little")
-        self._check_crc(key, entry, counted + data[start:])
-        return data[start + 4 :]
-
-    def _read_graph(self, entry):
-        if entry.size > MAX_GRAPH:
-            raise ValueError(
-                f"weights: the object graph of {self.prefix} has {entry.size} bytes, "
-                f"expected at most {MAX_GRAPH}."
-            )
-        try:
-            return ObjectGraph(self._read_string(GRAPH_KEY, entry), self.entries)
-        except ValueError as error:
-            if str(error).startswith("weights:"):
-                raise
-            raise ValueError(f"weights: the object graph of {self.prefix}: {error}.") from None
 
 
 def _read_header(header):
@@ -492,3 +362,157 @@ def _read_entry(value):
         if expected != size or math.prod(dim or 1 for dim in shape) >= 2**59:
             raise ValueError(f"a tensor of shape {tuple(shape)} has {size} bytes, not {expected}")
     return Entry(dtype, tuple(shape), shard, offset, size, fields.get(6), sliced)
+
+
+class Checkpoint:
+    """A checkpoint on disk. Tensors are read one by one.
+
+    Args:
+        prefix: path without `.index`, for example `movinet_a0_base/ckpt-1` or
+            `saved_model/variables/variables`.
+
+    Attributes:
+        graph: `ObjectGraph`, or `None` in a checkpoint of TensorFlow 1.
+
+    Example:
+    >>> checkpoint = Checkpoint("movinet_a0_base/ckpt-1")
+    >>> checkpoint.read(checkpoint.graph.find("model", "layer_with_weights-0", ...))
+    """
+
+    def __init__(self, prefix):
+        self.prefix = str(prefix)
+        index = Path(self.prefix + ".index")
+        if not index.is_file():
+            raise ValueError(f"weights: expected the file {index}, got none.")
+        if index.stat().st_size > MAX_INDEX:
+            raise ValueError(
+                f"weights: expected an index of at most {MAX_INDEX} bytes, got {index}."
+            )
+        try:
+            records = read_table(index.read_bytes())
+            self.shards = _read_header(records.pop("", None))
+            self.entries = {key: _read_entry(value) for key, value in records.items()}
+        except ValueError as error:
+            raise ValueError(
+                f"weights: expected a TensorFlow checkpoint index, got {index}: {error}."
+            ) from None
+        self._check_places()
+        graph = self.entries.pop(GRAPH_KEY, None)
+        self.graph = None if graph is None else self._read_graph(graph)
+
+    def keys(self):
+        """Return the keys of all tensors, sorted."""
+        return sorted(self.entries)
+
+    def shape(self, key):
+        """Return the shape of a tensor."""
+        return self._entry(key).shape
+
+    def read(self, key):
+        """Return a tensor as an array (float32 for bfloat16), or as bytes if it is a string."""
+        entry = self._entry(key)
+        if entry.sliced:
+            raise ValueError(
+                f"weights: expected whole tensors in {self.prefix}, got {key} in several parts."
+            )
+        if entry.dtype == STRING:
+            return self._read_string(key, entry)
+        data = self._read_bytes(entry)
+        self._check_crc(key, entry, data)
+        array = np.frombuffer(data, DTYPES[entry.dtype])
+        if entry.dtype == BFLOAT16:
+            array = (array.astype(np.uint32) << 16).view(np.float32)
+        return array.reshape(entry.shape)
+
+    def _entry(self, key):
+        if key not in self.entries:
+            raise ValueError(
+                f"weights: expected a tensor in {self.prefix}, got the unknown key {key!r}."
+            )
+        return self.entries[key]
+
+    def _shard(self, number):
+        return Path(f"{self.prefix}.data-{number:05d}-of-{self.shards:05d}")
+
+    def _check_places(self):
+        """Check that all tensors are inside their files and do not overlap."""
+        ends = {}
+        for key, entry in sorted(self.entries.items(), key=lambda kv: (kv[1].shard, kv[1].offset)):
+            if not entry.size:
+                continue
+            if not entry.shard < self.shards:
+                raise ValueError(
+                    f"weights: expected shards below {self.shards} in {self.prefix}.index, got "
+                    f"{entry.shard} for {key}."
+                )
+            if entry.offset < ends.get(entry.shard, 0):
+                raise ValueError(
+                    f"weights: expected separate tensors in {self.prefix}.index, got an overlap "
+                    f"at {key}."
+                )
+            ends[entry.shard] = entry.offset + entry.size
+        for shard, end in ends.items():
+            path = self._shard(shard)
+            if not path.is_file():
+                raise ValueError(
+                    f"weights: expected the file {path}, a part of the checkpoint, got none."
+                )
+            size = path.stat().st_size
+            if size < end:
+                raise ValueError(
+                    f"weights: expected at least {end} bytes in {path}, got {size}: it is cut off."
+                )
+
+    def _read_bytes(self, entry):
+        if not entry.size:
+            return b""
+        path = self._shard(entry.shard)
+        with open(path, "rb") as file:
+            file.seek(entry.offset)
+            data = file.read(entry.size)
+        if len(data) != entry.size:
+            raise ValueError(
+                f"weights: expected {entry.size} bytes at {entry.offset} in {path}, got "
+                f"{len(data)}: it is cut off."
+            )
+        return data
+
+    def _check_crc(self, key, entry, data):
+        if entry.crc is not None and masked_crc32c(data) != entry.crc:
+            raise ValueError(
+                f"weights: expected the checksum of the index for {key}, got another one: "
+                f"{self._shard(entry.shard)} is damaged."
+            )
+
+    def _read_string(self, key, entry):
+        """Read a string: its length, a checksum of the length, its bytes."""
+        if math.prod(entry.shape) != 1:
+            raise ValueError(
+                f"weights: expected a single string for {key} in {self.prefix}, got an array."
+            )
+        data = self._read_bytes(entry)
+        try:
+            length, start = read_varint(data, 0)
+        except ValueError as error:
+            raise ValueError(f"weights: {key} in {self.prefix}: {error}.") from None
+        if start + 4 + length != len(data):
+            raise ValueError(
+                f"weights: expected a string of {length} bytes for {key} in {self.prefix}, got "
+                f"{len(data) - start - 4}."
+            )
+        counted = length.to_bytes(4 if length < 2**32 else 8, "little")
+        self._check_crc(key, entry, counted + data[start:])
+        return data[start + 4 :]
+
+    def _read_graph(self, entry):
+        if entry.size > MAX_GRAPH:
+            raise ValueError(
+                f"weights: expected an object graph of at most {MAX_GRAPH} bytes in "
+                f"{self.prefix}, got {entry.size}."
+            )
+        try:
+            return ObjectGraph(self._read_string(GRAPH_KEY, entry), self.entries)
+        except ValueError as error:
+            if str(error).startswith("weights:"):
+                raise
+            raise ValueError(f"weights: the object graph of {self.prefix}: {error}.") from None

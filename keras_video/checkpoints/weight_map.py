@@ -1,26 +1,26 @@
-"""Fills a model from a flat dict `{"layer/variable": array}`, all of it or nothing."""
+"""Weights as a flat dict `{"layer/variable": array}`: checked, copied, written and read."""
 
-import os
 import zipfile
 import zlib
 from fnmatch import fnmatchcase
 
 import numpy as np
 
-SHOWN = 6
+from keras_video import files
+
+SHOWN = 6  # names that an error lists
 
 
 def check(named, expected, skip=()):
-    """Compares names and shapes, and raises one error that lists every difference.
+    """Compare names and shapes, and raise one error that lists all differences.
 
     Args:
         named: dict, name to array.
         expected: dict, name to shape.
-        skip: patterns such as `"classifier/*"`; names that match one may be missing, superfluous or
-            of any shape.
+        skip: patterns such as `"classifier/*"`. Names that match one are not compared.
 
     Raises:
-        ValueError: with the missing, the unexpected and the wrongly shaped names.
+        ValueError: if names are missing or unexpected, or shapes differ.
     """
     named = {name: np.shape(value) for name, value in named.items() if not _matches(name, skip)}
     expected = {name: tuple(s) for name, s in expected.items() if not _matches(name, skip)}
@@ -44,13 +44,15 @@ def check(named, expected, skip=()):
         )
 
 
-def check_network(named, config, path):
-    """Raises unless weights by our names fit a network in all but the class count.
+def check_network(named, config, path, skip=(), frames=None):
+    """Check that weights fit a model, with any number of classes.
 
     Args:
         named: dict, name to array.
-        config: a network's config, with `name` and `weight_shapes`.
-        path: where they come from, for the error.
+        config: config of the model, with `name` and `weight_shapes`.
+        path: string, source of the weights, for the error.
+        skip: patterns as in `check`.
+        frames: int, number of frames of the model, if its weights depend on it.
 
     Returns:
         The number of classes, or `None` without a classifier.
@@ -58,29 +60,36 @@ def check_network(named, config, path):
     shape = np.shape(named.get("classifier/kernel", ()))
     classes = shape[-1] if len(shape) == 2 else None
     include_top = any(name.startswith("classifier") for name in named)
+    options = {} if frames is None else {"frames": frames}
     try:
-        check(named, config.weight_shapes(classes or 1, include_top))
+        check(named, config.weight_shapes(classes or 1, include_top, **options), skip)
     except ValueError as error:
         text = str(error).removeprefix("weights: ")
-        raise ValueError(f"weights: {path} does not fit {config.name}: {text}") from None
+        model, hint = config.name, ""
+        if frames is not None:
+            model += f" for {frames} frames"
+            hint = "\n  The variables depend on the number of frames and on the options."
+        raise ValueError(f"weights: {path} does not fit {model}: {text}{hint}") from None
     return classes
 
 
 def assign(model, named, skip=()):
-    """Copies arrays into a Keras model; nothing is written unless everything fits.
+    """Copy arrays into a Keras model. If anything does not fit, nothing is copied.
 
     Args:
-        model: Keras model. A variable is called `layer.name/variable.name`, for every layer of
+        model: Keras model. The name of a variable is `layer.name/variable.name`, for all layers in
             `model.layers`.
-        named: dict, such a name to an array.
-        skip: patterns of names that are left as they are, as in `check`.
+        named: dict, name to array.
+        skip: patterns as in `check`, of variables that keep their values.
     """
     variables = {}
     for layer in model.layers:
         for variable in layer.weights:
             name = f"{layer.name}/{variable.name}"
             if name in variables:
-                raise ValueError(f"weights: the model has two variables named {name}.")
+                raise ValueError(
+                    f"weights: expected one variable named {name} in the model, got two."
+                )
             variables[name] = variable
     check(named, {name: variable.shape for name, variable in variables.items()}, skip)
     for name, variable in variables.items():
@@ -89,7 +98,7 @@ def assign(model, named, skip=()):
 
 
 def shorten(items):
-    """The first few of a list, and how many more there are."""
+    """Join the first items of a list, and say how many more there are."""
     items = [str(item) for item in items]
     more = f", and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
     return ", ".join(items[:SHOWN]) + more
@@ -100,7 +109,7 @@ def _matches(name, patterns):
 
 
 def export(model):
-    """The weights of a Keras model as `{"layer/variable": array}`, in float32."""
+    """Return the weights of a Keras model as `{"layer/variable": array}` in float32."""
     import keras
 
     return {
@@ -111,30 +120,28 @@ def export(model):
 
 
 def save(path, named, half=True):
-    """Writes `{name: array}` as an `.npz` file, to a temporary name that is then renamed.
+    """Write `{name: array}` as an `.npz` file.
 
     Args:
         path: string.
         named: dict.
-        half: bool, stores kernels in half precision. Vectors and scalars stay in float32: they
-            weigh little, and a variance may be too small for half precision.
+        half: bool, whether to store kernels in half precision. Vectors and scalars stay in float32:
+            they are small, and variances can be too small for half precision.
     """
     stored = {
         name: value.astype("float16") if half and np.ndim(value) > 1 else value
         for name, value in named.items()
     }
-    partial = f"{path}.partial"
-    with open(partial, "wb") as file:
+    with files.replacing(path) as partial, open(partial, "wb") as file:
         np.savez_compressed(file, **stored)
-    os.replace(partial, path)
 
 
 def load(path):
-    """Reads a file written by `save` as float32; nothing in it is executed."""
+    """Read a file written by `save` as float32. No code in it is executed."""
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name].astype("float32") for name in file.files}
     except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, AttributeError) as error:
         raise ValueError(
-            f"weights: expected an .npz file of arrays in {path}, got none: {error}."
+            f"weights: expected an .npz file of arrays, got {path}: {error}."
         ) from error

@@ -42,10 +42,9 @@ def test_records_are_values_and_the_module_imports_no_keras():
     record = WeightsRecord("kinetics600", "base", url="https://example.com/a.tar.gz")
     with pytest.raises(dataclasses.FrozenInstanceError):
         record.url = "other"
-    with pytest.raises(ValueError, match="a url or a file"):
+    with pytest.raises(ValueError, match="url: expected one of url, file and page"):
         WeightsRecord("kinetics600", "base")
-    for module in (pretrained, pretrained):
-        assert "keras" not in vars(module)
+    assert "keras" not in vars(pretrained)
 
 
 def test_fetch_unpacks_once(home, online, monkeypatch):
@@ -76,7 +75,7 @@ def test_without_network_one_error_says_where_to_put_the_file(home, online):
     with pytest.raises(RuntimeError) as error:
         fetch(record)
     assert record.url in str(error.value)
-    place = str(error.value).rsplit("put the file at ")[1].removesuffix(".")
+    place = str(error.value).rsplit("save the file as ")[1].removesuffix(".")
     assert place == str(home / path.name)
     assert not (home / path.name).exists()
 
@@ -88,7 +87,7 @@ def test_truncated_download_is_removed_and_tried_again(home, online):
     record, path = online
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match="weights: .*cut off or damaged.*download .*was removed"):
+    with pytest.raises(ValueError, match="weights: .*is damaged .*download .*was removed"):
         fetch(record)
     assert not (home / path.name).exists() and not left_behind(home)
     path.write_bytes(whole)
@@ -102,7 +101,7 @@ def test_damaged_archives(tmp_path, online, change):
     data = data[:-3] if change == "end" else data
     data[len(data) // 2] ^= change == "middle"
     (tmp_path / "a.tar.gz").write_bytes(data)
-    with pytest.raises(ValueError, match="may be cut off or damaged"):
+    with pytest.raises(ValueError, match="expected a complete archive, got .*is damaged"):
         pretrained.unpack_once(tmp_path / "a.tar.gz", tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -111,7 +110,7 @@ def test_truncated_file_placed_by_hand_is_kept_and_named(home, online):
     record, path = online
     home.mkdir(parents=True)
     (home / path.name).write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ValueError, match="Replace it by a whole copy of file:"):
+    with pytest.raises(ValueError, match="Replace it by a complete copy of file:"):
         fetch(record)
     assert (home / path.name).is_file() and not left_behind(home)
 
@@ -125,7 +124,7 @@ def test_plain_and_shipped_files(home, tmp_path):
     assert fetch(record) == str(home / "modelA0")
     shipped = WeightsRecord("x", "base", file="applications/pretrained.py")
     assert fetch(shipped) == pretrained.__file__
-    with pytest.raises(ValueError, match="nothing.h5 in the package"):
+    with pytest.raises(ValueError, match="nothing.h5 of the package"):
         fetch(WeightsRecord("x", "base", file="nothing.h5"))
 
 
@@ -162,7 +161,9 @@ def make_archive(path, *members):
 )
 def test_malicious_members_leave_nothing(tmp_path, info):
     make_archive(tmp_path / "a.tar.gz", member("good"), info)
-    with pytest.raises(ValueError, match=r"weights: .*a\.tar\.gz (is refused|cannot be unpacked)"):
+    with pytest.raises(
+        ValueError, match=r"weights: expected a (safe|complete) archive, got .*a\.tar\.gz"
+    ):
         pretrained.unpack_once(tmp_path / "a.tar.gz", tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
     assert not (tmp_path / "evil").exists() and not (tmp_path.parent / "evil").exists()
@@ -181,7 +182,9 @@ def test_bombs_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "MEMBERS", 6)
     make_archive(tmp_path / "many.tar.gz", *[member(f"{i}") for i in range(7)])
     for name in ("big", "sum", "claims", "header", "many"):
-        with pytest.raises(ValueError, match=f"weights: .*{name}.tar.gz is refused"):
+        with pytest.raises(
+            ValueError, match=f"weights: expected a safe archive, got .*{name}.tar.gz"
+        ):
             pretrained.unpack_once(tmp_path / f"{name}.tar.gz", tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -223,10 +226,10 @@ def test_resolve_checkpoint_says_what_is_wrong(tmp_path):
     write_checkpoint(tmp_path / "ckpt-1", {KEY: np.float32(1)})
     for name in ("../ckpt-1", str(tmp_path / "ckpt-1")):
         (folder / "checkpoint").write_text(f'model_checkpoint_path: "{name}"\n')
-        with pytest.raises(ValueError, match="points outside of its folder"):
+        with pytest.raises(ValueError, match="to name a checkpoint in its folder"):
             resolve_checkpoint(folder)
     (folder / "checkpoint").write_text('model_checkpoint_path: "ckpt-9"\n')
-    with pytest.raises(ValueError, match="'ckpt-9', which is not there"):
+    with pytest.raises(ValueError, match="expected the checkpoint 'ckpt-9'"):
         resolve_checkpoint(folder)
     (folder / "checkpoint").write_text("garbage")
     with pytest.raises(ValueError, match="expected one line model_checkpoint_path"):

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_video.applications import tiny_video_net
+from keras_video.applications import pretrained, tiny_video_net
 from keras_video.applications.pretrained import fetch
 from keras_video.applications.tiny_video_net import CONFIGS, TinyVideoNet, weights_record
-from keras_video.applications.tiny_video_net import weights as loading
 from keras_video.applications.tiny_video_net.weights import RECORDS
 from keras_video.checkpoints import weight_map
 from tests.helpers import run, to_numpy
@@ -69,7 +68,7 @@ def test_named_weights_are_fetched_and_converted_once(module, tmp_path, monkeypa
     spec = {**SPEC, "name": "tiny_video_net_1"}
     assert_golden(TinyVideoNet(spec, weights="charades", **UNIT))
     archive.unlink()
-    monkeypatch.setattr(loading, "fetch", lambda record: pytest.fail("fetched again"))
+    monkeypatch.setattr(pretrained, "fetch", lambda record: pytest.fail("fetched again"))
     assert_golden(TinyVideoNet(spec, weights="charades", **UNIT))
     assert not list(tmp_path.rglob("*.partial"))
 
@@ -92,7 +91,9 @@ def test_without_a_network_the_error_says_where_to_put_the_file(tmp_path, monkey
 
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setattr(keras.utils, "get_file", refuse)
-    with pytest.raises(RuntimeError, match="put the file at .*tiny_video_net_tvn2_charades.tar.gz"):
+    with pytest.raises(
+        RuntimeError, match="save the file as .*tiny_video_net_tvn2_charades.tar.gz"
+    ):
         fetch(weights_record("tiny_video_net_2", "charades"))
 
 
@@ -129,7 +130,9 @@ def test_own_files(module, tmp_path, extension):
 
 
 def test_wrong_names(module):
-    with pytest.raises(ValueError, match="tiny_video_net_4 has no 'charades' weights, .* none"):
+    with pytest.raises(
+        ValueError, match="expected an existing path for tiny_video_net_4, got 'charades'"
+    ):
         tiny_video_net.TinyVideoNet4(weights="charades")
     with pytest.raises(ValueError, match="(?s)does not fit tiny_video_net_1 for 2 frames"):
         tiny_video_net.TinyVideoNet1(weights=module)

@@ -130,13 +130,16 @@ def test_truncated_data_names_file_and_sizes(prefix):
     data_file(prefix).write_bytes(data[:-1])
     with pytest.raises(ValueError, match="weights: .*data-00000") as error:
         Checkpoint(prefix)
-    assert f"{len(data)} bytes, got {len(data) - 1}" in str(error.value)
+    assert f"at least {len(data)} bytes" in str(error.value)
+    assert f"got {len(data) - 1}: it is cut off" in str(error.value)
 
 
 @pytest.mark.parametrize("size", [0, 7, 47, -1, -20])
 def test_truncated_index_is_one_error(prefix, size):
     index_file(prefix).write_bytes(index_file(prefix).read_bytes()[:size])
-    with pytest.raises(ValueError, match=r"weights: .*ckpt-1\.index is not a whole"):
+    with pytest.raises(
+        ValueError, match=r"weights: expected a TensorFlow checkpoint index, got .*ckpt-1\.index"
+    ):
         Checkpoint(prefix)
 
 
@@ -144,7 +147,7 @@ def test_missing_files(prefix):
     with pytest.raises(ValueError, match=r"weights: expected the file .*nothing\.index"):
         Checkpoint(prefix.parent / "nothing")
     data_file(prefix).unlink()
-    with pytest.raises(ValueError, match="data-00000-of-00001.*does not exist"):
+    with pytest.raises(ValueError, match="expected the file .*data-00000-of-00001.*, got none"):
         Checkpoint(prefix)
 
 
@@ -155,7 +158,9 @@ def test_changed_bytes_are_found(prefix):
     data[checkpoint.entries[key].offset + 1000] ^= 1
     data_file(prefix).write_bytes(data)
     Checkpoint(prefix).read(f"model/a/kernel{END}")
-    with pytest.raises(ValueError, match="is damaged: the checksum of model/b/_conv/kernel"):
+    with pytest.raises(
+        ValueError, match="expected the checksum of the index for model/b/_conv/kernel.* is damaged"
+    ):
         Checkpoint(prefix).read(key)
 
 
@@ -211,7 +216,7 @@ def entry(dtype=1, shape=(), shard=0, offset=0, size=4):
         ({"x": entry(shape=(2**62,), size=2**64 - 1)}, "negative"),
         ({"x": entry(shape=(0, 2**62, 2**62), size=0)}, "of shape"),
         ({"x": entry(shape=(1,) * 40)}, "40 dimensions"),
-        ({"x": entry(shard=5)}, "shard 5 of 1"),
+        ({"x": entry(shard=5)}, "shards below 1 .* got 5 for x"),
         ({"x": entry(offset=2**40)}, "cut off"),
         ({"x": entry(), "y": entry(offset=2)}, "overlap"),
         ({"x": b"\xff" * 20}, "longer than 10 bytes"),

@@ -105,5 +105,5 @@ def test_two_variables_of_one_name_are_an_error():
 
     inputs = keras.Input((3,))
     model = keras.Model(inputs, Twice(name="twice")(inputs))
-    with pytest.raises(ValueError, match="two variables named twice/scale"):
+    with pytest.raises(ValueError, match="expected one variable named twice/scale"):
         assign(model, {"twice/scale": np.zeros(1)})

@@ -1,35 +1,24 @@
-"""Auto-TSNet (Gong et al. 2021): two streams of a clip, one of few frames, one of many."""
+"""Auto-TSNet (Gong et al. 2021): networks of two streams, one of few frames, one of many."""
 
-import importlib
+from keras_video.applications.lazy import lazy_names
 
-_OWNERS = {
-    "AutoTSNet": "model",
-    "AutoTSNetL": "model",
-    "AutoTSNetLDagger": "model",
-    "AutoTSNetM": "model",
-    "AutoTSNetMDagger": "model",
-    "AutoTSNetS": "model",
-    "AutoTSNetSDagger": "model",
-    "CONFIGS": "config",
-    "Group": "config",
-    "ManualTSNet55": "model",
-    "ManualTSNet70": "model",
-    "ManualTSNet85": "model",
-    "RECORDS": "weights",
-    "TwoStreamSpec": "config",
-    "labels": "weights",
-    "weights_record": "weights",
-}
-
-__all__ = sorted(_OWNERS)
-
-
-def __getattr__(name):
-    if name in _OWNERS:
-        module = importlib.import_module(f"keras_video.applications.auto_tsnet.{_OWNERS[name]}")
-        return getattr(module, name)
-    raise AttributeError(f"module 'keras_video.applications.auto_tsnet' has no attribute {name!r}")
-
-
-def __dir__():
-    return sorted([*globals(), *__all__])
+__all__, __getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        ".pretrained": ("labels",),
+        "config": ("CONFIGS", "Group", "TwoStreamSpec"),
+        "model": (
+            "AutoTSNet",
+            "AutoTSNetL",
+            "AutoTSNetLDagger",
+            "AutoTSNetM",
+            "AutoTSNetMDagger",
+            "AutoTSNetS",
+            "AutoTSNetSDagger",
+            "ManualTSNet55",
+            "ManualTSNet70",
+            "ManualTSNet85",
+        ),
+        "weights": ("RECORDS", "weights_record"),
+    },
+)

@@ -1,18 +1,18 @@
-"""Two-stream networks as plain data: what builder, counters and search spaces derive from.
+"""Two-stream networks as tables, resolved into named rows.
+
+A `TwoStreamSpec` has one `Group` row per group of blocks of each stream. `plan(classes)` resolves
+them into a `Plan` of primitive rows. The builder, the counters and the search space use it.
 
 Gong et al. 2021, "Searching for Two-Stream Models in Multivariate Space for Video Recognition",
-arXiv 2108.12957: Table 1 gives the layout below, Section 3 the choices. What the paper leaves open
-is filled from X3D (the block, the squeeze-excite, the head) and SlowFast (the fusions).
+arXiv 2108.12957: Table 1 gives the layout, Section 3 the choices. What the paper leaves open is
+taken from X3D (the block, squeeze-excite, the head) and SlowFast (the fusions).
 
-A two-stream network resolved into named rows: what the builder and the counters read.
-
-The networks of the paper, as far as the paper tells.
-
-The searched networks were drawn (Figure 3), not tabulated. `auto_tsnet_s` is a reconstruction: a
-network of the paper's search space that has what the text says of the figure (kernels of one frame
-and of 5x5 pixels in most groups, four fusions in stages 1 to 3, two attentions in the sparse
-stream's stage 3, none in the dense one) and meets the published parameters and multiply-adds at all
-sizes within 2.5 %. Other networks do as well; the paper's accuracies belong to the paper's.
+The searched networks are published as a drawing (Figure 3), not as a table. `auto_tsnet_s` is a
+reconstruction: a network of the paper's search space that agrees with the description of the figure
+(kernels of one frame and of 5x5 pixels in most groups, four fusions in stages 1 to 3, two
+attentions in stage 3 of the sparse stream, none in the dense stream) and has the published
+parameters and multiply-adds at all sizes, within 2.5 %. Other networks meet this as well, so the
+accuracies in the paper do not apply to it.
 """
 
 from dataclasses import asdict, dataclass, fields, replace
@@ -20,17 +20,45 @@ from math import prod
 from typing import NamedTuple
 
 from keras_video.applications.x3d.config import stem_rows
-from keras_video.specs import FUSIONS, Conv, Dense, GloRe, MBConv3D, check_int, mbconv3d, run_rows
+from keras_video.checks import check_choice, check_int, check_number
+from keras_video.specs import FUSIONS, Conv, Dense, GloRe, MBConv3D, mbconv3d, run_rows
 
-STEM_FRAMES = 3  # of the stems' temporal kernel, as the paper's Table 1 has it
+STEM_FRAMES = 3  # temporal kernel of the stems (Table 1)
+# Of the eleven groups of each stream: number of blocks, and stage.
+REPEATS = (1, 2, 1, 4, 1, 3, 3, 4, 1, 3, 3)
+STAGES = (1, 1, 2, 2, 3, 3, 3, 3, 4, 4, 4)
+
+
+@dataclass(frozen=True)
+class Group:
+    """The design of all blocks of a group.
+
+    Args:
+        filters: int, output channels of each block.
+        expansion: float, ratio of the inner channels of a block to `filters`.
+        temporal_kernel, spatial_kernel: odd ints, of the depthwise convolution.
+    """
+
+    filters: int
+    expansion: float = 2.25
+    temporal_kernel: int = 3
+    spatial_kernel: int = 3
+
+    def __post_init__(self):
+        for name in ("filters", "temporal_kernel", "spatial_kernel"):
+            check_int(name, getattr(self, name))
+        for name in ("temporal_kernel", "spatial_kernel"):
+            if getattr(self, name) % 2 == 0:
+                raise ValueError(f"{name}: expected an odd int, got {getattr(self, name)}.")
+        check_number("expansion", self.expansion, above=0)
 
 
 class ResolvedGroup(NamedTuple):
-    """Blocks of one design, and what follows them; `None` where nothing does.
+    """A group as named rows; rows that it does not have are `None`.
 
     Args:
         blocks: tuple of `specs.MBConv3D`.
-        fusion: row of `specs.FUSIONS` from the dense stream, for a group of the sparse one.
+        fusion: row of `specs.FUSIONS` from the dense stream, in a group of the sparse stream.
         attention: `specs.GloRe`.
     """
 
@@ -40,13 +68,13 @@ class ResolvedGroup(NamedTuple):
 
     @property
     def rows(self):
-        """All rows in the order of computation."""
+        """Return all rows in the order of computation."""
         rows = [row for block in self.blocks for row in block.rows]
         return rows + [row for row in (self.fusion, self.attention) if row is not None]
 
 
 class Stream(NamedTuple):
-    """A stream: stem, groups, and a 1x1x1 convolution before the mean over the clip."""
+    """A stream: stem, groups, and a 1x1x1 convolution before pooling."""
 
     stem: tuple
     groups: tuple
@@ -54,7 +82,7 @@ class Stream(NamedTuple):
 
     @property
     def rows(self):
-        """All rows in the order of computation, those of the fusions among the sparse stream's."""
+        """Return all rows in the order of computation; fusions belong to the sparse stream."""
         return [*self.stem, *(row for group in self.groups for row in group.rows), self.head]
 
 
@@ -68,21 +96,21 @@ class Plan(NamedTuple):
 
     @property
     def streams(self):
-        """The streams there are, in the order of their features in the classifier."""
+        """The existing streams, in the order of their features in the classifier."""
         return [stream for stream in (self.sparse, self.dense) if stream is not None]
 
     def rows(self):
-        """All rows: those of either stream, then the classifier's."""
+        """Return all rows: those of the streams, then those of the classifier."""
         rows = [row for stream in self.streams for row in stream.rows]
         return [*rows, self.hidden, self.classifier]
 
     def trace(self, clip, stride):
-        """A `Step` for every row of an inference on a clip.
+        """Return a `specs.Step` for every row of an inference on a clip.
 
         Args:
-            clip: `(frames, height, width, channels)` of the dense clip; of the sparse one where
+            clip: `(frames, height, width, channels)` of the dense clip, or of the sparse clip if
                 there is no dense stream.
-            stride: int, frames of the dense clip for one of the sparse one.
+            stride: int, frames of the dense clip per frame of the sparse clip.
         """
         steps, dense = [], None
         sparse = tuple(clip)
@@ -119,7 +147,7 @@ def _size(shape):
 
 
 def resolve(spec, classes):
-    """The `Plan` of a `TwoStreamSpec` for a number of classes."""
+    """Return the `Plan` of a `TwoStreamSpec` for a number of classes."""
     counts = [spec.depth * count for count in spec.repeats]
     layout = list(zip(spec.stages, counts, strict=True))
     dense, fusions = None, [None] * len(layout)
@@ -142,7 +170,7 @@ def _stream(prefix, groups, stem, layout, fusions, attention):
     for g, (group, (stage, count)) in enumerate(zip(groups, layout, strict=True), 1):
         blocks = []
         for i in range(count):
-            number = seen.get(stage, 0)  # of the block in its stage, through all its groups
+            number = seen.get(stage, 0)  # of the block in its stage
             seen[stage] = number + 1
             block = _block(f"{prefix}_group{g}_block{i}", channels, group, number)
             blocks.append(block)
@@ -159,7 +187,7 @@ def _stream(prefix, groups, stem, layout, fusions, attention):
 
 
 def _block(name, channels, group, number) -> MBConv3D:
-    """A block; the first of a stage has the stride, every other one of a stage attends."""
+    """Return a block. The first of a stage has the stride, every second one squeeze-excite."""
     spatial = group.spatial_kernel
     return mbconv3d(
         name,
@@ -172,57 +200,26 @@ def _block(name, channels, group, number) -> MBConv3D:
     )
 
 
-# Of the eleven groups of either stream: blocks, and the stage they belong to.
-REPEATS = (1, 2, 1, 4, 1, 3, 3, 4, 1, 3, 3)
-STAGES = (1, 1, 2, 2, 3, 3, 3, 3, 4, 4, 4)
-
-
-@dataclass(frozen=True)
-class Group:
-    """The design that all blocks of a group share.
-
-    Args:
-        filters: int, channels that come out of each block.
-        expansion: float, channels inside a block for one of `filters`.
-        temporal_kernel, spatial_kernel: odd ints, of the depthwise convolution.
-    """
-
-    filters: int
-    expansion: float = 2.25
-    temporal_kernel: int = 3
-    spatial_kernel: int = 3
-
-    def __post_init__(self):
-        for name in ("filters", "temporal_kernel", "spatial_kernel"):
-            check_int(name, getattr(self, name))
-        for name in ("temporal_kernel", "spatial_kernel"):
-            if getattr(self, name) % 2 == 0:
-                raise ValueError(f"{name}: expected an odd int, got {getattr(self, name)}.")
-        value = self.expansion
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-            raise ValueError(f"expansion: expected a number above 0, got {value!r}.")
-
-
 @dataclass(frozen=True)
 class TwoStreamSpec:
-    """A two-stream network, or its sparse stream alone.
+    """A two-stream network, or a sparse stream alone, and the clips that it was made for.
 
     Args:
         name: string.
-        sparse: tuple of `Group`, the stream of few frames; the paper's have 11 groups.
-        dense: as many, the stream of many frames; empty for a network without it.
-        fusion: tuple of as many names of `specs.FUSIONS`: how, after each group, the dense stream's
-            video joins the sparse one's channels. Empty for none.
-        attention_sparse, attention_dense: tuples of ints, the groups (from 1) of either stream that
-            global reasoning (`layers.GloRe`) follows, behind the fusion.
+        sparse: tuple of `Group`, the stream of few frames; 11 groups in the paper.
+        dense: tuple of as many `Group`, the stream of many frames; empty for no dense stream.
+        fusion: tuple of as many names in `specs.FUSIONS`: how the dense stream is added to the
+            channels of the sparse stream after each group. Empty for no fusion.
+        attention_sparse, attention_dense: tuples of ints, the groups (from 1) of each stream that
+            are followed by global reasoning (`layers.GloRe`), after the fusion.
         sparse_stem, dense_stem: ints, channels of the stems.
-        repeats, stages: tuples of ints: of each group its blocks, and the stage it belongs to, from
-            1. The first block of a stage halves height and width, as the stem does.
-        depth: int, factor of the number of blocks of every group.
-        frames, stride: ints, frames of the dense clip, and how many of them there are for one of
+        repeats, stages: tuples of ints, number of blocks of each group, and its stage, from 1. The
+            stem and the first block of each stage halve height and width.
+        depth: int, factor of the number of blocks of each group.
+        frames, stride: ints, frames of the dense clip, and frames of the dense clip per frame of
             the sparse clip.
-        size, frame_stride, resize_side: ints: height and width in pixels, every how many frames of
-            the video the dense clip takes one, smaller side of the video before the crop.
+        size, frame_stride, resize_side: ints, height and width in pixels, step between sampled
+            frames of the dense clip, smaller side of the video before the crop.
         hidden: int, width of the classifier's hidden layer.
         dropout: float in [0, 1), before the last layer, in training.
     """
@@ -258,10 +255,8 @@ class TwoStreamSpec:
             )
         self._check_groups()
         if not self.dense and (set(self.fusion) != {"none"} or self.attention_dense):
-            raise ValueError("dense: expected groups beside fusion or attention_dense, got none.")
-        dropout = self.dropout
-        if isinstance(dropout, bool) or not 0 <= dropout < 1:
-            raise ValueError(f"dropout: expected a number in [0, 1), got {dropout!r}.")
+            raise ValueError("dense: expected groups for fusion or attention_dense, got none.")
+        check_number("dropout", self.dropout, 0, below=1)
 
     def _check_groups(self):
         count = len(self.stages)
@@ -289,7 +284,7 @@ class TwoStreamSpec:
 
     @property
     def reduction(self):
-        """int, by which height and width are divided: stem and stages halve them."""
+        """int, factor by which height and width are reduced."""
         return 2 ** (1 + self.stages[-1])
 
     @property
@@ -299,47 +294,45 @@ class TwoStreamSpec:
 
     @property
     def clip(self):
-        """`(frames, height, width, 3)` of the dense clip; without a dense stream, of the other."""
+        """`(frames, height, width, 3)` of the dense clip, or of the sparse clip if it is alone."""
         frames = self.frames if self.dense else self.sparse_frames
         return (frames, self.size, self.size, 3)
 
     def with_options(self, **options):
-        """The same network with some fields replaced; unknown names are an error."""
-        known = [f.name for f in fields(self)]
-        unknown = sorted(set(options) - set(known))
-        if unknown:
-            raise ValueError(f"options: expected names among {known}, got {unknown}.")
+        """Return the same network with some fields replaced."""
+        for name in options:
+            check_choice("options", name, [field.name for field in fields(self)])
         return replace(self, **options)
 
     def sparse_alone(self):
-        """The same network without its dense stream."""
+        """Return the same network without its dense stream."""
         return replace(
             self, name=f"{self.name}_sparse", dense=(), fusion=(), attention_sparse=(),
             attention_dense=(),
         )  # fmt: skip
 
     def plan(self, classes=400):
-        """Resolves the groups into a `Plan` of named rows for `classes` outputs."""
+        """Return the `Plan` of named rows for `classes` outputs."""
         return resolve(self, classes)
 
     def trace(self, clip, classes=400):
-        """The steps of one inference on a clip as `clip` describes it, see `utils.complexity`."""
+        """Return the steps of one inference on a clip like `clip`, see `utils.complexity`."""
         return self.plan(classes).trace(clip, self.stride)
 
     def weight_shapes(self, classes=400, include_top=True):
-        """`{"layer/variable": shape}` of every weight, moving statistics included."""
+        """Return `{"layer/variable": shape}` of all weights, moving statistics included."""
         rows = self.plan(classes).rows()
         rows = rows if include_top else rows[:-2]
         return {name: shape for row in rows for name, shape in row.weight_shapes().items()}
 
     def to_dict(self):
-        """Plain lists, numbers and strings, for JSON."""
+        """Return plain lists, numbers and strings, for JSON."""
         values = asdict(self)
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     @classmethod
     def from_dict(cls, values):
-        """Inverse of `to_dict`, also after a trip through JSON, where tuples become lists."""
+        """Create a spec from `to_dict()`; tuples may have become lists, as in JSON."""
         values = {k: tuple(v) if isinstance(v, (list, tuple)) else v for k, v in values.items()}
         for name in ("sparse", "dense"):
             groups = values.get(name, ())
@@ -351,7 +344,7 @@ class TwoStreamSpec:
 
 
 def fused_after(*groups, kind="time_strided_conv"):
-    """The `fusion` of a spec with one kind after some of the groups."""
+    """Return the `fusion` of a spec that has one kind of fusion after some groups."""
     return tuple(kind if g in groups else "none" for g in range(1, len(STAGES) + 1))
 
 
@@ -379,12 +372,12 @@ L = replace(S, name="auto_tsnet_l", depth=2, size=312, resize_side=356)
 
 
 def dagger(spec):
-    """The network without attention, which the paper marks with a dagger."""
+    """Return the network without attention, which the paper marks with a dagger."""
     return replace(spec, name=f"{spec.name}_dagger", attention_sparse=(), attention_dense=())
 
 
 def manual(share, sparse_scale, dense_scale):
-    """X3D-S twice, each with its widths scaled; `share` is the sparse stream's of the work."""
+    """Return two X3D-S with scaled widths; the sparse stream does `share` percent of the work."""
 
     def widths(scale):
         return [max(8, 8 * round(width * scale / 8)) for width in (24, 48, 96, 192)]
@@ -402,8 +395,8 @@ def manual(share, sparse_scale, dense_scale):
 
 MANUAL = (manual(85, 1.72, 0.14), manual(70, 1.54, 0.28), manual(55, 1.38, 0.38))
 
-# What the paper reports on Kinetics-400, top-1 in percent: of the searched networks with 10 clips
-# of 3 crops, of the manual ones with 10 clips of the centre.
+# Top-1 on Kinetics-400 in percent, as reported in the paper: searched networks with 10 clips of 3
+# crops, manual networks with 10 clips of the centre crop.
 PAPER_TOP1 = {
     "auto_tsnet_s_dagger": 74.6,
     "auto_tsnet_s": 75.4,

@@ -1,59 +1,41 @@
-"""Weights of two-stream networks: none were published. This module needs no Keras.
+"""Weights of two-stream networks: none are published, own files can be read. No Keras here."""
 
-From what a user passes as `weights` to a two-stream network's weights by our names.
-"""
-
-from keras_video.applications import building
+from keras_video.applications import pretrained
 from keras_video.checkpoints import weight_map
 
-RECORDS = {}  # by network, for those who look weights up
+RECORDS = {}  # as in other families: model name to records
 
 
 def weights_record(name, weights):
-    """What is known of a set of weights.
+    """Raise a `ValueError`: no weights of two-stream networks are published.
 
     Args:
         name: string, for example `"auto_tsnet_s"`.
         weights: string.
-
-    Raises:
-        ValueError: always; there are no published weights.
     """
-    raise ValueError(
-        f"weights: {name} has no {weights!r} weights, nor is that an existing path. None were "
-        "published."
-    )
-
-
-def labels(record):
-    """Class names of a `WeightsRecord`: there is none to have any."""
-    raise ValueError(f"labels: expected weights with class names, got {record!r}.")
-
-
-fill = building.fill
+    return pretrained.find_record(RECORDS, name, weights)
 
 
 def read(spec, weights):
-    """Reads weights from a file, as `AutoTSNetS` describes them.
+    """Read weights from a file, see `AutoTSNet`.
 
     Args:
-        spec: `TwoStreamSpec` of the network to fill.
+        spec: `TwoStreamSpec` of the model to fill.
         weights: path.
 
     Returns:
-        `applications.loading.Source`.
+        `pretrained.Source`.
     """
 
-    def locate(name):
-        weights_record(spec.name, name)
+    def record(name):
+        return weights_record(spec.name, name)
 
     def check(named, path):
         return weight_map.check_network(named, spec, path)
 
     def load(path):
         raise ValueError(
-            f"weights: expected a .weights.h5, .keras or .npz file of this library, got {path}. "
-            "There are no others for two-stream networks."
+            f"weights: expected a .weights.h5, .keras or .npz file of this library, got {path}."
         )
 
-    return building.read(weights, (), locate, check, load)
+    return pretrained.read_weights(weights, (), record, check, load)

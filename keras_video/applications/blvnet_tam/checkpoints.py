@@ -1,16 +1,17 @@
-"""Names and layouts of the published bLVNet-TAM weights (IBM/bLVNet-TAM, `.pth.tar` files).
+"""bLVNet-TAM weights in PyTorch files of the official project (IBM/bLVNet-TAM, `.pth.tar`).
 
-Three kinds of files are known: the published video networks, the ImageNet networks that they were
-started from (`fc` instead of `new_fc`, no aggregation), and training checkpoints with `module.` in
-front of every name. Names and shapes were read from the code; none of the files could be opened.
+`load(path, config)` brings them to the names and layouts of this library. Three kinds of files are
+read: published video models; the ImageNet models that they were started from, with `fc` instead of
+`new_fc` and no temporal aggregation; and training checkpoints with the prefix `module.` of all
+names. Names and shapes were read from the code; none of the files was available.
 """
 
 import numpy as np
 
 from keras_video.checkpoints.torch import read_state_dict
-from keras_video.checkpoints.weight_map import check
+from keras_video.checkpoints.weight_map import check_network
 
-TEMPORAL = "*_temporal/*"  # our names of the aggregations
+TEMPORAL = "*_temporal/*"  # our names of temporal aggregations
 CLASSIFIER = "classifier/kernel"
 NORM = {
     "gamma": "weight", "beta": "bias", "moving_mean": "running_mean",
@@ -27,10 +28,10 @@ STEM = {
 
 
 def published_names(config):
-    """`{name in the published files: (our name, row)}`, without `baseline_model.`.
+    """Return `{published name without "baseline_model.": (our name, row)}`.
 
-    The row is a number for arrays that are one row of ours, else `None`. The classifier goes by
-    `new_fc`.
+    `row` is an int if the published array is one row of our array, else `None`. The classifier is
+    called `new_fc`.
     """
     plan = config.plan(1)
     names = _temporal(plan.stem.temporal, "tam")
@@ -55,7 +56,7 @@ def _residual(block, prefix):
     for i, row in enumerate((block.reduce, block.spatial, block.expand), 1):
         names |= _conv(row.name, f"{prefix}.conv{i}", f"{prefix}.bn{i}")
     if block.shortcut is not None:
-        first = 0 if block.pool is None else 1  # the pool has a place in the sequence
+        first = 0 if block.pool is None else 1  # the pool is the first layer of the sequence
         sequence = (f"{prefix}.downsample.{first + i}" for i in (0, 1))
         names |= _conv(block.shortcut.name, *sequence)
     return names
@@ -76,7 +77,7 @@ def _temporal(row, prefix):
 
 
 def load(path, config):
-    """Reads a PyTorch file for a bLVNet-TAM.
+    """Read a PyTorch file for a bLVNet-TAM.
 
     Args:
         path: string.
@@ -84,11 +85,11 @@ def load(path, config):
 
     Returns:
         `(named, classes)`: a dict of our names to arrays that fit `config`, and the number of
-        classes in the file, or `None` where it has no classifier to use. From ImageNet's files
-        there is neither a classifier nor an aggregation.
+        classes in the file, or `None` without a classifier. ImageNet files give neither a
+        classifier nor temporal aggregations.
 
     Raises:
-        ValueError: if the file holds another network; lists every difference.
+        ValueError: if the file contains another network; lists all differences.
     """
     state = {}
     for key, array in read_state_dict(path).items():
@@ -119,14 +120,14 @@ def _is_image_network(state, names):
 
 
 def _match_channels(kernel, channels):
-    """The first kernel of a network of colours for optical flow: their mean, for every channel."""
+    """Adapt the first kernel from RGB to optical flow: repeat the mean over the colours."""
     if kernel.ndim != 4 or kernel.shape[1] != 3 or channels == 3:
         return kernel
     return kernel.mean(axis=1, keepdims=True).repeat(channels, axis=1)
 
 
 def _check_state(state, names, config, classes, path):
-    """Raises one error that lists every name that is missing, superfluous or misshaped."""
+    """Raise one error that lists all missing, unexpected and wrongly shaped arrays."""
     shapes = _published_shapes(names, config, classes or 1)
     missing = [name for name in shapes if name not in state]
     superfluous = [name for name in state if name not in shapes]
@@ -148,7 +149,7 @@ def _check_state(state, names, config, classes, path):
 
 
 def _published_shapes(names, config, classes):
-    """`{name in the published files: shape there}`."""
+    """Return `{published name: published shape}`."""
     ours = config.weight_shapes(classes)
     shapes = {}
     for theirs, (name, row) in names.items():
@@ -175,7 +176,7 @@ def _to_ours(state, names):
 
 
 def is_image_network(named, config):
-    """Whether weights by our names lack the aggregations that a network has.
+    """Return whether weights lack the temporal aggregations of a model.
 
     Args:
         named: dict of our names to arrays, or `None`.
@@ -189,23 +190,15 @@ def is_image_network(named, config):
 
 
 def check_contents(named, config, path):
-    """Raises unless weights by our names fit `config` in all but the class count.
+    """Check that weights fit `config`, with any number of classes.
 
     Args:
-        named: dict of our names to arrays. Those of an image network may lack the aggregations.
+        named: dict of our names to arrays. Those of an image model may lack the aggregations.
         config: `BLVNetTAMConfig` of the model to fill.
-        path: where they come from, for the error.
+        path: string, source of the weights, for the error.
 
     Returns:
         The number of classes, or `None` without a classifier.
     """
-    shape = np.shape(named.get(CLASSIFIER, ()))
-    classes = shape[-1] if len(shape) == 2 else None
-    include_top = any(name.startswith("classifier/") for name in named)
     skip = (TEMPORAL,) if is_image_network(named, config) else ()
-    try:
-        check(named, config.weight_shapes(classes or 1, include_top), skip)
-    except ValueError as error:
-        text = str(error).removeprefix("weights: ")
-        raise ValueError(f"weights: {path} does not fit {config.name}: {text}") from None
-    return classes
+    return check_network(named, config, path, skip)

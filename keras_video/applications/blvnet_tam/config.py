@@ -1,34 +1,38 @@
-"""bLVNet-TAM: one table from which builder, counters and converter derive.
+"""bLVNet-TAM architectures, resolved into named rows.
 
-The rows are those of the published code (IBM/bLVNet-TAM), which differs from the paper (Fan et al.
-2019, "More Is Less: Learning Efficient Video Representations by Big-Little Network and Depthwise
-Temporal Aggregation", NeurIPS) in where the frames are aggregated and halved.
+`plan(classes)` resolves a `BLVNetTAMConfig` into a `Plan` of primitive rows. The builder, the
+counters and the weight converter use it. The rows are those of the published code
+(IBM/bLVNet-TAM). The paper (Fan et al. 2019, "More Is Less: Learning Efficient Video
+Representations by Big-Little Network and Depthwise Temporal Aggregation", NeurIPS) differs in where
+frames are aggregated and halved.
 
-A bLVNet-TAM resolved into named rows: what the builder, the counters and the converter read.
-
-From the first stage on both frames of a pair hold the same features, so that one map for each pair
-is computed. Multiply-adds are those that the paper counts: of temporal aggregations at both frames,
-and of the classifier at every pair. The network needs fewer.
+After the stem both frames of a pair have the same features, so the model computes them once per
+pair. Multiply-adds are counted as in the paper, which counts temporal aggregation for both frames
+and the classifier for every pair. The model needs fewer.
 """
 
 from dataclasses import asdict, dataclass, fields, replace
 from math import prod
 from typing import NamedTuple
 
-from keras_video.specs import Conv, Dense, Pool, TemporalBlend, check_int, run_rows
+from keras_video.checks import check_choice, check_int, check_number
+from keras_video.specs import Conv, Dense, Pool, TemporalBlend, run_rows
 
 K33, S2 = (1, 3, 3), (1, 2, 2)
 
 
+TEMPORAL = ("tam", "shift", "none")
+
+
 class Residual(NamedTuple):
-    """A bottleneck block. Rows that it does not have are None.
+    """A bottleneck block as named rows; rows that it does not have are `None`.
 
     Args:
         name: string.
-        temporal: `TemporalBlend` on the block's input.
-        reduce, spatial, expand: its three convolutions.
-        pool, shortcut: what becomes of the input that is added at the end.
-        relu: bool, whether the sum goes through a ReLU.
+        temporal: `TemporalBlend` of the input.
+        reduce, spatial, expand: the three convolutions.
+        pool, shortcut: applied to the input before it is added at the end.
+        relu: bool, whether a ReLU follows the sum.
     """
 
     name: str
@@ -50,7 +54,7 @@ class Residual(NamedTuple):
 
 
 class Stem(NamedTuple):
-    """All frames to features, then the two branches for the first time."""
+    """A convolution of all frames, then the first big and little branch."""
 
     conv: Conv
     temporal: TemporalBlend | None
@@ -65,7 +69,7 @@ class Stem(NamedTuple):
 
 
 class BigLittle(NamedTuple):
-    """A stage of two branches; `merge` projects the little one."""
+    """A stage with a big and a little branch; `merge` projects the little one."""
 
     temporal: TemporalBlend | None
     big: tuple
@@ -80,7 +84,7 @@ class BigLittle(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """A whole network as named rows."""
+    """A whole network as named rows, in the order of computation."""
 
     stem: Stem
     stages: tuple
@@ -88,12 +92,16 @@ class Plan(NamedTuple):
     classifier: Dense
 
     def rows(self):
-        """All rows in the order of computation."""
+        """Return all rows in the order of computation."""
         parts = (self.stem, *self.stages, *self.last)
         return [*(row for part in parts for row in part.rows()), self.classifier]
 
     def trace(self, clip):
-        """A `Step` for every row of an inference on `clip`, `(frames, height, width, channels)`."""
+        """Return a `specs.Step` for every row of an inference on a clip.
+
+        Args:
+            clip: `(frames, height, width, channels)`.
+        """
         steps = []
         shape = _trace_stem(self.stem, tuple(clip), steps)
         for stage in self.stages:
@@ -106,7 +114,7 @@ class Plan(NamedTuple):
 
 def _trace_residual(block, shape, kept, steps):
     if block.temporal:
-        # An input that is added as it is outlives the aggregation.
+        # Without skip rows the input itself is added, so it stays in memory.
         before = 0 if block.skip_rows else prod(shape)
         shape = run_rows(steps, [block.temporal], shape, kept)
         kept += before
@@ -140,7 +148,7 @@ def _trace_stage(stage, shape, steps):
 
 
 def resolve(config, classes):
-    """The `Plan` of a `BLVNetTAMConfig` for a number of classes."""
+    """Return the `Plan` of a `BLVNetTAMConfig` for a number of classes."""
     width, stages = config.width, []
     for k, (depth, filters) in enumerate(zip(config.blocks, (4, 8, 16), strict=False), 1):
         stages.append(_stage(f"stage{k}", config, width, filters * config.width, depth, k < 3))
@@ -182,7 +190,7 @@ def _stem(config):
 def _stage(name, config, channels, filters, depth, strided):
     big, little, inputs = [], [], channels
     for i in range(depth - 1):
-        relu = i == 0 or i < depth - 2  # the last one of several leaves it to the sum
+        relu = i == 0 or i < depth - 2  # the last of several blocks has its ReLU after the merge
         big.append(_residual(f"{name}_big{i}", inputs, filters, strided=i == 0, relu=relu))
         inputs = filters
     narrow, inputs = filters // config.alpha, channels
@@ -214,28 +222,26 @@ def _residual(name, channels, filters, strided=False, temporal=None, relu=True):
     )
 
 
-TEMPORAL = ("tam", "shift", "none")
-
-
 @dataclass(frozen=True)
 class BLVNetTAMConfig:
-    """A bLVNet-TAM.
+    """A bLVNet-TAM and the clips that it was published for.
 
     Args:
         name: string.
-        blocks: four ints, the depths of the stages of the residual network it is made from. Of
-            those of the first three stages one block fuses the branches and the others are the big
-            branch, so they are at least 2.
-        num_frames: int, frames of a clip, an even number: consecutive frames form the pairs of the
-            two branches. No weight depends on it.
+        blocks: four ints, numbers of blocks in the stages of the underlying residual network. In
+            the first three stages the last block fuses the branches and the others form the big
+            branch, so there are at least 2.
+        num_frames: even int, number of frames of a clip. Consecutive frames form pairs. The
+            weights do not depend on it.
         size: int, height and width in pixels of the published clips.
-        alpha: int, by which the little branch is narrower; a divisor of `width`.
-        beta: int, by which the little branch is shallower.
+        alpha: int, the little branch has `1 / alpha` of the channels; a divisor of `width`.
+        beta: int, the little branch has `1 / beta` of the blocks.
         blending_frames: int, temporal extent of an aggregation.
         dropout: float in [0, 1), before the classifier, in training.
         input_channels: int, 3 for colours, 10 for five steps of optical flow.
-        width: int, channels of the first convolution; all others are in proportion.
-        temporal: `"tam"`, `"shift"` for the fixed weights of TSM in its places, or `"none"`.
+        width: int, channels of the first convolution; all others are multiples of it.
+        temporal: `"tam"` for temporal aggregation, `"shift"` for the fixed weights of TSM in the
+            same places, or `"none"`.
     """
 
     name: str
@@ -262,60 +268,58 @@ class BLVNetTAMConfig:
             raise ValueError(f"num_frames: expected an even number, got {self.num_frames}.")
         if self.width % self.alpha:
             raise ValueError(
-                f"alpha: expected a divisor of the width {self.width}, by which the little branch "
-                f"is narrower, got {self.alpha}."
+                f"alpha: expected a divisor of the width {self.width}, got {self.alpha}."
             )
-        if self.temporal not in TEMPORAL:
-            raise ValueError(f"temporal: expected one of {TEMPORAL}, got {self.temporal!r}.")
+        check_choice("temporal", self.temporal, TEMPORAL)
         if self.temporal == "shift" and self.blending_frames != 3:
             raise ValueError(
-                f"blending_frames: expected 3 beside a shift, got {self.blending_frames}."
+                f"blending_frames: expected 3 for temporal='shift', got {self.blending_frames}."
             )
-        number = isinstance(self.dropout, (int, float)) and not isinstance(self.dropout, bool)
-        if not number or not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout: expected a number in [0, 1), got {self.dropout!r}.")
+        check_number("dropout", self.dropout, 0, below=1)
         if not isinstance(self.blocks, (list, tuple)) or len(self.blocks) != 4:
-            raise ValueError(f"blocks: expected the depths of four stages, got {self.blocks!r}.")
+            raise ValueError(f"blocks: expected four ints, got {self.blocks!r}.")
         for depth, least in zip(self.blocks, (2, 2, 2, 1), strict=True):
             check_int("blocks", depth, least)
         object.__setattr__(self, "blocks", tuple(self.blocks))
 
     @property
     def clip(self):
-        """`(frames, height, width, channels)` that the network was published for."""
+        """`(frames, height, width, channels)` of the published clips."""
         return (self.num_frames, self.size, self.size, self.input_channels)
 
     def with_options(self, **options):
-        """The same network with some fields replaced."""
-        known = [f.name for f in fields(self)]
-        unknown = sorted(set(options) - set(known))
-        if unknown:
-            raise ValueError(f"options: expected names among {known}, got {unknown}.")
+        """Return the same network with some fields replaced."""
+        for name in options:
+            check_choice("options", name, [field.name for field in fields(self)])
         return replace(self, **options)
 
     def plan(self, classes=174):
-        """Resolves the table into a `Plan` of named rows for a number of classes."""
+        """Return the `Plan` of named rows for a number of classes."""
         return resolve(self, classes)
 
     def trace(self, clip, classes=174):
-        """The steps of one inference on a clip, see `utils.complexity`."""
+        """Return the steps of one inference on a clip, see `utils.complexity`."""
         if clip[0] % 2:
             raise ValueError(f"clip: expected an even number of frames, got {tuple(clip)}.")
         return self.plan(classes).trace(clip)
 
     def weight_shapes(self, classes=174, include_top=True):
-        """`{"layer/variable": shape}` of every weight, moving statistics included."""
+        """Return `{"layer/variable": shape}` of all weights, moving statistics included."""
         rows = self.plan(classes).rows()
         rows = rows if include_top else rows[:-1]
         return {name: shape for row in rows for name, shape in row.weight_shapes().items()}
 
     def to_dict(self):
-        """Plain lists, numbers and strings, for JSON."""
+        """Return plain lists, numbers and strings, for JSON."""
         return {**asdict(self), "blocks": list(self.blocks)}
 
     @classmethod
     def from_dict(cls, values):
-        """A config from `to_dict()`; raises a `ValueError` for unknown, missing or bad fields."""
+        """Create a config from `to_dict()`.
+
+        Raises:
+            ValueError: for unknown, missing or invalid fields.
+        """
         known = {f.name for f in fields(cls)}
         wrong = sorted(set(values) ^ known & (set(values) | {"name", "blocks"}))
         if wrong:

@@ -1,18 +1,16 @@
-"""bLVNet-TAM weights: where they are, and what they want to see.
+"""bLVNet-TAM weights: what is published, how they are read, and preprocessing.
 
-The official files lie behind web pages of a file-sharing service, from which no program can fetch
-them: whoever wants them puts them into the cache by hand. None could be opened when these records
-were written: names and shapes of their arrays decide whether they fit. This module needs no Keras.
-
-From what a user passes as `weights` to a bLVNet-TAM's weights by our names.
+The official files are behind web pages of a file-sharing service and must be downloaded by hand.
+None could be opened when these records were written, so a file is accepted if its names and shapes
+fit. No Keras here.
 """
 
 import numpy as np
 
-from keras_video.applications import building
+from keras_video.applications import pretrained
 from keras_video.applications.blvnet_tam import checkpoints
 from keras_video.applications.blvnet_tam.config import CONFIGS
-from keras_video.applications.pretrained import WeightsRecord, fetch
+from keras_video.applications.pretrained import WeightsRecord
 
 COLOURS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation of pixels in [0, 1]
 FLOW = (0.5, 0.226)
@@ -93,7 +91,7 @@ for _depth, _top1 in IMAGENET.items():
 
 
 def weights_record(name, weights):
-    """What is known of a set of weights.
+    """Return the record of published weights.
 
     Args:
         name: string, for example `"blvnet_tam_50"`.
@@ -103,42 +101,30 @@ def weights_record(name, weights):
         `WeightsRecord`.
 
     Raises:
-        ValueError: if there are no such weights; lists those that there are.
+        ValueError: if there are no such weights; lists those that exist.
     """
-    record = record_of(name, weights)
-    if record is None:
-        known = ", ".join(repr(w) for w, _ in RECORDS.get(name, {})) or "none"
-        raise ValueError(
-            f"weights: {name} has no {weights!r} weights, nor is that an existing path. "
-            f"Known are: {known}."
-        )
-    return record
+    return pretrained.find_record(RECORDS, name, weights)
 
 
-def record_of(name, weights):
-    """The `WeightsRecord` of published weights, `None` for a path or for none."""
-    known = RECORDS.get(name, {})
-    return known.get((weights, "base")) if isinstance(weights, str) else None
-
-
-def labels(record):
-    """Raises a `ValueError`: none of these weights came with the names of their classes."""
-    raise ValueError(f"labels: expected weights with class names, got {record.name!r}.")
+def published_frames(name, weights):
+    """Return the number of frames of published weights, `None` for a path or no weights."""
+    record = RECORDS.get(name, {}).get((str(weights), "base"))
+    return record.frames if record else None
 
 
 def moments_of(channels):
-    """Mean and deviation of each channel, in [0, 1]: of colours, or of optical flow."""
+    """Return mean and standard deviation of each channel in [0, 1]: colours, or optical flow."""
     if channels == 3:
         return COLOURS
     return tuple((value,) * channels for value in FLOW)
 
 
 def preprocess_input(x):
-    """Pixels 0..255 to what models built with `include_preprocessing=False` take.
+    """Normalise pixels in 0..255, for models built with `include_preprocessing=False`.
 
     Args:
-        x: array `(..., height, width, channels)` of numbers in 0..255: three colours (RGB), or
-            optical flow in any other number of channels, stored so that no motion is 127.5.
+        x: array `(..., height, width, channels)` of numbers in 0..255: RGB if there are three
+            channels, else optical flow, where 127.5 means no motion.
 
     Returns:
         A float32 array of the same shape.
@@ -148,23 +134,19 @@ def preprocess_input(x):
     return (x / 255.0 - mean) / std
 
 
-fill = building.fill
-
-
 def read(config, weights):
-    """Reads weights by name or from a file, as `BLVNetTAM50` describes them.
+    """Read weights by name or from a file, see `BLVNetTAM`.
 
     Args:
-        config: `BLVNetTAMConfig` of the network to fill.
+        config: `BLVNetTAMConfig` of the model to fill.
         weights: string or path.
 
     Returns:
-        `applications.loading.Source`.
+        `pretrained.Source`.
     """
 
-    def locate(name):
-        record = weights_record(config.name, name)
-        return building.convert_once(record, lambda: load(fetch(record))[0])
+    def record(name):
+        return weights_record(config.name, name)
 
     def check(named, path):
         return checkpoints.check_contents(named, config, path)
@@ -173,8 +155,7 @@ def read(config, weights):
         return checkpoints.load(path, config)
 
     names = {name for name, _ in RECORDS.get(config.name, ())}
-    source = building.read(weights, names, locate, check, load)
+    source = pretrained.read_weights(weights, names, record, check, load)
     if checkpoints.is_image_network(source.named, config):
-        lacking = ((checkpoints.TEMPORAL, "temporal aggregation"),)
-        source = source._replace(lacking=lacking)
+        source = source._replace(lacking=((checkpoints.TEMPORAL, "temporal aggregation"),))
     return source

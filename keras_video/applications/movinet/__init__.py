@@ -1,36 +1,23 @@
 """MoViNet (Kondratyuk et al. 2021): mobile video networks for clips and streams."""
 
-import importlib
+from keras_video.applications.lazy import lazy_names
 
-_OWNERS = {
-    "CONFIGS": "config",
-    "MoViNetConfig": "config",
-    "Variant": "config",
-    "MoViNet": "model",
-    "MoViNetA0": "model",
-    "MoViNetA1": "model",
-    "MoViNetA2": "model",
-    "MoViNetA3": "model",
-    "MoViNetA4": "model",
-    "MoViNetA5": "model",
-    "MoViNetA6": "model",
-    "MoViNetT0": "model",
-    "RECORDS": "weights",
-    "decode_predictions": "weights",
-    "labels": "weights",
-    "preprocess_input": "weights",
-    "weights_record": "weights",
-}
-
-__all__ = sorted(_OWNERS)
-
-
-def __getattr__(name):
-    if name in _OWNERS:
-        module = importlib.import_module(f"keras_video.applications.movinet.{_OWNERS[name]}")
-        return getattr(module, name)
-    raise AttributeError(f"module 'keras_video.applications.movinet' has no attribute {name!r}")
-
-
-def __dir__():
-    return sorted([*globals(), *__all__])
+__all__, __getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        ".pretrained": ("labels",),
+        "config": ("CONFIGS", "MoViNetConfig", "Variant"),
+        "model": (
+            "MoViNet",
+            "MoViNetA0",
+            "MoViNetA1",
+            "MoViNetA2",
+            "MoViNetA3",
+            "MoViNetA4",
+            "MoViNetA5",
+            "MoViNetA6",
+            "MoViNetT0",
+        ),
+        "weights": ("RECORDS", "decode_predictions", "preprocess_input", "weights_record"),
+    },
+)

@@ -1,27 +1,7 @@
-"""Loads MoViNet weights from other projects into our names and layouts.
+"""MoViNet weights in files of other projects, brought to the names and layouts of this library.
 
-The way in is `load(path, config)`. Two sources are understood: official TensorFlow checkpoints and
-SavedModels (`movinet_official.py`) and the PyTorch port of Atze00 (`movinet_torch.py`).
-
-Names and layouts of the official MoViNet checkpoints (TensorFlow Model Garden, Hub, Kaggle).
-
-A checkpoint is read by walking its object graph by child names, so it does not matter under which
-root (`model/`, `backbone/`) a variable is stored, nor what lies beside it. Where no object of the
-graph looks like a MoViNet backbone, or there is no graph, the names that TensorFlow gave the
-variables are used (`b0/l0/bneck/expansion/conv3d/kernel`).
-
-Checked against the names and shapes of every variable of the official A0 base and stream models. No
-published file could be read here: the form of Hub and Kaggle files is inferred from public threads
-and from the key translation in Atze00/MoViNet-pytorch.
-
-Names and layouts of the PyTorch port Atze00/MoViNet-pytorch (MIT), files `..._statedict_v3`.
-
-The port has A0-A5 base and A0-A2 stream. Its names and shapes were read from its source; none of
-its weights files could be opened here. Its tests claim equality with TensorFlow Hub to 1e-4 in the
-`tf_like` mode of its pretrained models, which pads as TensorFlow does. Weights trained with
-`tf_like=False` load as well, but were made with symmetric padding: outputs differ at even sizes.
-
-Streaming states under the names and in the form of the official MoViNet models.
+`load(path, config)` reads official TensorFlow checkpoints and SavedModels, and state dicts of the
+PyTorch port Atze00/MoViNet-pytorch. `describe` says which network a set of weights belongs to.
 """
 
 import re
@@ -36,11 +16,21 @@ from keras_video.checkpoints.torch import read_state_dict
 from keras_video.checkpoints.weight_map import check, shorten
 
 NORM = ("gamma", "beta", "moving_mean", "moving_variance")
-SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
+
+# Official checkpoints (TensorFlow Model Garden, Hub, Kaggle).
+#
+# A checkpoint is read by walking its object graph by child names. The root (`model/`, `backbone/`)
+# and other objects in the file do not matter. If there is no graph, or no object in it looks like a
+# MoViNet backbone, the names of the TensorFlow variables are used, such as
+# `b0/l0/bneck/expansion/conv3d/kernel`.
+#
+# The names and shapes of all variables of the official A0 base and stream models were checked. No
+# published file was available: the format of Hub and Kaggle files is inferred from public threads
+# and from the key translation in Atze00/MoViNet-pytorch.
 
 
 def _conv(ours, theirs, temporal=""):
-    """Kernel and batch norm of a conv unit: our name to the path below the object."""
+    """Return `{our name: path below the object}` of a convolution and its batch norm."""
     names = {f"{ours}/kernel": f"{theirs}/_conv{temporal}/kernel"}
     return names | {f"{ours}/{w}": f"{theirs}/_batch_norm{temporal}/{w}" for w in NORM}
 
@@ -68,61 +58,8 @@ OFFICIAL_CLASSIFIER = {
 }
 
 
-def read_official(checkpoint, blocks):
-    """All MoViNet weights of a checkpoint under our names.
-
-    Args:
-        checkpoint: `tf_bundle.Checkpoint`.
-        blocks: our names of the bottleneck layers, in order.
-
-    Returns:
-        dict, our name to array. Optimizer slots, averages and counters are left out.
-    """
-    keys = None
-    if checkpoint.graph is not None:
-        keys = _find_in_graph(checkpoint.graph, blocks)
-    if keys is None:
-        names = checkpoint.graph.names() if checkpoint.graph else {k: k for k in checkpoint.keys()}
-        keys = find_by_name(names)
-    if not keys:
-        graph = checkpoint.graph
-        objects = sorted(graph.children(0)) if graph else []
-        raise ValueError(
-            f"weights: {checkpoint.prefix} holds no MoViNet. Expected objects or variables called "
-            f"stem, block layers and head; found the objects {objects} and the tensors "
-            f"{shorten(checkpoint.keys())}."
-        )
-    return {name: to_ours(name, checkpoint.read(key)) for name, key in keys.items()}
-
-
-def official_key(name, blocks, conv="3d", root="model"):
-    """Checkpoint key of one of our names, as the official code would save it.
-
-    Args:
-        name: for example `"block0_layer0_expansion/kernel"`.
-        blocks: our names of the bottleneck layers, in order.
-        conv: `"3d"`, `"2plus1d"` or `"3d_2plus1d"`.
-        root: `"model"`, or `"backbone"` for files saved with both roots.
-    """
-    backbone = "backbone" if root == "backbone" else f"{root}/layer_with_weights-0"
-    tables = {f"{backbone}/layer_with_weights-0": STEM}
-    for n, block in enumerate(blocks):
-        tables[f"{backbone}/layer_with_weights-{n + 1}"] = {block + k: v for k, v in LAYER.items()}
-    tables[f"{backbone}/layer_with_weights-{len(blocks) + 1}"] = HEAD
-    tables["model/layer_with_weights-1"] = OFFICIAL_CLASSIFIER
-    for owner, table in tables.items():
-        if name in table:
-            path = table[name]
-            if conv == "2plus1d":
-                path = re.sub(r"(_conv(_temporal)?)/(kernel|bias)$", r"\1/_conv/\3", path)
-                if "_feature" in name:
-                    path = re.sub("kernel$", "depthwise_kernel", path)
-            return f"{owner}/{path}{SUFFIX}"
-    raise ValueError(f"weights: {name!r} is not the name of a MoViNet weight.")
-
-
 def to_ours(name, array):
-    """Brings a kernel to our layout; other arrays, and shapes that are not understood, pass."""
+    """Return a kernel in the layout of this library; other arrays are returned unchanged."""
     owner, leaf = name.split("/")
     if leaf != "kernel" or owner.startswith("classifier"):
         if leaf.endswith("kernel") and array.ndim > 2 and set(array.shape[:-2]) == {1}:
@@ -138,7 +75,7 @@ def to_ours(name, array):
 
 
 def _find_in_graph(graph, blocks):
-    """`{our name: checkpoint key}` by child names, or `None` if nothing looks like a MoViNet."""
+    """Return `{our name: checkpoint key}` by child names, or `None` if there is no MoViNet."""
     backbones, heads = [], []
     for path, node in graph.walk():
         layers = _backbone_layers(graph, node)
@@ -149,7 +86,7 @@ def _find_in_graph(graph, blocks):
     if not backbones:
         return None
     _, backbone, layers = min(backbones, key=_preference)
-    if len(layers) - 2 != len(blocks):  # another network: any names will do to describe it
+    if len(layers) - 2 != len(blocks):  # another network: only described in an error
         blocks = [f"block0_layer{n}" for n in range(len(layers) - 2)]
     tables = [STEM, *({b + k: v for k, v in LAYER.items()} for b in blocks), HEAD]
     found, owners = {}, [backbone]
@@ -162,19 +99,19 @@ def _find_in_graph(graph, blocks):
     unknown = sorted(below[key] for key in set(below) - set(found.values()))
     if unknown:
         raise ValueError(
-            f"weights: expected a MoViNet, but {len(unknown)} of its variables are not known: "
+            f"weights: expected the variables of a MoViNet, got {len(unknown)} unknown ones: "
             f"{shorten(unknown)}."
         )
     return found
 
 
 def _preference(candidate):
-    """Sorts shadow copies, such as averages kept beside the model, to the end."""
+    """Sort copies, such as averages of the weights, to the end."""
     return candidate[0].split("/")[0] not in ("", "model", "backbone")
 
 
 def _backbone_layers(graph, node):
-    """The stem, bottleneck and head objects below a node in order, if it is a backbone."""
+    """Return the stem, bottleneck and head objects below a node, if it is a backbone."""
     for prefix in ("layer_with_weights-", "layer-"):
         numbered = {
             int(name.removeprefix(prefix)): child
@@ -191,7 +128,7 @@ def _backbone_layers(graph, node):
 
 
 def _find_all(graph, node, table):
-    """Looks up the paths of a table; a kernel may sit one object deeper, in the 2D forms."""
+    """Look up the paths of a table. Kernels of 2D convolutions can be one object deeper."""
     found = {}
     for name, path in table.items():
         *objects, variable = path.split("/")
@@ -218,16 +155,18 @@ LEAVES = {"kernel", "depthwise_kernel", "bias", "scale", *NORM}
 
 
 def find_by_name(names):
-    """`{our name: checkpoint key}` from TensorFlow variable names.
+    """Return `{our name: checkpoint key}` from the names of TensorFlow variables.
 
     Args:
-        names: dict, variable name to checkpoint key. Names that belong to no MoViNet are ignored.
+        names: dict, variable name to checkpoint key. Names of other variables are ignored.
     """
     found = {}
     for name, key in names.items():
         ours = _ours_from_name(name.removesuffix(":0"))
         if ours and found.setdefault(ours, key) != key:
-            raise ValueError(f"weights: both {found[ours]} and {key} are called {ours}.")
+            raise ValueError(
+                f"weights: expected one variable for {ours}, got {found[ours]} and {key}."
+            )
     return found
 
 
@@ -258,6 +197,41 @@ def _ours_from_name(name):
     return f"{unit}{temporal}/{leaf}"
 
 
+def read_official(checkpoint, blocks):
+    """Return all MoViNet weights of a checkpoint under the names of this library.
+
+    Args:
+        checkpoint: `checkpoints.tensorflow.Checkpoint`.
+        blocks: names of the bottleneck layers in this library, in order.
+
+    Returns:
+        Dict, name to array, without optimizer slots, averages and counters.
+    """
+    keys = None
+    if checkpoint.graph is not None:
+        keys = _find_in_graph(checkpoint.graph, blocks)
+    if keys is None:
+        names = checkpoint.graph.names() if checkpoint.graph else {k: k for k in checkpoint.keys()}
+        keys = find_by_name(names)
+    if not keys:
+        graph = checkpoint.graph
+        objects = sorted(graph.children(0)) if graph else []
+        raise ValueError(
+            f"weights: expected a MoViNet with stem, block layers and head, got "
+            f"{checkpoint.prefix} with the objects {objects} and the tensors "
+            f"{shorten(checkpoint.keys())}."
+        )
+    return {name: to_ours(name, checkpoint.read(key)) for name, key in keys.items()}
+
+
+# The PyTorch port Atze00/MoViNet-pytorch (MIT), files `..._statedict_v3`.
+#
+# The port has A0-A5 base and A0-A2 stream. Its names and shapes were read from its source; none of
+# its weights files was available. Its tests claim equality with TensorFlow Hub to 1e-4 in the
+# `tf_like` mode of its pretrained models, which pads like TensorFlow. Weights trained with
+# `tf_like=False` can be loaded as well, but were trained with symmetric padding: outputs differ for
+# even sizes.
+
 TORCH_NORM = {
     "weight": "gamma", "bias": "beta", "running_mean": "moving_mean",
     "running_var": "moving_variance",
@@ -276,15 +250,15 @@ TORCH_CLASSIFIER = re.compile(r"classifier\.([03])\.conv_1\.conv[23]d\.(weight|b
 
 
 def read_torch(path):
-    """All weights of a state dict file under our names, as NumPy arrays.
+    """Return all weights of a state dict file under the names of this library.
 
-    See `torch_file.read_state_dict`: nothing in the file is executed.
+    No code in the file is executed, see `checkpoints.torch.read_state_dict`.
     """
     return from_torch(read_state_dict(path))
 
 
 def from_torch(state):
-    """Renames and transposes the arrays of a state dict, given as NumPy arrays."""
+    """Rename and transpose the NumPy arrays of a state dict."""
     named, unknown = {}, []
     for key, array in state.items():
         key = key.removeprefix("module.")
@@ -298,13 +272,13 @@ def from_torch(state):
     if unknown:
         raise ValueError(
             "weights: expected the names of Atze00/MoViNet-pytorch, such as "
-            f"conv1.conv_1.conv3d.weight; got {len(unknown)} others: {shorten(unknown)}."
+            f"conv1.conv_1.conv3d.weight, got {len(unknown)} others: {shorten(unknown)}."
         )
     return named
 
 
 def torch_name(key):
-    """Our name of one parameter of the port, or `None`."""
+    """Return our name of a parameter of the port, or `None`."""
     if match := TORCH_CONV.fullmatch(key):
         outer, b, layer, unit, part, kind, leaf = match.groups()
         name = {"conv1": "stem", "conv7": "head"}.get(outer)
@@ -328,7 +302,7 @@ def torch_name(key):
 
 
 def torch_layout(name, array):
-    """Kernels from `(out, in, ...)` to our layout; other arrays pass."""
+    """Transpose kernels from `(out, in, ...)` to our layout; return other arrays unchanged."""
     owner, leaf = name.split("/")
     if not leaf.endswith("kernel") or array.ndim not in (4, 5):
         return array
@@ -342,18 +316,18 @@ def torch_layout(name, array):
     return array[None]
 
 
-CLASSIFIER = "classifier/*"
+# What a set of weights is.
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a set of weights is, as far as names and shapes tell.
+    """The network that a set of weights belongs to, according to their names and shapes.
 
     A causal network with plain 3D convolutions has the same weights as the base network and is
     reported as base.
 
     Attributes:
-        size: for example `"A0"`, or `None` for an architecture that is not in our table.
+        size: for example `"A0"`, or `None` for an unpublished architecture.
         layers: int, number of bottleneck layers.
         conv: `"3d"` or `"2plus1d"`.
         squeeze: `"3d"`, `"2plus3d"` or `"none"`.
@@ -370,12 +344,12 @@ class Contents:
 
     @property
     def network(self):
-        """All but the class count: what must agree between a file and a model."""
+        """All but the number of classes: must be the same for a file and a model."""
         return (self.size, self.layers, self.conv, self.squeeze, self.positional_encoding)
 
     @property
     def variant(self):
-        """`"base"`, `"stream"`, or `None` for a mixture that was not published."""
+        """`"base"`, `"stream"`, or `None` for an unpublished combination of options."""
         if (self.conv, self.squeeze, self.positional_encoding) == ("3d", "3d", False):
             return "base"
         published = self.size is None or self.positional_encoding == (
@@ -394,7 +368,7 @@ class Contents:
 
 
 def describe(shapes):
-    """`Contents` of a dict of our names to arrays or shapes."""
+    """Return the `Contents` of a dict of names to arrays or shapes."""
     shapes = {k: v if isinstance(v, tuple) else np.shape(v) for k, v in shapes.items()}
     layers = sum(name.endswith("_expansion/kernel") for name in shapes)
     reduce = [s for n, s in shapes.items() if n.endswith("/reduce_kernel") and len(s) == 2]
@@ -410,46 +384,25 @@ def describe(shapes):
     )
 
 
+def _sizes():
+    """Return `{(number of layers, head filters): name}`, which identifies published networks."""
+    return {
+        (sum(map(len, config.stages)), config.project): name.removeprefix("movinet_").upper()
+        for name, config in CONFIGS.items()
+    }
+
+
 def _last(shape):
     return shape[-1] if shape else None
 
 
-def load(path, config):
-    """Reads a weights file for a MoViNet.
-
-    Args:
-        path: prefix of an official checkpoint or of a SavedModel's variables (see
-            `applications.pretrained.resolve_checkpoint`), or a `.pt` file of the PyTorch port.
-        config: `MoViNetConfig` of the model to fill.
-
-    Returns:
-        `(named, contents)`: a dict of our names to arrays that fit `config` and the file's own
-        number of classes, which is `contents.classes`. Where the model has another number, load
-        with `weight_map.assign(model, named, skip=(CLASSIFIER,))`.
-
-    Raises:
-        ValueError: if the file holds another network; says which, and how to build it.
-    """
-    if Path(f"{path}.index").is_file():
-        blocks = [block.name for block in config.plan().blocks]
-        named = read_official(Checkpoint(path), blocks)
-    elif Path(path).is_file():
-        named = read_torch(path)
-    else:
-        raise ValueError(
-            f"weights: expected a checkpoint prefix or a PyTorch file, got {path}, "
-            "which does not exist."
-        )
-    return named, check_contents(named, config, path)
-
-
 def check_contents(named, config, path):
-    """Raises unless weights by our names fit `config` in all but the class count.
+    """Check that weights fit `config`, with any number of classes.
 
     Args:
         named: dict of our names to arrays.
         config: `MoViNetConfig` of the model to fill.
-        path: where they come from, for the error.
+        path: string, source of the weights, for the error.
 
     Returns:
         `Contents`.
@@ -458,23 +411,15 @@ def check_contents(named, config, path):
     wanted = describe(config.weight_shapes())
     if contents.network != wanted.network:
         raise ValueError(
-            f"weights: {path} holds {contents}, the model is {wanted}; {_hint(contents)}."
+            f"weights: expected {wanted}, got {contents} from {path}. {_hint(contents)}."
         )
     expected = config.weight_shapes(contents.classes or 1, include_top=contents.classes is not None)
     check(named, expected)
     return contents
 
 
-def _sizes():
-    """`{(number of layers, head filters): name}`: enough to tell the published networks apart."""
-    return {
-        (sum(map(len, config.stages)), config.project): name.removeprefix("movinet_").upper()
-        for name, config in CONFIGS.items()
-    }
-
-
 def _hint(contents):
-    model = f"use MoViNet{contents.size}" if contents.size else "use its own architecture"
+    model = f"Use MoViNet{contents.size}" if contents.size else "Use its own architecture"
     if contents.variant == "base":
         return f"{model} with causal=False, streaming=False"
     if contents.variant == "stream":
@@ -485,56 +430,29 @@ def _hint(contents):
     )
 
 
-_BUFFERS = ("feature", "feature_temporal")
-
-
-def official_states(state):
-    """Translates a state of ours, for comparison with official models and LiteRT files.
-
-    Official pools carry the sum over frames, ours the mean. Official counts are shared by the
-    batch, ours belong to each sample: all samples must be at the same frame.
+def load(path, config):
+    """Read a weights file for a MoViNet.
 
     Args:
-        state: `{layer name: array or tuple of arrays}`, as a streaming MoViNet returns it.
+        path: string, prefix of an official checkpoint or of the variables of a SavedModel (see
+            `applications.pretrained.resolve_checkpoint`), or a `.pt` file of the PyTorch port.
+        config: `MoViNetConfig` of the model to fill.
 
     Returns:
-        dict, for example `state_block1_layer0_stream_buffer` `(batch, frames, h, w, channels)`,
-        `state_block1_layer0_pool_buffer` `(batch, 1, 1, 1, channels)` and
-        `state_block1_layer0_pool_frame_count` `(1,)`. Counts of the positional encoding, which ours
-        shares with the pool, are given beside it as `pos_enc_frame_count`.
+        `(named, contents)`: a dict of our names to arrays that fit `config` with the number of
+        classes in the file, and the `Contents` of the file.
+
+    Raises:
+        ValueError: if the file contains another network; says which, and how to build it.
     """
-    from keras import ops, tree
-
-    states = {}
-    for layer, value in state.items():
-        value = tree.map_structure(ops.convert_to_numpy, value)
-        if layer == "head_pool":
-            states |= _pool("state_head_pool", value)
-            continue
-        block, number, part = layer.split("_", 2)  # block1, layer0, squeeze_excite
-        name = f"state_{block}_{number}"
-        if part in _BUFFERS:
-            states[f"{name}_stream_buffer"] = value
-        elif isinstance(value, (tuple, list)):
-            states |= _pool(f"{name}_pool", value)
-            states[f"{name}_pos_enc_frame_count"] = states[f"{name}_pool_frame_count"]
-        else:
-            states[f"{name}_pos_enc_frame_count"] = _count(value)
-    return states
-
-
-def _pool(name, value):
-    mean, count = value
-    sums = mean * count[:, None]
-    return {
-        f"{name}_buffer": sums[:, None, None, None, :].astype("float32"),
-        f"{name}_frame_count": _count(count),
-    }
-
-
-def _count(count):
-    if (count != count[0]).any():
+    if Path(f"{path}.index").is_file():
+        blocks = [block.name for block in config.plan().blocks]
+        named = read_official(Checkpoint(path), blocks)
+    elif Path(path).is_file():
+        named = read_torch(path)
+    else:
         raise ValueError(
-            f"state: expected all samples at the same frame, got counts {count.tolist()}."
+            f"weights: expected a checkpoint prefix or a PyTorch file, got {path}, which does not "
+            "exist."
         )
-    return count[:1].astype("int32")
+    return named, check_contents(named, config, path)

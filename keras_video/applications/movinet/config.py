@@ -1,30 +1,107 @@
-"""MoViNet architectures: one table from which everything else is derived.
+"""MoViNet architectures as tables, resolved into named rows.
 
-The rows are those of the released models (`official/projects/movinet`), which the appendix of the
-paper (Kondratyuk et al. 2021, "MoViNets: Mobile Video Networks for Efficient Video Recognition",
-arXiv 2103.11511) describes only roughly. `config.plan(classes)` resolves them into named primitive
-rows; the builder, the counters and the weight converters all read that plan.
+A `MoViNetConfig` has one `Bottleneck` row per layer and a `Variant`. `plan(classes)` resolves both
+into a `Plan` of primitive rows. The builder, the counters and the weight converters use it.
 
-A MoViNet table resolved into named rows: what the builder, the counters and converters read.
+The rows are those of the released models (`official/projects/movinet`). The appendix of the paper
+(Kondratyuk et al. 2021, "MoViNets: Mobile Video Networks for Efficient Video Recognition", arXiv
+2103.11511) describes them only roughly.
 """
 
 from dataclasses import asdict, dataclass, field, fields, replace
 from math import prod
 from typing import NamedTuple
 
-from keras_video.specs import Conv, Dense, Depthwise, Pool, Scale, SqueezeExcite, round_channels
+from keras_video.checks import check_choice, check_number
+from keras_video.specs import (
+    Conv,
+    Dense,
+    Depthwise,
+    Pool,
+    Scale,
+    SqueezeExcite,
+    round_channels,
+    run_rows,
+)
+
+K13, K15, K33, K53 = (1, 3, 3), (1, 5, 5), (3, 3, 3), (5, 3, 3)
+S1, S2 = (1, 1, 1), (1, 2, 2)
+REDUCTION = 32
+
+CHOICES = {
+    "conv": ("3d", "2plus1d", "3d_2plus1d"),
+    "squeeze": ("3d", "2d", "2plus3d", "none"),
+    "activation": ("swish", "hard_swish", "relu", "relu6"),
+    "head_activation": ("swish", "hard_swish", "relu", "relu6"),
+    "gate": ("sigmoid", "hard_sigmoid", "hard_sigmoid_keras2", "hard_sigmoid_tf_models"),
+}
 
 
-class Step(NamedTuple):
-    """One row at work: its multiply-adds, and the values alive while it runs."""
+@dataclass(frozen=True)
+class Bottleneck:
+    """One mobile bottleneck layer: expand, depthwise convolution, squeeze-excite, project.
 
-    name: str
-    macs: int
-    alive: int
+    Args:
+        filters: int, output channels.
+        expand: int, channels inside the layer.
+        kernel, strides: 3 ints, of the depthwise convolution over (frames, height, width).
+        squeeze: bool, whether the layer has squeeze-excite. All layers of published models do.
+    """
+
+    filters: int
+    expand: int
+    kernel: tuple = K33
+    strides: tuple = S1
+    squeeze: bool = True
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Options that apply to all layers of an architecture.
+
+    Args:
+        causal: bool, whether a frame depends on earlier frames only; required for streaming.
+        conv: `"3d"` (one kernel over frames, height, width), or `"2plus1d"` (spatial kernel, batch
+            norm, activation, then temporal kernel with its own batch norm). The official name
+            `"3d_2plus1d"` means the same as `"2plus1d"`.
+        squeeze: input of squeeze-excite: `"3d"` mean over the clip (causal: over the past), `"2d"`
+            mean of each frame, `"2plus3d"` both; `"none"` for no squeeze-excite.
+        activation, head_activation: `"swish"`, `"hard_swish"`, `"relu"` or `"relu6"`, in the
+            backbone and after the hidden layer of the classifier.
+        gate: `"sigmoid"`, `"hard_sigmoid"` (`relu6(x + 3) / 6`), `"hard_sigmoid_keras2"`
+            (`clip(0.2 x + 0.5, 0, 1)`, most likely used to train the published stream weights) or
+            `"hard_sigmoid_tf_models"` (`relu6(x + 3) * 0.16667`, in the current official source).
+        positional_encoding: bool, adds frame positions to the input of squeeze-excite. As in the
+            official code, only causal models use it.
+        dropout: float in [0, 1), before the last layer, in training.
+        stochastic_depth: float in [0, 1), drop rate of the last residual branch; the rates of
+            earlier branches grow linearly up to it.
+    """
+
+    causal: bool = False
+    conv: str = "3d"
+    squeeze: str = "3d"
+    activation: str = "swish"
+    gate: str = "sigmoid"
+    head_activation: str = "swish"
+    positional_encoding: bool = False
+    dropout: float = 0.5
+    stochastic_depth: float = 0.2
+
+    def __post_init__(self):
+        for name, choices in CHOICES.items():
+            check_choice(name, getattr(self, name), choices)
+        for name in ("dropout", "stochastic_depth"):
+            check_number(name, getattr(self, name), 0, below=1)
+
+    @property
+    def factorized(self):
+        """bool, whether spatial and temporal kernels are separate."""
+        return self.conv != "3d"
 
 
 class Block(NamedTuple):
-    """A bottleneck, fully resolved. Rows that the variant or the shape does not need are None."""
+    """A bottleneck as named rows; rows that it does not need are `None`."""
 
     name: str
     expansion: Conv
@@ -48,7 +125,7 @@ class Block(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """A whole network as named rows."""
+    """A whole network as named rows, in the order of computation."""
 
     stem: Conv
     blocks: tuple
@@ -57,33 +134,28 @@ class Plan(NamedTuple):
     classifier: Dense
 
     def rows(self):
-        """All rows in the order of computation."""
+        """Return all rows in the order of computation."""
         blocks = [row for block in self.blocks for row in (*block.skip_rows, *block.branch_rows)]
         return [self.stem, *blocks, self.head, self.hidden, self.classifier]
 
     def trace(self, clip):
-        """A `Step` for every row of an inference on `clip`, `(frames, height, width, channels)`."""
+        """Return a `specs.Step` for every row of an inference on a clip.
+
+        Args:
+            clip: `(frames, height, width, channels)`.
+        """
         steps = []
-
-        def run(rows, shape, kept=0):
-            for row in rows:
-                output = row.output_shape(shape)
-                alive = kept + prod(shape) + prod(output)
-                steps.append(Step(row.name, row.macs(shape), alive))
-                shape = output
-            return shape
-
-        shape = run([self.stem], tuple(clip))
+        shape = run_rows(steps, [self.stem], tuple(clip))
         for block in self.blocks:
-            skip = run(block.skip_rows, shape)
-            # The skip value stays alive until the branch is added to it.
-            shape = run(block.branch_rows, shape, prod(skip))
-        shape = run([self.head], shape)
-        run([self.hidden, self.classifier], shape[-1:])
+            skip = run_rows(steps, block.skip_rows, shape)
+            # The skip value stays in memory until the branch is added to it.
+            shape = run_rows(steps, block.branch_rows, shape, prod(skip))
+        shape = run_rows(steps, [self.head], shape)
+        run_rows(steps, [self.hidden, self.classifier], shape[-1:])
         return steps
 
     def state_shapes(self, size, variant):
-        """`{layer name: shapes}` of one stream's state; counts have the shape `()`."""
+        """Return `{layer name: shapes}` of the state of one stream; counts have the shape `()`."""
         shapes = {}
         shape = self.stem.output_shape((1, *size, 3))
         for block in self.blocks:
@@ -101,7 +173,7 @@ class Plan(NamedTuple):
 
 
 def resolve(config, classes):
-    """The `Plan` of a `MoViNetConfig` for a number of classes."""
+    """Return the `Plan` of a `MoViNetConfig` for a number of classes."""
     stem = Conv("stem", 3, config.stem, (1, 3, 3), (1, 2, 2))
     depth = sum(len(stage) for stage in config.stages)
     blocks, channels = [], config.stem
@@ -117,14 +189,14 @@ def resolve(config, classes):
 
 
 def resolve_block(name, channels, spec, variant, drop_rate=0.0):
-    """The `Block` of a `Bottleneck` row.
+    """Return the `Block` of a `Bottleneck`.
 
     Args:
-        name: string, which the names of its rows begin with.
-        channels: int, those that go in.
+        name: string, prefix of the names of its rows.
+        channels: int, input channels.
         spec: `Bottleneck`.
         variant: `Variant`.
-        drop_rate: float, of stochastic depth.
+        drop_rate: float, rate of stochastic depth.
     """
     temporal = attention = None
     if spec.squeeze:
@@ -165,88 +237,13 @@ def _squeeze_excite(name, channels, variant):
     )
 
 
-K13, K15, K33, K53 = (1, 3, 3), (1, 5, 5), (3, 3, 3), (5, 3, 3)
-S1, S2 = (1, 1, 1), (1, 2, 2)
-REDUCTION = 32
-
-CHOICES = {
-    "conv": ("3d", "2plus1d", "3d_2plus1d"),
-    "squeeze": ("3d", "2d", "2plus3d", "none"),
-    "activation": ("swish", "hard_swish", "relu", "relu6"),
-    "head_activation": ("swish", "hard_swish", "relu", "relu6"),
-    "gate": ("sigmoid", "hard_sigmoid", "hard_sigmoid_keras2", "hard_sigmoid_tf_models"),
-}
-
-
-@dataclass(frozen=True)
-class Bottleneck:
-    """One mobile bottleneck layer: expand, depthwise kernel with strides, project to `filters`.
-
-    All published networks attend in every layer; `squeeze=False` leaves squeeze-excite out of one.
-    """
-
-    filters: int
-    expand: int
-    kernel: tuple = K33
-    strides: tuple = S1
-    squeeze: bool = True
-
-
-@dataclass(frozen=True)
-class Variant:
-    """How the rows of an architecture are computed.
-
-    Args:
-        causal: bool, no look into the future; needed for streaming.
-        conv: `"3d"` (one kernel over frames, height, width), or `"2plus1d"` (spatial kernel, batch
-            norm, activation, then temporal kernel with its own batch norm). The official name
-            `"3d_2plus1d"` is accepted for the latter: it is the same network.
-        squeeze: what squeeze-excite looks at: `"3d"` mean over the clip (causal: over the past),
-            `"2d"` mean of each frame, `"2plus3d"` both, `"none"` no squeeze-excite.
-        activation, head_activation: `"swish"`, `"hard_swish"`, `"relu"` or `"relu6"`, in the
-            backbone and after the classifier's hidden layer.
-        gate: `"sigmoid"`, `"hard_sigmoid"` (`relu6(x + 3) / 6`), `"hard_sigmoid_keras2"`
-            (`clip(0.2 x + 0.5, 0, 1)`, what the published stream weights were most likely trained
-            with) or `"hard_sigmoid_tf_models"` (`relu6(x + 3) * 0.16667`, the present official
-            source).
-        positional_encoding: bool, adds frame positions to the squeeze-excite input; has an effect
-            in causal models only, as in the official code.
-        dropout: float in [0, 1), before the last layer, in training.
-        stochastic_depth: float in [0, 1), drop rate of the last residual branch; grows linearly.
-    """
-
-    causal: bool = False
-    conv: str = "3d"
-    squeeze: str = "3d"
-    activation: str = "swish"
-    gate: str = "sigmoid"
-    head_activation: str = "swish"
-    positional_encoding: bool = False
-    dropout: float = 0.5
-    stochastic_depth: float = 0.2
-
-    def __post_init__(self):
-        for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name}: expected one of {choices}, got {getattr(self, name)!r}.")
-        for name in ("dropout", "stochastic_depth"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
-                raise ValueError(f"{name}: expected a number in [0, 1), got {value!r}.")
-
-    @property
-    def factorized(self):
-        """bool, whether temporal kernels stand apart from spatial ones."""
-        return self.conv != "3d"
-
-
 @dataclass(frozen=True)
 class MoViNetConfig:
-    """An architecture and the way it is computed.
+    """An architecture and its variant.
 
     Args:
         name: string, for example `"movinet_a0"`.
-        clip: `(frames, height, width, 3)` that the published model was evaluated on.
+        clip: `(frames, height, width, 3)`, clip that the published model was evaluated on.
         frame_rate: float, frames per second of that clip.
         resize_side: int, the smaller side of the video before the centre crop to `clip`.
         stem, project, hidden: ints, filters of the stem, of the head's projection and of the
@@ -266,15 +263,13 @@ class MoViNetConfig:
     variant: Variant = field(default_factory=Variant)
 
     def with_options(self, **options):
-        """The same rows with some fields of `variant` replaced; unknown names are an error."""
-        known = [f.name for f in fields(Variant)]
-        unknown = sorted(set(options) - set(known))
-        if unknown:
-            raise ValueError(f"options: expected names among {known}, got {unknown}.")
+        """Return the same architecture with some fields of `variant` replaced."""
+        for name in options:
+            check_choice("options", name, [field.name for field in fields(Variant)])
         return replace(self, variant=replace(self.variant, **options))
 
     def streaming(self):
-        """The published stream variant (movinet.md 2.3): causal, (2+1)D, hard activations."""
+        """Return the published stream variant: causal, (2+1)D, hard activations."""
         positions = self.name in ("movinet_a3", "movinet_a4", "movinet_a5")
         dropout = 0.2 if self.name == "movinet_a1" else self.variant.dropout
         return self.with_options(
@@ -288,32 +283,36 @@ class MoViNetConfig:
         )
 
     def plan(self, classes=600):
-        """Resolves the table into a `Plan` of named rows for `classes` outputs."""
+        """Return the `Plan` of named rows for `classes` outputs."""
         return resolve(self, classes)
 
     def trace(self, clip, classes=600):
-        """The steps of one inference on a clip, see `utils.complexity`."""
+        """Return the steps of one inference on a clip, see `utils.complexity`."""
         return self.plan(classes).trace(clip)
 
     def state_shapes(self, size):
-        """`{layer name: shapes}` of one stream's state for frames of `size`, without the batch."""
+        """Return `{layer name: shapes}` of the state of one stream, without the batch.
+
+        Args:
+            size: `(height, width)` of the frames.
+        """
         if not self.variant.causal:
-            raise ValueError(f"config: {self.name} is not causal and has no state.")
+            raise ValueError(f"config: expected a causal variant, got that of {self.name}.")
         return self.plan().state_shapes(size, self.variant)
 
     def weight_shapes(self, classes=600, include_top=True):
-        """`{"layer/variable": shape}` of every weight, moving statistics included."""
+        """Return `{"layer/variable": shape}` of all weights, moving statistics included."""
         rows = self.plan(classes).rows()
         rows = rows if include_top else rows[:-2]
         return {name: shape for row in rows for name, shape in row.weight_shapes().items()}
 
     def to_dict(self):
-        """Plain lists, numbers and strings, for JSON."""
+        """Return plain lists, numbers and strings, for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values):
-        """Inverse of `to_dict`, also after a trip through JSON, where tuples become lists."""
+        """Create a config from `to_dict()`; tuples may have become lists, as in JSON."""
         stages = tuple(
             tuple(
                 Bottleneck(
@@ -333,7 +332,7 @@ class MoViNetConfig:
 
 
 def stage(filters, strides, *layers):
-    """One row of the paper's tables: the first layer takes the strides."""
+    """Return one row of the paper's tables; its first layer has the strides."""
     return tuple(
         Bottleneck(filters, expand, kernel, S1 if i else strides)
         for i, (expand, kernel) in enumerate(layers)

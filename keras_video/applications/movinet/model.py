@@ -1,14 +1,13 @@
-"""MoViNet builders: from a config to a Keras model.
+"""MoViNet models: the general builder `MoViNet`, and a builder for each published model.
 
-`MoViNetA0` .. `MoViNetA5` and `MoViNetT0`: the published networks.
-
-`MoViNetA6`: what the release calls A6, the mean of A4 and A5.
+`MoViNetA0` to `MoViNetA5` and `MoViNetT0` are published; `MoViNetA6` is the ensemble of A4 and A5.
 """
 
 import keras
 
-from keras_video.applications.building import check_head, check_reducible_shape, frames_input
+from keras_video.applications.building import ModelBuilder, check_video_shape, pool
 from keras_video.applications.movinet import config as configs
+from keras_video.applications.movinet.weights import read
 from keras_video.blocks import StreamGraph, bottleneck, conv
 from keras_video.layers import CumulativeAvgPool
 from keras_video.layers.initializers import HeNormal
@@ -17,95 +16,110 @@ from keras_video.models import VideoClassifier
 
 def MoViNet(
     config,
-    include_top=True,
-    weights=None,
-    input_shape=None,
-    input_tensor=None,
-    pooling=None,
-    classes=None,
-    classifier_activation=None,
-    include_preprocessing=True,
-    name=None,
-    dtype=None,
-    streaming=False,
-    **options,
-):
-    """Builds any MoViNet from its config; `MoViNetA0` .. `MoViNetA5` are the published ones.
+    include_top=True, weights=None, input_shape=None, input_tensor=None, pooling=None,
+    classes=None, classifier_activation=None, include_preprocessing=True, name=None, dtype=None,
+    streaming=False, **options,
+):  # fmt: skip
+    """Build any MoViNet from its config (Kondratyuk et al. 2021, arXiv 2103.11511).
+
+    `MoViNetA0` to `MoViNetA5` are the published models.
 
     Args:
-        config: `MoViNetConfig`, its rows and its variant.
-        streaming: bool, adds the state as second input and output; the variant must be causal.
-        **options: fields of `Variant` to replace.
+        config: `MoViNetConfig`, the architecture and its variant.
+        include_top: bool, whether to add the classifier.
+        weights: `None` (random), the name of published weights, or a path. Names are
+            `"kinetics600"`, `"kinetics400"` (base only) and `"moving_digits"` (A0 only). A path is
+            an official TensorFlow checkpoint (prefix, folder or `.tar.gz`), a SavedModel folder, a
+            `.weights.h5`, `.keras` or `.npz` file of this library, or a state dict of
+            Atze00/MoViNet-pytorch.
+        input_shape: `(frames, height, width, 3)`. Height and width are at least 32; entries may be
+            `None`. Default: `(None, None, None, 3)`.
+        input_tensor: Keras tensor `(batch, frames, height, width, 3)` to use as input.
+        pooling: output for `include_top=False`. `None`: the features of the last convolution,
+            `(batch, frames, height / 32, width / 32, filters)`. `"avg"` or `"max"`: their mean or
+            maximum over space and time, `(batch, filters)`; `"max"` cannot stream.
+        classes: int, number of classes. Default: that of the weights, else 600. If the weights have
+            another number of classes, all layers but the last are loaded, and a line is printed.
+        classifier_activation: activation of the last layer. Default: `None`, logits.
+        include_preprocessing: bool. If `True`, the model takes pixels in 0..255, else in [0, 1].
+        name: string, name of the model.
+        dtype: dtype or dtype policy of the layers, for example `"mixed_bfloat16"`.
+        streaming: bool, whether the model takes a state as second input and returns the new state
+            as second output. The variant must be causal.
+        **options: fields of `applications.movinet.Variant` to replace, for example `conv="3d"`,
+            `gate="hard_sigmoid_tf_models"` or `stochastic_depth=0.0`.
 
-    The other arguments, the returned model and the errors are those of `MoViNetA0`.
+    Returns:
+        A `keras_video.models.VideoClassifier`. It maps a clip `(batch, frames, height, width, 3)`
+        to logits `(batch, classes)`; with `streaming=True`, frames and state to logits and state.
+
+    Raises:
+        ValueError: for invalid arguments, and for weights that do not fit the model.
+
+    Example:
+    >>> from keras_video.applications.movinet import CONFIGS, MoViNet
+    >>> model = MoViNet(CONFIGS["movinet_a0"], classes=10, squeeze="none")
+    >>> model(keras.ops.zeros((1, 4, 64, 64, 3))).shape
+    (1, 10)
     """
     config = config.with_options(**options)
-    if streaming and not config.variant.causal:
-        raise ValueError("streaming: expected a causal variant beside streaming=True.")
-    check_head(pooling, classes)
-    if pooling == "max" and streaming:
-        raise ValueError("pooling: expected None or 'avg' beside streaming=True, got 'max'.")
-    source = None
-    if weights is not None:
-        from keras_video.applications.movinet import weights as loading
-
-        source = loading.read(config, weights)
-    if classes is None:
-        classes = source.classes if source and source.classes else 600
+    variant = config.variant
+    if streaming and not variant.causal:
+        raise ValueError("streaming: expected a causal variant for streaming=True, got a base one.")
+    if streaming and pooling == "max":
+        raise ValueError("pooling: expected None or 'avg' for streaming=True, got 'max'.")
+    builder = ModelBuilder(
+        include_top, weights, input_shape, input_tensor, pooling, classes,
+        read=lambda weights, frames: read(config, weights),
+        default_shape=(None, None, None, 3),
+        default_classes=600,
+        check_shape=lambda argument, shape: check_video_shape(
+            argument, shape, smallest=configs.REDUCTION
+        ),
+    )  # fmt: skip
     graph = StreamGraph(streaming)
-    anything = (None, None, None, 3)
-    frames = frames_input(input_shape, input_tensor, anything, check_reducible_shape)
-    x = frames
+    x = builder.frames
     if include_preprocessing:
         x = keras.layers.Rescaling(1 / 255.0, dtype=dtype, name="unit_pixels")(x)
-    variant = config.variant
-    plan = config.plan(classes)
+    plan = config.plan(builder.classes)
     active = {"activation": variant.activation, "causal": variant.causal, "dtype": dtype}
     x = conv(graph, x, plan.stem, **active)
     for block in plan.blocks:
         x = bottleneck(graph, x, block, variant, dtype)
     x = conv(graph, x, plan.head, **active)
-    if include_top or pooling == "avg":
+    if builder.pooling == "avg":
         x = graph(CumulativeAvgPool(keep_frames=False, dtype=dtype, name="head_pool"), x)
-    elif pooling == "max":
-        x = keras.layers.GlobalMaxPooling3D(dtype=dtype, name="head_pool")(x)
+    else:
+        x = pool(x, builder.pooling, dtype)
     if include_top:
         x = _classify(x, plan, variant, classifier_activation, dtype)
-
-    if input_tensor is not None:
-        frames = keras.utils.get_source_inputs(input_tensor)
-        frames = frames[0] if len(frames) == 1 else frames
-    model = VideoClassifier(
-        [frames, graph.inputs] if streaming else frames,
+    return builder.finish(
+        [builder.inputs, graph.inputs] if streaming else builder.inputs,
         [x, graph.outputs] if streaming else x,
         name=name or config.name + ("_stream" if streaming else ""),
-    )
-    model._set_info(
-        {
+        info={
             "family": "movinet",
             "config": config.to_dict(),
             "clip": list(config.clip),
             "frame_rate": config.frame_rate,
             "pixels": 255 if include_preprocessing else 1,
             "smallest": configs.REDUCTION,
-            "classes": classes if include_top else None,
-            "weights": source.label if source else None,
-        }
+        },
+        rebuild=lambda include_top, classes: MoViNet(
+            config, include_top, classes=classes, streaming=streaming
+        ),
     )
-    if source is not None:
-
-        def rebuild(include_top, classes):
-            return MoViNet(config, include_top, classes=classes or 1, streaming=streaming)
-
-        loading.fill(model, source, rebuild)
-    return model
 
 
 def _classify(x, plan, variant, classifier_activation, dtype):
-    """The classifier head on pooled features `(batch, project)`; predictions in float32."""
-    dense = {"kernel_initializer": HeNormal(), "dtype": dtype}
-    dense["activation"] = variant.head_activation
-    x = keras.layers.Dense(plan.hidden.filters, name=plan.hidden.name, **dense)(x)
+    """Classify pooled features `(batch, project)`; the predictions are float32."""
+    x = keras.layers.Dense(
+        plan.hidden.filters,
+        activation=variant.head_activation,
+        kernel_initializer=HeNormal(),
+        dtype=dtype,
+        name=plan.hidden.name,
+    )(x)
     if variant.dropout:
         x = keras.layers.Dropout(variant.dropout, dtype=dtype, name="classifier_dropout")(x)
     return keras.layers.Dense(
@@ -117,95 +131,247 @@ def _classify(x, plan, variant, classifier_activation, dtype):
     )(x)
 
 
-_DOC = """Builds {title} (Kondratyuk et al. 2021, arXiv 2103.11511).
+def _variant(config, causal, streaming):
+    return config.streaming() if causal or streaming else config
 
-    Published for clips of {frames} frames of {size}x{size} pixels at {frame_rate:g} frames per
-    second; any number of frames and any size from 32 pixels is accepted.
+
+def MoViNetT0(
+    include_top=True, weights=None, input_shape=None, input_tensor=None, pooling=None,
+    classes=None, classifier_activation=None, include_preprocessing=True, name=None, dtype=None,
+    causal=False, streaming=False, **options,
+):  # fmt: skip
+    """Build MoViNet-T0 (Kondratyuk et al. 2021, arXiv 2103.11511).
+
+    Published for clips of 25 frames of 160x160 pixels at 2.5 frames per second. Any
+    clip `(batch, frames, height, width, 3)` of at least 32x32 pixels, in 0..255, is accepted.
+
+    Weights: none are published. `weights` may be a path.
+
+    The arguments that are not listed here are described in `applications.movinet.MoViNet`.
 
     Args:
-        include_top: bool, whether to end in the classifier.
-        weights: `None` (random), `"kinetics600"`, `"kinetics400"` (base only),
-            `"moving_digits"` (A0 only, shipped), or a path: an official TensorFlow checkpoint
-            (prefix, folder or `.tar.gz`), a SavedModel folder, `.weights.h5`, `.keras` or `.npz` of
-            this library, or a state dict of Atze00/MoViNet-pytorch.
-        input_shape: `(frames, height, width, 3)`, entries may be `None`; default all open.
-        input_tensor: Keras tensor to build on instead.
-        pooling: for `include_top=False`: `None` returns the features of the last convolution
-            `(batch, frames, height / 32, width / 32, filters)`, `"avg"` and `"max"` their mean or
-            maximum over space and time.
-        classes: int. Default: that of the weights, else 600. With weights of another number all
-            but the last layer is loaded, and a line says so.
-        classifier_activation: activation of the last layer; default `None`, logits.
-        include_preprocessing: bool. If true the network takes pixels in 0..255, else in [0, 1].
-        name: string.
-        dtype: dtype or policy of the layers, for example `"mixed_bfloat16"`.
-        causal: bool, the stream variant as a network for clips: to train it.
-        streaming: bool, the stream variant with its state as second input and output. It shares its
-            weights files with `causal=True`.
-        **options: fields of `applications.movinet.Variant` to change, for example `conv="3d"`,
-            `gate="hard_sigmoid_tf_models"` or `stochastic_depth=0.0`.
+        causal: bool, whether to build the stream variant as a model for clips, to train it.
+        streaming: bool, whether to build the stream variant with its state as second input and
+            output. It can load the weights of a model built with `causal=True`.
 
     Returns:
-        A `keras_video.models.VideoClassifier`.
-
-    Raises:
-        ValueError: for bad arguments, and for weights that do not fit the network.
+        A `keras_video.models.VideoClassifier` that returns logits `(batch, classes)`.
 
     Example:
-    >>> model = keras_video.applications.{builder}(classes=10)
+    >>> model = keras_video.applications.MoViNetT0(classes=10)
     >>> model(keras.ops.zeros((1, 4, 64, 64, 3))).shape
     (1, 10)
     """
-
-
-def _builder(config, title):
-    def build(
-        include_top=True,
-        weights=None,
-        input_shape=None,
-        input_tensor=None,
-        pooling=None,
-        classes=None,
-        classifier_activation=None,
-        include_preprocessing=True,
-        name=None,
-        dtype=None,
-        causal=False,
-        streaming=False,
+    return MoViNet(
+        _variant(configs.T0, causal, streaming), include_top, weights, input_shape, input_tensor,
+        pooling, classes, classifier_activation, include_preprocessing, name, dtype, streaming,
         **options,
-    ):
-        return MoViNet(
-            config.streaming() if causal or streaming else config,
-            include_top=include_top,
-            weights=weights,
-            input_shape=input_shape,
-            input_tensor=input_tensor,
-            pooling=pooling,
-            classes=classes,
-            classifier_activation=classifier_activation,
-            include_preprocessing=include_preprocessing,
-            name=name,
-            dtype=dtype,
-            streaming=streaming,
-            **options,
-        )
-
-    name = title.replace("-", "")
-    frames, size = config.clip[:2]
-    build.__name__ = build.__qualname__ = name
-    build.__doc__ = _DOC.format(
-        title=title, builder=name, frames=frames, size=size, frame_rate=config.frame_rate
-    )
-    return build
+    )  # fmt: skip
 
 
-MoViNetT0 = _builder(configs.T0, "MoViNet-T0")
-MoViNetA0 = _builder(configs.A0, "MoViNet-A0")
-MoViNetA1 = _builder(configs.A1, "MoViNet-A1")
-MoViNetA2 = _builder(configs.A2, "MoViNet-A2")
-MoViNetA3 = _builder(configs.A3, "MoViNet-A3")
-MoViNetA4 = _builder(configs.A4, "MoViNet-A4")
-MoViNetA5 = _builder(configs.A5, "MoViNet-A5")
+def MoViNetA0(
+    include_top=True, weights=None, input_shape=None, input_tensor=None, pooling=None,
+    classes=None, classifier_activation=None, include_preprocessing=True, name=None, dtype=None,
+    causal=False, streaming=False, **options,
+):  # fmt: skip
+    """Build MoViNet-A0 (Kondratyuk et al. 2021, arXiv 2103.11511).
+
+    Published for clips of 50 frames of 172x172 pixels at 5 frames per second. Any
+    clip `(batch, frames, height, width, 3)` of at least 32x32 pixels, in 0..255, is accepted.
+
+    Weights: `"kinetics600"` (base and stream), `"kinetics400"` (base), `"moving_digits"` (base and
+    stream, 16 classes, included in the library), or a path.
+
+    The arguments that are not listed here are described in `applications.movinet.MoViNet`.
+
+    Args:
+        causal: bool, whether to build the stream variant as a model for clips, to train it.
+        streaming: bool, whether to build the stream variant with its state as second input and
+            output. It can load the weights of a model built with `causal=True`.
+
+    Returns:
+        A `keras_video.models.VideoClassifier` that returns logits `(batch, classes)`.
+
+    Example:
+    >>> model = keras_video.applications.MoViNetA0(classes=10)
+    >>> model(keras.ops.zeros((1, 4, 64, 64, 3))).shape
+    (1, 10)
+    """
+    return MoViNet(
+        _variant(configs.A0, causal, streaming), include_top, weights, input_shape, input_tensor,
+        pooling, classes, classifier_activation, include_preprocessing, name, dtype, streaming,
+        **options,
+    )  # fmt: skip
+
+
+def MoViNetA1(
+    include_top=True, weights=None, input_shape=None, input_tensor=None, pooling=None,
+    classes=None, classifier_activation=None, include_preprocessing=True, name=None, dtype=None,
+    causal=False, streaming=False, **options,
+):  # fmt: skip
+    """Build MoViNet-A1 (Kondratyuk et al. 2021, arXiv 2103.11511).
+
+    Published for clips of 50 frames of 172x172 pixels at 5 frames per second. Any
+    clip `(batch, frames, height, width, 3)` of at least 32x32 pixels, in 0..255, is accepted.
+
+    Weights: `"kinetics600"` (base and stream), `"kinetics400"` (base), or a path.
+
+    The arguments that are not listed here are described in `applications.movinet.MoViNet`.
+
+    Args:
+        causal: bool, whether to build the stream variant as a model for clips, to train it.
+        streaming: bool, whether to build the stream variant with its state as second input and
+            output. It can load the weights of a model built with `causal=True`.
+
+    Returns:
+        A `keras_video.models.VideoClassifier` that returns logits `(batch, classes)`.
+
+    Example:
+    >>> model = keras_video.applications.MoViNetA1(classes=10)
+    >>> model(keras.ops.zeros((1, 4, 64, 64, 3))).shape
+    (1, 10)
+    """
+    return MoViNet(
+        _variant(configs.A1, causal, streaming), include_top, weights, input_shape, input_tensor,
+        pooling, classes, classifier_activation, include_preprocessing, name, dtype, streaming,
+        **options,
+    )  # fmt: skip
+
+
+def MoViNetA2(
+    include_top=True, weights=None, input_shape=None, input_tensor=None, pooling=None,
+    classes=None, classifier_activation=None, include_preprocessing=True, name=None, dtype=None,
+    causal=False, streaming=False, **options,
+):  # fmt: skip
+    """Build MoViNet-A2 (Kondratyuk et al. 2021, arXiv 2103.11511).
+
+    Published for clips of 50 frames of 224x224 pixels at 5 frames per second. Any
+    clip `(batch, frames, height, width, 3)` of at least 32x32 pixels, in 0..255, is accepted.
+
+    Weights: `"kinetics600"` (base and stream), `"kinetics400"` (base), or a path.
+
+    The arguments that are not listed here are described in `applications.movinet.MoViNet`.
+
+    Args:
+        causal: bool, whether to build the stream variant as a model for clips, to train it.
+        streaming: bool, whether to build the stream variant with its state as second input and
+            output. It can load the weights of a model built with `causal=True`.
+
+    Returns:
+        A `keras_video.models.VideoClassifier` that returns logits `(batch, classes)`.
+
+    Example:
+    >>> model = keras_video.applications.MoViNetA2(classes=10)
+    >>> model(keras.ops.zeros((1, 4, 64, 64, 3))).shape
+    (1, 10)
+    """
+    return MoViNet(
+        _variant(configs.A2, causal, streaming), include_top, weights, input_shape, input_tensor,
+        pooling, classes, classifier_activation, include_preprocessing, name, dtype, streaming,
+        **options,
+    )  # fmt: skip
+
+
+def MoViNetA3(
+    include_top=True, weights=None, input_shape=None, input_tensor=None, pooling=None,
+    classes=None, classifier_activation=None, include_preprocessing=True, name=None, dtype=None,
+    causal=False, streaming=False, **options,
+):  # fmt: skip
+    """Build MoViNet-A3 (Kondratyuk et al. 2021, arXiv 2103.11511).
+
+    Published for clips of 120 frames of 256x256 pixels at 12 frames per second. Any
+    clip `(batch, frames, height, width, 3)` of at least 32x32 pixels, in 0..255, is accepted.
+
+    Weights: `"kinetics600"` (base and stream), `"kinetics400"` (base), or a path.
+
+    The arguments that are not listed here are described in `applications.movinet.MoViNet`.
+
+    Args:
+        causal: bool, whether to build the stream variant as a model for clips, to train it.
+        streaming: bool, whether to build the stream variant with its state as second input and
+            output. It can load the weights of a model built with `causal=True`.
+
+    Returns:
+        A `keras_video.models.VideoClassifier` that returns logits `(batch, classes)`.
+
+    Example:
+    >>> model = keras_video.applications.MoViNetA3(classes=10)
+    >>> model(keras.ops.zeros((1, 4, 64, 64, 3))).shape
+    (1, 10)
+    """
+    return MoViNet(
+        _variant(configs.A3, causal, streaming), include_top, weights, input_shape, input_tensor,
+        pooling, classes, classifier_activation, include_preprocessing, name, dtype, streaming,
+        **options,
+    )  # fmt: skip
+
+
+def MoViNetA4(
+    include_top=True, weights=None, input_shape=None, input_tensor=None, pooling=None,
+    classes=None, classifier_activation=None, include_preprocessing=True, name=None, dtype=None,
+    causal=False, streaming=False, **options,
+):  # fmt: skip
+    """Build MoViNet-A4 (Kondratyuk et al. 2021, arXiv 2103.11511).
+
+    Published for clips of 80 frames of 290x290 pixels at 8 frames per second. Any
+    clip `(batch, frames, height, width, 3)` of at least 32x32 pixels, in 0..255, is accepted.
+
+    Weights: `"kinetics600"` (base and stream), `"kinetics400"` (base), or a path.
+
+    The arguments that are not listed here are described in `applications.movinet.MoViNet`.
+
+    Args:
+        causal: bool, whether to build the stream variant as a model for clips, to train it.
+        streaming: bool, whether to build the stream variant with its state as second input and
+            output. It can load the weights of a model built with `causal=True`.
+
+    Returns:
+        A `keras_video.models.VideoClassifier` that returns logits `(batch, classes)`.
+
+    Example:
+    >>> model = keras_video.applications.MoViNetA4(classes=10)
+    >>> model(keras.ops.zeros((1, 4, 64, 64, 3))).shape
+    (1, 10)
+    """
+    return MoViNet(
+        _variant(configs.A4, causal, streaming), include_top, weights, input_shape, input_tensor,
+        pooling, classes, classifier_activation, include_preprocessing, name, dtype, streaming,
+        **options,
+    )  # fmt: skip
+
+
+def MoViNetA5(
+    include_top=True, weights=None, input_shape=None, input_tensor=None, pooling=None,
+    classes=None, classifier_activation=None, include_preprocessing=True, name=None, dtype=None,
+    causal=False, streaming=False, **options,
+):  # fmt: skip
+    """Build MoViNet-A5 (Kondratyuk et al. 2021, arXiv 2103.11511).
+
+    Published for clips of 120 frames of 320x320 pixels at 12 frames per second. Any
+    clip `(batch, frames, height, width, 3)` of at least 32x32 pixels, in 0..255, is accepted.
+
+    Weights: `"kinetics600"` (base and stream), `"kinetics400"` (base), or a path.
+
+    The arguments that are not listed here are described in `applications.movinet.MoViNet`.
+
+    Args:
+        causal: bool, whether to build the stream variant as a model for clips, to train it.
+        streaming: bool, whether to build the stream variant with its state as second input and
+            output. It can load the weights of a model built with `causal=True`.
+
+    Returns:
+        A `keras_video.models.VideoClassifier` that returns logits `(batch, classes)`.
+
+    Example:
+    >>> model = keras_video.applications.MoViNetA5(classes=10)
+    >>> model(keras.ops.zeros((1, 4, 64, 64, 3))).shape
+    (1, 10)
+    """
+    return MoViNet(
+        _variant(configs.A5, causal, streaming), include_top, weights, input_shape, input_tensor,
+        pooling, classes, classifier_activation, include_preprocessing, name, dtype, streaming,
+        **options,
+    )  # fmt: skip
 
 
 MEMBERS = {"movinet_a4": MoViNetA4, "movinet_a5": MoViNetA5}
@@ -221,18 +387,19 @@ def MoViNetA6(
     dtype=None,
     **options,
 ):
-    """Builds MoViNet-A6: the mean of the logits of MoViNet-A4 and MoViNet-A5.
+    """Build MoViNet-A6: the mean of the logits of MoViNet-A4 and MoViNet-A5.
 
-    A6 has no architecture of its own in the release. Its README says that it is an ensemble of A4
-    and A5, and the paper's multiply-adds are the sum of theirs. Each member sees the clip that it
-    was published for: 80 frames of 290x290 pixels at 8 frames per second, and 120 of 320x320 at 12.
+    The official release describes A6 as an ensemble of A4 and A5, and the multiply-adds in the
+    paper are the sum of both. Each member takes the clip that it was published for: 80 frames of
+    290x290 pixels at 8 frames per second, and 120 frames of 320x320 pixels at 12.
 
     Args:
         weights: `None`, `"kinetics600"` or `"kinetics400"`, for both members.
-        input_shapes: pair of `(frames, height, width, 3)`, for A4 and for A5; default all open.
-        classes, classifier_activation, include_preprocessing, name, dtype, **options: as for
-            `MoViNetA4`; the activation is applied to the mean of the logits (Kondratyuk et al.
-            2021, section 3.3: unweighted arithmetic mean before the softmax).
+        input_shapes: pair of `(frames, height, width, 3)`, for A4 and for A5. Default: all entries
+            `None`.
+        classes, classifier_activation, include_preprocessing, name, dtype, **options: see
+            `MoViNet`. The activation is applied to the mean of the logits (Kondratyuk et al. 2021,
+            section 3.3: unweighted arithmetic mean before the softmax).
 
     Call arguments:
         frames: pair `[clip for A4, clip for A5]`, each `(batch, frames, height, width, 3)`.
@@ -246,10 +413,14 @@ def MoViNetA6(
     (1, 10)
     """
     if options.get("streaming"):
-        raise ValueError("streaming: MoViNetA6 takes two clips and cannot stream, got True.")
+        raise ValueError(
+            "streaming: expected False for MoViNetA6, which takes two clips, got True."
+        )
     shapes = (None, None) if input_shapes is None else tuple(input_shapes)
     if len(shapes) != 2:
-        raise ValueError(f"input_shapes: expected one shape for A4 and one for A5, got {shapes}.")
+        raise ValueError(
+            f"input_shapes: expected a pair of shapes, for A4 and for A5, got {shapes}."
+        )
     members = [
         build(
             weights=weights,

@@ -1,28 +1,23 @@
-"""MoViNet weights: where they are, what they want to see, how their answers are called.
+"""MoViNet weights: what is published, how they are read, preprocessing and class names.
 
 Published accuracies are those of the README of `official/projects/movinet` in the TensorFlow Model
 Garden: one clip from the middle of the video, smaller side resized, centre crop. Class names are in
-alphabetical order; that the Kinetics-400 checkpoints keep it, as those of Kinetics-600 do, could
-not be seen on a checkpoint. This module needs no Keras.
-
-From what a user passes as `weights` to a MoViNet's weights by our names.
+alphabetical order. This was confirmed for the Kinetics-600 checkpoints; no Kinetics-400 checkpoint
+was available to confirm it. No Keras here.
 """
-
-from pathlib import Path
 
 import numpy as np
 
-from keras_video.applications import building
+from keras_video.applications import pretrained
 from keras_video.applications.movinet import checkpoints
 from keras_video.applications.movinet.config import CONFIGS
-from keras_video.applications.pretrained import WeightsRecord, fetch, resolve_checkpoint
-from keras_video.specs import check_int
+from keras_video.applications.pretrained import WeightsRecord
+from keras_video.checks import check_int
 
-_FOLDER = Path(__file__).parent / "files"
 _URL = "https://storage.googleapis.com/tf_model_garden/vision/movinet/"
 _SOURCE = "README of the TensorFlow Model Garden's MoViNet (single clip; not measured again)"
 
-# network: Kinetics-600 base, Kinetics-600 stream, Kinetics-400 base, each (top-1, top-5) in percent
+# (top-1, top-5) in percent: Kinetics-600 base, Kinetics-600 stream, Kinetics-400 base.
 PUBLISHED = {
     "movinet_a0": ((72.28, 90.92), (72.05, 90.63), (69.40, 89.18)),
     "movinet_a1": ((76.69, 93.40), (76.45, 93.25), (74.57, 92.03)),
@@ -34,7 +29,7 @@ PUBLISHED = {
 
 
 def _published(config):
-    """The records of one architecture, by `(weights, variant)`."""
+    """Return the records of one architecture by `(weights, variant)`."""
     size = config.name.removeprefix("movinet_")
     frames, height, width, _ = config.clip
     sets = (
@@ -64,7 +59,7 @@ def _published(config):
 
 
 def _moving_digits(variant):
-    """The record of the weights that ship with the library; see their model cards beside them."""
+    """Return the record of weights that come with the library, with a model card for each file."""
     return WeightsRecord(
         name="moving_digits",
         variant=variant,
@@ -86,47 +81,26 @@ for _variant in ("base", "stream"):
 
 
 def weights_record(name, weights, streaming=False):
-    """What is known of a set of weights.
+    """Return the record of published weights.
 
     Args:
         name: string, for example `"movinet_a0"`.
         weights: string, for example `"kinetics600"`.
-        streaming: bool, whether the causal variant is meant.
+        streaming: bool, whether to return the record of the causal variant.
 
     Returns:
         `WeightsRecord`.
 
     Raises:
-        ValueError: if there are no such weights; lists those that there are.
+        ValueError: if there are no such weights; lists those that exist.
     """
-    records = RECORDS.get(name, {})
-    variant = "stream" if streaming else "base"
-    if (weights, variant) not in records:
-        known = ", ".join(f"{w!r} ({v})" for w, v in records) or "none"
-        raise ValueError(
-            f"weights: {name} has no {weights!r} weights for its {variant} variant, nor is that an "
-            f"existing path. Known are: {known}."
-        )
-    return records[weights, variant]
-
-
-def labels(record):
-    """Class names of a `WeightsRecord` or a data set's name, in the order of the outputs."""
-    if isinstance(record, WeightsRecord):
-        path = Path(__file__).parents[2] / record.labels
-    else:
-        path = _FOLDER / f"{record}_labels.txt"
-    if not path.is_file():
-        known = sorted(p.name.removesuffix("_labels.txt") for p in _FOLDER.glob("*_labels.txt"))
-        name = getattr(record, "name", record)
-        raise ValueError(f"labels: expected one of {known}, got {name!r}.")
-    return path.read_text("utf-8").splitlines()
+    return pretrained.find_record(RECORDS, name, weights, "stream" if streaming else "base")
 
 
 def preprocess_input(x):
-    """Pixels 0..255 to [0, 1], for models built with `include_preprocessing=False`.
+    """Scale pixels from 0..255 to [0, 1], for models built with `include_preprocessing=False`.
 
-    Models take 0..255 by default and need no preprocessing besides size and frame rate.
+    By default models take pixels in 0..255, and only the size and frame rate must be right.
 
     Args:
         x: array `(..., height, width, 3)` of numbers in 0..255.
@@ -138,22 +112,22 @@ def preprocess_input(x):
 
 
 def decode_predictions(preds, top=5, labels="kinetics600"):
-    """Names the best classes.
+    """Return the most probable classes with their names.
 
     Args:
-        preds: array `(batch, classes)`: probabilities, or logits, which are told apart by their
-            sums and turned into probabilities.
-        top: int, how many to return.
-        labels: list of class names, or the name of a data set whose names are shipped.
+        preds: array `(batch, classes)` of probabilities or logits. Rows that are not probabilities
+            (not between 0 and 1 with a sum of 1) are taken as logits.
+        top: int, number of classes to return.
+        labels: list of class names, or the name of a data set, see `movinet.labels`.
 
     Returns:
         For each sample a list of `(class name, probability)`, best first.
 
     Raises:
-        ValueError: if the shape is another, or does not fit the labels.
+        ValueError: if the shape of `preds` does not fit the labels.
     """
     preds = np.asarray(preds, dtype="float64")
-    names = globals()["labels"](labels) if isinstance(labels, str) else list(labels)
+    names = pretrained.labels(labels) if isinstance(labels, str) else list(labels)
     if preds.ndim != 2 or preds.shape[1] != len(names):
         raise ValueError(f"preds: expected shape (batch, {len(names)}), got {preds.shape}.")
     check_int("top", top)
@@ -163,25 +137,19 @@ def decode_predictions(preds, top=5, labels="kinetics600"):
     return [[(names[k], float(row[k])) for k in np.argsort(-row)[:top]] for row in preds]
 
 
-fill = building.fill
-
-
 def read(config, weights):
-    """Reads weights by name or from a file, as `MoViNetA0` describes them.
+    """Read weights by name or from a file, see `MoViNet`.
 
     Args:
-        config: `MoViNetConfig` of the network to fill.
+        config: `MoViNetConfig` of the model to fill.
         weights: string or path.
 
     Returns:
-        `applications.loading.Source`.
+        `pretrained.Source`.
     """
 
-    def locate(name):
-        record = weights_record(config.name, name, config.variant.causal)
-        if record.file is not None:
-            return fetch(record)
-        return building.convert_once(record, lambda: load(resolve_checkpoint(fetch(record)))[0])
+    def record(name):
+        return weights_record(config.name, name, config.variant.causal)
 
     def check(named, path):
         return checkpoints.check_contents(named, config, path).classes
@@ -191,4 +159,4 @@ def read(config, weights):
         return named, contents.classes
 
     names = {name for records in RECORDS.values() for name, _ in records}
-    return building.read(weights, names, locate, check, load)
+    return pretrained.read_weights(weights, names, record, check, load)

@@ -1,8 +1,9 @@
-"""Loads Tiny Video Networks from TensorFlow checkpoints with the published variable names.
+"""Tiny Video Network weights in TensorFlow checkpoints with the published variable names.
 
-TF1 Hub modules and SavedModels keep their variables as a checkpoint below `variables/`. None of
-the published ones could be read here: whether a scope stands before the names, and what lies
-beside them, is found out from the file, and names and shapes decide whether it fits.
+`load(path, config)` brings them to the names and layouts of this library. TF1 Hub modules and
+SavedModels have their variables in a checkpoint `variables/variables`. None of the published files
+was available: the scope in front of the names is found from the file, and a file is accepted if
+names and shapes fit.
 """
 
 import re
@@ -10,26 +11,24 @@ import re
 import numpy as np
 
 from keras_video.checkpoints.tensorflow import Checkpoint
-from keras_video.checkpoints.weight_map import check
+from keras_video.checkpoints.weight_map import check_network
 from keras_video.specs import Depthwise, Pool
 
 BOTH = ("kernel", "bias")
 NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 LEAVES = "kernel|depthwise_kernel|bias|" + "|".join(NORM)
-# A scope, then a name as the published code gives them. Optimizer slots and averages have more
-# behind it.
+# A scope, then a name of the published code. Names of optimizer slots and averages are longer.
 NAME = re.compile(rf"(|.*/)((?:Block-\d+-\d+/(?:[^/]+/)*|dense/)(?:{LEAVES}))")
-CLASSIFIER = "classifier/kernel"
 
 
 def published_names(config, frames=None):
-    """`{our name: name in the published code}` of all variables of a network.
+    """Return `{our name: name in the published code}` of all variables of a model.
 
-    Non-local layers, which the published code does not have, are named in its manner.
+    The published code has no non-local layers; their names follow its style.
 
     Args:
         config: `TinyVideoNetConfig`.
-        frames: int; the variables depend on it. Default: the network's own.
+        frames: int, number of frames of the model. Default: that of the config.
     """
     names = {}
     for application in config.plan(1, frames).applications:
@@ -38,7 +37,7 @@ def published_names(config, frames=None):
 
 
 def _application_names(rows):
-    """The names of one application: TensorFlow numbers what is alike within a scope."""
+    """Return the names of one repeat of a block. TensorFlow numbers equal names in a scope."""
     _, block, repeat = re.split("block|_repeat", rows.name)
     prefix = f"Block-{block}-{repeat}"
     names = {}
@@ -48,7 +47,7 @@ def _application_names(rows):
     for row in (rows.pointwise, rows.spatial, rows.temporal):
         if row is None or isinstance(row, Pool):
             continue
-        if isinstance(row, Depthwise):  # a variable without a layer, which takes no number
+        if isinstance(row, Depthwise):  # a variable outside of a layer has no number
             kernel = "depthwise_kernel"
         else:
             kernel, convolutions = f"{_numbered('conv2d', convolutions)}/kernel", convolutions + 1
@@ -86,16 +85,17 @@ def _numbered(name, number):
 
 
 def to_ours(name, theirs, array):
-    """Brings an array of the published code to our layout.
+    """Return an array of the published code in our layout.
 
     Args:
-        name, theirs: its name here, such as `"block0_repeat0_spatial/kernel"`, and there.
-        array: array. One of a rank that is not expected passes as it is.
+        name, theirs: strings, our name, such as `"block0_repeat0_spatial/kernel"`, and the
+            published name.
+        array: array. Arrays with an unexpected rank are returned unchanged.
     """
     owner, leaf = name.split("/")
     if array.ndim != 4:
         return array
-    if leaf != "kernel":  # of a gate: a 1x1 convolution of the mean
+    if leaf != "kernel":  # a gate: 1x1 convolution of the mean
         return array.reshape(array.shape[2:]) if array.shape[:2] == (1, 1) else array
     if owner.endswith("_temporal"):
         return array[:, :, None]  # [k, 1, in, out] -> [k, 1, 1, in, out]
@@ -105,19 +105,19 @@ def to_ours(name, theirs, array):
 
 
 def load(path, config, frames=None):
-    """Reads a checkpoint for a Tiny Video Network.
+    """Read a checkpoint for a Tiny Video Network.
 
     Args:
-        path: prefix of a checkpoint, such as `module/variables/variables`.
+        path: string, prefix of a checkpoint, such as `module/variables/variables`.
         config: `TinyVideoNetConfig` of the model to fill.
-        frames: int, frames that the model is built for. Default: the network's own.
+        frames: int, number of frames of the model. Default: that of the config.
 
     Returns:
         `(named, classes)`: a dict of our names to arrays that fit `config`, and the number of
-        classes in the file, or `None` where it has no classifier.
+        classes in the file, or `None` without a classifier.
 
     Raises:
-        ValueError: if the file holds another network; lists every difference.
+        ValueError: if the file contains another network; lists all differences.
     """
     names = published_names(config, frames)
     checkpoint = Checkpoint(path)
@@ -126,22 +126,22 @@ def load(path, config, frames=None):
     keys = _without_scope(keys, set(names.values()))
     if not keys:
         raise ValueError(
-            f"weights: {path} holds no Tiny Video Network. Expected variables called "
-            f"Block-0-0/... and dense/kernel, got {checkpoint.keys()[:6]}."
+            f"weights: expected variables called Block-0-0/... and dense/kernel, got "
+            f"{checkpoint.keys()[:6]} from {path}."
         )
     ours = {theirs: name for name, theirs in names.items()}
     named = {}
     for theirs, key in keys.items():
-        name = ours.get(theirs, theirs)  # what is not ours goes by its name into the error
+        name = ours.get(theirs, theirs)  # unknown names are reported by check_network
         array = np.asarray(checkpoint.read(key))
         named[name] = to_ours(name, theirs, array) if theirs in ours else array
     return named, check_contents(named, config, path, frames)
 
 
 def _without_scope(keys, wanted):
-    """`{published name: key}` below the scope that holds most of the wanted names.
+    """Return `{published name: key}` in the scope with most of the wanted names.
 
-    Among equals the shortest scope wins: copies, such as averages, lie deeper.
+    Of equal scopes the shortest is taken: copies, such as averages, have longer ones.
     """
     scopes = {}
     for name, key in keys.items():
@@ -155,27 +155,16 @@ def _without_scope(keys, wanted):
 
 
 def check_contents(named, config, path, frames=None):
-    """Raises unless weights by our names fit `config` in all but the class count.
+    """Check that weights fit `config`, with any number of classes.
 
     Args:
         named: dict of our names to arrays.
         config: `TinyVideoNetConfig` of the model to fill.
-        path: where they come from, for the error.
-        frames: int, frames that the model is built for. Default: the network's own.
+        path: string, source of the weights, for the error.
+        frames: int, number of frames of the model. Default: that of the config.
 
     Returns:
         The number of classes, or `None` without a classifier.
     """
     frames = config.frames if frames is None else frames
-    shape = np.shape(named.get(CLASSIFIER, ()))
-    classes = shape[-1] if len(shape) == 2 else None
-    include_top = any(name.startswith("classifier/") for name in named)
-    try:
-        check(named, config.weight_shapes(classes or 1, include_top, frames))
-    except ValueError as error:
-        text = str(error).removeprefix("weights: ")
-        raise ValueError(
-            f"weights: {path} does not fit {config.name} for {frames} frames: {text}\n  The "
-            "variables depend on the number of frames, on the options and on the network."
-        ) from None
-    return classes
+    return check_network(named, config, path, frames=frames)

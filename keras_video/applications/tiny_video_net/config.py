@@ -1,19 +1,20 @@
-"""Tiny Video Networks: one table from which builder, counters, converter and search space derive.
+"""Tiny Video Networks as tables, resolved into named rows.
 
-The rows are those of the published code (google-research, `tiny_video_nets`), which the paper
-(Piergiovanni et al. 2019, "Tiny Video Networks", arXiv 1910.06961) draws only in part. They do not
-give the parameters and FLOPs that the paper's tables print: see the model card.
+A `TinyVideoNetConfig` has one `TinyVideoBlock` per block. `config.plan(classes, frames)` resolves
+them into a `Plan` of primitive rows. The builder, the counters, the weight converter and the search
+space use it. The rows depend on the number of frames: a block has no temporal part once a single
+frame is left.
 
-A Tiny Video Network resolved into named rows: what is there for a certain number of frames.
-
-Builder, counters and converter read these rows. They depend on the number of frames, because a
-block has no temporal part once a single frame is left.
+The rows are those of the published code (google-research, `tiny_video_nets`). The paper
+(Piergiovanni et al. 2019, "Tiny Video Networks", arXiv 1910.06961) shows only some of them, and its
+tables have other parameters and FLOPs: see the model card.
 """
 
 from dataclasses import asdict, dataclass, fields, replace
 from math import prod
 from typing import NamedTuple
 
+from keras_video.checks import check_choice, check_int, check_number
 from keras_video.specs import (
     ContextGate,
     Conv,
@@ -22,32 +23,104 @@ from keras_video.specs import (
     NonLocal,
     Pool,
     SqueezeExcite,
-    check_int,
+    Step,
     conv_output_size,
 )
 
+SPATIAL = ("std", "depth", "maxpool", "avgpool", "1std")
+TEMPORAL = ("1d", "maxpool", "avgpool")
+ACTIVATIONS = ("relu", "hard_swish", "linear")
+HEADS = ("average", "per_frame")
 
-class Step(NamedTuple):
-    """One row at work: its multiply-adds, and the values alive while it runs."""
+# Keys of a published specification that the published code does not use.
+BOOKKEEPING = {
+    "current_size", "input_size", "output_size", "total_layers", "num_blocks", "inputs",
+}  # fmt: skip
+PUBLISHED_NAMES = {
+    "spatial_type": "spatial", "temporal_type": "temporal", "inv-bottle": "inverted",
+    "act": "activation", "spatial_act": "spatial_activation",
+    "temporal_act": "temporal_activation",
+}  # fmt: skip
 
-    name: str
-    macs: int
-    alive: int
+
+@dataclass(frozen=True)
+class TinyVideoBlock:
+    """One block: spatial part, temporal part, expansion, gates and skip, repeated.
+
+    Args:
+        spatial: `"std"` (1x1 convolution, then a dense kernel), `"1std"` (the dense kernel alone),
+            `"depth"` (1x1 convolution, then a depthwise kernel), `"maxpool"` or `"avgpool"`.
+        spatial_kernel, spatial_stride: ints; kernel 1 means no spatial part and no stride.
+        temporal: `"1d"` (a convolution over time that mixes channels), `"maxpool"` or `"avgpool"`.
+        temporal_kernel, temporal_stride: ints; kernel 1 means no temporal part.
+        filters: int, width of the convolutions.
+        expand: int; the output of the block (inverted: its inside) has `filters * expand`
+            channels. 0 means no expansion.
+        repeats: int. Repeat 0 has the strides; odd repeats have no temporal part.
+        skip: bool, adds the input through a 1x1 convolution if the number of frames is unchanged.
+        squeeze: float in [0, 1], ratio of the hidden width of squeeze-excite; 0 for none.
+        context_gate: bool.
+        non_local: int, bottleneck width of a non-local layer; 0 for none.
+        inverted: bool, whether to expand first and to end in a linear projection to `filters`.
+        activation, spatial_activation, temporal_activation: `"relu"`, `"hard_swish"` or
+            `"linear"`: at the end of the block, after spatial and after temporal convolutions.
+    """
+
+    spatial: str = "std"
+    spatial_kernel: int = 3
+    spatial_stride: int = 1
+    temporal: str = "1d"
+    temporal_kernel: int = 1
+    temporal_stride: int = 1
+    filters: int = 64
+    expand: int = 1
+    repeats: int = 1
+    skip: bool = False
+    squeeze: float = 0.0
+    context_gate: bool = False
+    non_local: int = 0
+    inverted: bool = False
+    activation: str = "relu"
+    spatial_activation: str = "relu"
+    temporal_activation: str = "relu"
+
+    def __post_init__(self):
+        choices = {
+            "spatial": SPATIAL, "temporal": TEMPORAL, "activation": ACTIVATIONS,
+            "spatial_activation": ACTIVATIONS, "temporal_activation": ACTIVATIONS,
+        }  # fmt: skip
+        for name, known in choices.items():
+            check_choice(name, getattr(self, name), known)
+        sizes = ("spatial_kernel", "spatial_stride", "temporal_kernel", "temporal_stride")
+        for name in (*sizes, "filters", "repeats"):
+            check_int(name, getattr(self, name), 1)
+        for name in ("expand", "non_local"):
+            check_int(name, getattr(self, name), 0)
+        check_number("squeeze", self.squeeze, 0, 1)
+        for name in ("skip", "context_gate", "inverted"):
+            if getattr(self, name) not in (False, True):
+                raise ValueError(f"{name}: expected a bool, got {getattr(self, name)!r}.")
+            object.__setattr__(self, name, bool(getattr(self, name)))
+
+    @property
+    def expanded(self):
+        """int, channels after the expansion."""
+        return max(self.filters * self.expand, self.filters)
 
 
 class Application(NamedTuple):
-    """A block applied once; its fields in the order of computation.
+    """One repeat of a block as named rows, in the order of computation.
 
-    Rows that it does not have are None. The gates carry the name of the convolution they are
-    computed with, if there is one.
+    Rows that it does not have are `None`. A gate that is computed in the layer of a convolution has
+    the name of that convolution.
 
     Args:
         name: string, such as `"block0_repeat1"`.
         block: `TinyVideoBlock`.
-        frames: int, frames that come out.
+        frames: int, number of output frames.
         widening: 1x1x1 convolution that opens an inverted block.
         pointwise: 1x1x1 convolution before a spatial kernel.
-        spatial, temporal: the two main parts.
+        spatial, temporal: convolution or pooling over space, and over time.
         expansion: 1x1x1 convolution without activation.
         squeeze_excite, context_gate, non_local: attention.
         projection: 1x1x1 convolution that closes an inverted block.
@@ -74,24 +147,24 @@ class Application(NamedTuple):
 
     @property
     def closing(self):
-        """The convolution that skip and activation are computed with, or `None`."""
+        """The convolution whose layer also adds the skip and applies the activation, or `None`."""
         return self.expansion if self.projection is None and not self.non_local else self.projection
 
     @property
     def output(self):
-        """Name of the layer that the block ends in."""
+        """Name of the last layer of the block."""
         return self.closing.name if self.closing else self.name
 
 
 class Plan(NamedTuple):
-    """A whole network as named rows."""
+    """A whole network as named rows, in the order of computation."""
 
     applications: tuple
     classifier: Dense
     per_frame: bool
 
     def rows(self):
-        """All rows in the order of computation."""
+        """Return all rows in the order of computation."""
         rows = []
         for application in self.applications:
             rows += [application.skip] if application.skip else []
@@ -99,13 +172,17 @@ class Plan(NamedTuple):
         return [*rows, self.classifier]
 
     def trace(self, clip):
-        """A `Step` for every row of an inference on `clip`, `(frames, height, width, channels)`."""
+        """Return a `specs.Step` for every row of an inference on a clip.
+
+        Args:
+            clip: `(frames, height, width, channels)`.
+        """
         steps, shape = [], tuple(clip)
         for application in self.applications:
             kept, inputs = 0, shape
             if application.skip:
                 _run([application.skip], inputs, 0, steps)
-                # The skip value stays alive until the branch is added to it.
+                # The skip value stays in memory until the branch is added to it.
                 kept = prod(application.skip.output_shape(inputs))
             shape = _run(application.branch_rows, inputs, kept, steps)
         shape = (shape[0], shape[-1]) if self.per_frame else shape[-1:]
@@ -117,7 +194,7 @@ def _run(rows, shape, kept, steps):
     for row in rows:
         output = row.output_shape(shape)
         alive = kept + prod(shape) + row.workspace(shape)
-        # Gates are factors of a kernel, or are applied in place.
+        # Gates are multiplied into a kernel or applied in place.
         alive += 0 if isinstance(row, (SqueezeExcite, ContextGate)) else prod(output)
         steps.append(Step(row.name, row.macs(shape), alive))
         shape = output
@@ -125,7 +202,7 @@ def _run(rows, shape, kept, steps):
 
 
 def resolve(config, classes, frames=None):
-    """The `Plan` of a `TinyVideoNetConfig` for a number of classes and of frames."""
+    """Return the `Plan` of a `TinyVideoNetConfig` for a number of classes and frames."""
     applications, channels = [], 3
     frames = config.frames if frames is None else frames
     for b, block in enumerate(config.blocks):
@@ -139,7 +216,7 @@ def resolve(config, classes, frames=None):
 
 
 def _apply(name, block, repeat, channels, frames):
-    """One application of a block, and the channels that come out."""
+    """Return one repeat of a block, and its output channels."""
     stride = 1 if repeat or block.spatial_kernel == 1 else block.spatial_stride
     inputs, rows = channels, {}
     width = block.expanded if block.inverted else block.filters
@@ -172,7 +249,7 @@ def _apply(name, block, repeat, channels, frames):
 
 
 def _spatial(name, block, stride, channels, width):
-    """The rows of the spatial part, and the channels that come out."""
+    """Return the rows of the spatial part, and its output channels."""
     k = block.spatial_kernel
     kernel, strides = (1, k, k), (1, stride, stride)
     if k == 1:
@@ -190,7 +267,7 @@ def _spatial(name, block, stride, channels, width):
 
 
 def _attention(name, block, channels):
-    """Gates and non-local layer. Gates beside a convolution belong to its layer."""
+    """Return gates and non-local layer. Gates next to a convolution belong to its layer."""
     owner = None
     if block.expand and not block.inverted:
         owner = f"{name}_expansion"
@@ -208,102 +285,17 @@ def _attention(name, block, channels):
     return rows
 
 
-SPATIAL = ("std", "depth", "maxpool", "avgpool", "1std")
-TEMPORAL = ("1d", "maxpool", "avgpool")
-ACTIVATIONS = ("relu", "hard_swish", "linear")
-HEADS = ("average", "per_frame")
-
-# Keys of a published specification that the published builder never reads.
-BOOKKEEPING = {
-    "current_size", "input_size", "output_size", "total_layers", "num_blocks", "inputs",
-}  # fmt: skip
-PUBLISHED_NAMES = {
-    "spatial_type": "spatial", "temporal_type": "temporal", "inv-bottle": "inverted",
-    "act": "activation", "spatial_act": "spatial_activation",
-    "temporal_act": "temporal_activation",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class TinyVideoBlock:
-    """One block: a spatial part, a temporal part, expansion, gates, a skip; some times over.
-
-    Args:
-        spatial: `"std"` (1x1 convolution, then a dense kernel), `"1std"` (the dense kernel alone),
-            `"depth"` (1x1 convolution, then a depthwise kernel), `"maxpool"` or `"avgpool"`.
-        spatial_kernel, spatial_stride: ints; with kernel 1 there is no spatial part, nor a stride.
-        temporal: `"1d"` (a convolution over time that mixes channels), `"maxpool"` or `"avgpool"`.
-        temporal_kernel, temporal_stride: ints; with kernel 1 there is no temporal part.
-        filters: int, width of the convolutions.
-        expand: int; the block's output (inverted: its inside) has `filters * expand` channels.
-            0 leaves the expansion out.
-        repeats: int. Repeat 0 has the strides; the odd repeats have no temporal part.
-        skip: bool, adds the input through a 1x1 convolution where the frame count stays the same.
-        squeeze: float, ratio of the squeeze-excite's hidden width; 0 for none.
-        context_gate: bool.
-        non_local: int, bottleneck width of a non-local layer; 0 for none.
-        inverted: bool, expands first and ends in a linear projection to `filters`.
-        activation, spatial_activation, temporal_activation: `"relu"`, `"hard_swish"` or
-            `"linear"`: closing the block, after spatial and after temporal convolutions.
-    """
-
-    spatial: str = "std"
-    spatial_kernel: int = 3
-    spatial_stride: int = 1
-    temporal: str = "1d"
-    temporal_kernel: int = 1
-    temporal_stride: int = 1
-    filters: int = 64
-    expand: int = 1
-    repeats: int = 1
-    skip: bool = False
-    squeeze: float = 0.0
-    context_gate: bool = False
-    non_local: int = 0
-    inverted: bool = False
-    activation: str = "relu"
-    spatial_activation: str = "relu"
-    temporal_activation: str = "relu"
-
-    def __post_init__(self):
-        choices = {
-            "spatial": SPATIAL, "temporal": TEMPORAL, "activation": ACTIVATIONS,
-            "spatial_activation": ACTIVATIONS, "temporal_activation": ACTIVATIONS,
-        }  # fmt: skip
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name}: expected one of {known}, got {getattr(self, name)!r}.")
-        sizes = ("spatial_kernel", "spatial_stride", "temporal_kernel", "temporal_stride")
-        for name in (*sizes, "filters", "repeats"):
-            check_int(name, getattr(self, name), 1)
-        for name in ("expand", "non_local"):
-            check_int(name, getattr(self, name), 0)
-        if isinstance(self.squeeze, bool) or not isinstance(self.squeeze, (int, float)):
-            raise ValueError(f"squeeze: expected a number in [0, 1], got {self.squeeze!r}.")
-        if not 0 <= self.squeeze <= 1:
-            raise ValueError(f"squeeze: expected a number in [0, 1], got {self.squeeze!r}.")
-        for name in ("skip", "context_gate", "inverted"):
-            if getattr(self, name) not in (False, True):
-                raise ValueError(f"{name}: expected a bool, got {getattr(self, name)!r}.")
-            object.__setattr__(self, name, bool(getattr(self, name)))
-
-    @property
-    def expanded(self):
-        """int, channels between the expansion and the gates."""
-        return max(self.filters * self.expand, self.filters)
-
-
 @dataclass(frozen=True)
 class TinyVideoNetConfig:
-    """A Tiny Video Network.
+    """A Tiny Video Network and the clips that it was made for.
 
     Args:
         name: string.
-        frames, size, frame_stride: ints: number of frames, height and width in pixels, and every
-            how many frames of the video one is taken.
+        frames, size, frame_stride: ints, number of frames, height and width in pixels, and step
+            between sampled frames.
         blocks: tuple of `TinyVideoBlock`.
         dropout: float in [0, 1), before the last layer, in training.
-        head: `"average"`: mean over frames and pixels, then the classifier; `"per_frame"`: the
+        head: `"average"`: mean over space and time, then the classifier; `"per_frame"`: the
             classifier on every frame, then a sum over time weighted by a softmax of the logits.
     """
 
@@ -318,10 +310,8 @@ class TinyVideoNetConfig:
     def __post_init__(self):
         for name in ("frames", "size", "frame_stride"):
             check_int(name, getattr(self, name), 1)
-        if self.head not in HEADS:
-            raise ValueError(f"head: expected one of {HEADS}, got {self.head!r}.")
-        if isinstance(self.dropout, bool) or not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout: expected a number in [0, 1), got {self.dropout!r}.")
+        check_choice("head", self.head, HEADS)
+        check_number("dropout", self.dropout, 0, below=1)
         if not self.blocks or not all(isinstance(b, TinyVideoBlock) for b in self.blocks):
             raise ValueError(f"blocks: expected at least one TinyVideoBlock, got {self.blocks!r}.")
 
@@ -330,13 +320,15 @@ class TinyVideoNetConfig:
         """`(frames, height, width, 3)` that the network was made for."""
         return (self.frames, self.size, self.size, 3)
 
-    def with_options(self, **options):
-        """The same network with some fields replaced; `activation=` is that of all blocks."""
-        activation = options.pop("activation", None)
-        known = [f.name for f in fields(self)]
-        unknown = sorted(set(options) - set(known))
-        if unknown:
-            raise ValueError(f"options: expected names among {known}, got {unknown}.")
+    def with_options(self, activation=None, **options):
+        """Return the same network with some fields replaced.
+
+        Args:
+            activation: string, replaces the three activations of all blocks.
+            **options: fields to replace.
+        """
+        for name in options:
+            check_choice("options", name, [field.name for field in fields(self)] + ["activation"])
         config = replace(self, **options)
         if activation is None:
             return config
@@ -345,37 +337,37 @@ class TinyVideoNetConfig:
         return replace(config, blocks=tuple(replace(b, **changed) for b in config.blocks))
 
     def plan(self, classes=339, frames=None):
-        """Resolves the table into a `Plan` of named rows.
+        """Return the `Plan` of named rows.
 
         Args:
             classes: int, outputs of the classifier.
-            frames: int; the rows depend on it. Default: the network's own.
+            frames: int, number of frames of the clips. Default: that of the config.
         """
         return resolve(self, classes, frames)
 
     def trace(self, clip, classes=339):
-        """The steps of one inference on a clip, see `utils.complexity`."""
+        """Return the steps of one inference on a clip, see `utils.complexity`."""
         return self.plan(classes, clip[0]).trace(clip)
 
     def weight_shapes(self, classes=339, include_top=True, frames=None):
-        """`{"layer/variable": shape}` of every weight, moving statistics included."""
+        """Return `{"layer/variable": shape}` of all weights, moving statistics included."""
         rows = self.plan(classes, frames).rows()
         rows = rows if include_top else rows[:-1]
         return {name: shape for row in rows for name, shape in row.weight_shapes().items()}
 
     def to_dict(self):
-        """Plain lists, numbers and strings, for JSON."""
+        """Return plain lists, numbers and strings, for JSON."""
         return {**asdict(self), "blocks": [asdict(block) for block in self.blocks]}
 
     @classmethod
     def from_dict(cls, values):
-        """A config from `to_dict()`, or from a specification as the published code writes it.
+        """Create a config from `to_dict()`, or from a specification of the published code.
 
-        The latter has `image_size`, `num_frames`, `frame_stride` and blocks with `spatial_type`,
-        `temporal_type` and so on; what the published builder ignores is ignored.
+        Such a specification has `image_size`, `num_frames`, `frame_stride` and blocks with
+        `spatial_type`, `temporal_type` and so on. Keys that the published code ignores are ignored.
 
         Raises:
-            ValueError: for unknown, missing or bad fields.
+            ValueError: for unknown, missing or invalid fields.
         """
         values = dict(values)
         if "num_frames" in values:
@@ -397,7 +389,7 @@ def _block_from(values):
         return values
     published = "spatial_type" in values
     values = {PUBLISHED_NAMES.get(k, k): v for k, v in values.items() if k not in BOOKKEEPING}
-    if published:  # the public code calls it hswish
+    if published:  # where hard_swish is called hswish
         for name in ("activation", "spatial_activation", "temporal_activation"):
             values[name] = values.get(name, "relu").replace("hswish", "hard_swish")
         values["filters"], values["expand"] = int(values["filters"]), int(values["expand"])
@@ -417,7 +409,7 @@ def _check_names(argument, cls, values):
 
 
 def block(spatial, temporal, filters, expand, repeats, skip=0, squeeze=0.0, gate=0, **more):
-    """One row of the table: kinds as `"std 4/2"`, kernel / stride."""
+    """Return one row of a table; `"std 4/2"` means kind, kernel / stride."""
     parts = {}
     for axis, text in (("spatial", spatial), ("temporal", temporal)):
         kind, sizes = text.split()
@@ -482,7 +474,7 @@ MOBILE2 = replace(
     ),
 )  # fmt: skip
 
-# A reconstruction, not the authors' network: only size, frames, stride, FLOPs and times are known.
+# A reconstruction: only size, frames, stride, FLOPs and times of the authors' network are known.
 TVN5 = TinyVideoNetConfig(
     "tiny_video_net_5_reconstruction", frames=16, size=160, frame_stride=4, blocks=(
         block("depth 5/2", "1d 5/5", 48, 4, 2, squeeze=0.25),

@@ -1,76 +1,100 @@
-"""Tiny Video Network builder: from a specification to a Keras model.
+"""Tiny Video Network models: the general builder `TinyVideoNet`, and a builder for each network.
 
-`TinyVideoNet1` .. `4`, `TinyVideoNetMobile1` and `2`, two reconstructions, one of our own.
+`TinyVideoNet1` to `4`, `TinyVideoNetMobile1` and `2` are published. `TinyVideoNet5Reconstruction`
+and `6` are reconstructions. `TinyVideoNetMovingDigits` was found by this library's own search.
 """
 
 import keras
 
-from keras_video.applications.building import check_head, check_video_shape, frames_input
+from keras_video.applications.building import ModelBuilder, check_video_shape, pool
 from keras_video.applications.tiny_video_net import config as configs
 from keras_video.applications.tiny_video_net.config import TinyVideoNetConfig
+from keras_video.applications.tiny_video_net.weights import read
 from keras_video.blocks import tiny_video
 from keras_video.layers import CumulativeAvgPool, FrameMeans, FrameVote
-from keras_video.models import VideoClassifier
 
 CLASSES = 339  # Moments in Time, which most of the networks were evolved on
 
 
 def TinyVideoNet(
     spec,
-    include_top=True,
-    weights=None,
-    input_shape=None,
-    input_tensor=None,
-    pooling=None,
-    classes=None,
-    classifier_activation=None,
-    include_preprocessing=True,
-    name=None,
-    dtype=None,
+    include_top=True, weights=None, input_shape=None, input_tensor=None, pooling=None,
+    classes=None, classifier_activation=None, include_preprocessing=True, name=None, dtype=None,
     **options,
-):
-    """Builds any Tiny Video Network; `TinyVideoNet1` and so on are the published ones.
+):  # fmt: skip
+    """Build any Tiny Video Network from its config (Piergiovanni et al. 2019, arXiv 1910.06961).
+
+    `TinyVideoNet1` and so on are the published networks. They are those of the published code,
+    whose parameters and FLOPs differ from the paper's tables (`keras_video.utils.params`, `macs`).
+    Unlike the published code for the mobile networks, nothing is cropped or resized inside the
+    model.
 
     Args:
-        spec: `TinyVideoNetConfig`, its `to_dict()`, or a dict as the published code writes it
+        spec: `TinyVideoNetConfig`, its `to_dict()`, or a dict in the format of the published code
             (`image_size`, `num_frames`, blocks with `spatial_type` and so on).
+        include_top: bool, whether to add the classifier.
+        weights: `None` (random), the name of published weights, or a path. Names are `"charades"`
+            (TVN-1, 2, 3 and Mobile-1) and `"moving_digits"` (TVN-Moving-Digits). A path is a TF1
+            Hub module or another TensorFlow checkpoint (prefix, folder or `.tar.gz`) with the
+            published variable names, or a `.weights.h5`, `.keras` or `.npz` file of this library.
+        input_shape: `(frames, height, width, 3)`; height and width may be `None`. The layers depend
+            on the number of frames: blocks have no temporal part once a single frame is left.
+            Default: `(frames of the config, None, None, 3)`.
+        input_tensor: Keras tensor `(batch, frames, height, width, 3)` to use as input.
+        pooling: output for `include_top=False`. `None`: the features of the last block,
+            `(batch, frames, height, width, channels)`. `"avg"` or `"max"`: their mean or maximum
+            over space and time, `(batch, channels)`.
+        classes: int, number of classes. Default: that of the weights, else 339, that of Moments in
+            Time. If the weights have another number of classes, all layers but the last are
+            loaded, and a line is printed.
+        classifier_activation: activation of the last layer. Default: `None`, logits.
+        include_preprocessing: bool. If `True`, the model takes pixels in 0..255, else in [0, 1].
+            The range is not published; the published examples use [0, 1].
+        name: string, name of the model.
+        dtype: dtype or dtype policy of the layers, for example `"mixed_bfloat16"`.
         **options: fields of `TinyVideoNetConfig` to replace, such as `dropout=0.2` or
-            `head="per_frame"`, and `activation="hard_swish"`, which is then that of all blocks.
+            `head="per_frame"`, and `activation="hard_swish"`, which sets all activations.
 
-    The other arguments, the returned model and the errors are those of `TinyVideoNet1`.
+    Returns:
+        A `keras_video.models.VideoClassifier`. It maps a clip `(batch, frames, height, width, 3)`
+        to logits `(batch, classes)`.
+
+    Raises:
+        ValueError: for invalid arguments, and for weights that do not fit the model.
+
+    Example:
+    >>> from keras_video.applications.tiny_video_net import CONFIGS, TinyVideoNet
+    >>> model = TinyVideoNet(CONFIGS["tiny_video_net_mobile_1"], classes=10, head="per_frame")
+    >>> model(keras.ops.zeros((1, 2, 32, 32, 3))).shape
+    (1, 10)
     """
-    config = spec if isinstance(spec, TinyVideoNetConfig) else _from_dict(spec)
+    if not isinstance(spec, (TinyVideoNetConfig, dict)):
+        raise ValueError(f"spec: expected a TinyVideoNetConfig or a dict, got {spec!r}.")
+    config = TinyVideoNetConfig.from_dict(spec) if isinstance(spec, dict) else spec
     config = config.with_options(**options)
-    check_head(pooling, classes)
-    default = (config.frames, None, None, 3)
-    inputs = frames_input(input_shape, input_tensor, default, _check_input_shape)
-    frames = inputs.shape[1]
-    source = None
-    if weights is not None:
-        from keras_video.applications.tiny_video_net import weights as loading
-
-        source = loading.read(config, weights, frames)
-    if classes is None:
-        classes = source.classes if source and source.classes else CLASSES
-    plan = config.plan(classes, frames)
-    x = inputs
+    builder = ModelBuilder(
+        include_top, weights, input_shape, input_tensor, pooling, classes,
+        read=lambda weights, frames: read(config, weights, frames),
+        default_shape=(config.frames, None, None, 3),
+        default_classes=CLASSES,
+        check_shape=_check_shape,
+    )  # fmt: skip
+    frames = builder.frames.shape[1]
+    x = builder.frames
     if include_preprocessing:
         x = keras.layers.Rescaling(1 / 255.0, dtype=dtype, name="unit_pixels")(x)
+    plan = config.plan(builder.classes, frames)
     for application in plan.applications:
         x = tiny_video(x, application, dtype)
     if include_top:
         x = _classify(x, config, plan.classifier, classifier_activation, dtype)
-    elif pooling == "avg":
-        x = CumulativeAvgPool(keep_frames=False, dtype=dtype, name="head_pool")(x)
-    elif pooling == "max":
-        x = keras.layers.GlobalMaxPooling3D(dtype=dtype, name="head_pool")(x)
-
-    if input_tensor is not None:
-        inputs = keras.utils.get_source_inputs(input_tensor)
-        inputs = inputs[0] if len(inputs) == 1 else inputs
-    model = VideoClassifier(inputs, x, name=name or config.name)
-    model._set_info(
-        {
+    else:
+        x = pool(x, pooling, dtype)
+    return builder.finish(
+        builder.inputs,
+        x,
+        name=name or config.name,
+        info={
             "family": "tiny_video_net",
             "config": config.to_dict(),
             "clip": [frames, *config.clip[1:]],
@@ -78,28 +102,15 @@ def TinyVideoNet(
             "frame_stride": config.frame_stride,
             "pixels": 255 if include_preprocessing else 1,
             "smallest": 1,
-            "classes": classes if include_top else None,
-            "weights": source.label if source else None,
-        }
+        },
+        rebuild=lambda include_top, classes: TinyVideoNet(
+            config, include_top, input_shape=(frames, None, None, 3), classes=classes
+        ),
     )
-    if source is not None:
-
-        def rebuild(include_top, classes):
-            shape = (frames, None, None, 3)
-            return TinyVideoNet(config, include_top, input_shape=shape, classes=classes or 1)
-
-        loading.fill(model, source, rebuild)
-    return model
-
-
-def _from_dict(spec):
-    if not isinstance(spec, dict):
-        raise ValueError(f"spec: expected a TinyVideoNetConfig or a dict, got {spec!r}.")
-    return TinyVideoNetConfig.from_dict(spec)
 
 
 def _classify(x, config, row, classifier_activation, dtype):
-    """The head on the features of the last block; predictions in float32."""
+    """Classify the features of the last block; the predictions are float32."""
     per_frame = config.head == "per_frame"
     if per_frame:
         x = FrameMeans(dtype=dtype, name="head_pool")(x)
@@ -122,128 +133,283 @@ def _classify(x, config, row, classifier_activation, dtype):
     return keras.layers.Activation(classifier_activation, dtype="float32", name="answer")(x)
 
 
-def _check_input_shape(argument, shape):
-    """Raises unless `shape` is that of a video with a known number of frames."""
+def _check_shape(argument, shape):
+    """Check that `shape` is that of a video with a known number of frames."""
     check_video_shape(argument, shape)
     if shape[0] is None:
         raise ValueError(
-            f"{argument}: expected a known number of frames, which decides about the layers of a "
-            f"Tiny Video Network, got {shape}."
+            f"{argument}: expected a fixed number of frames, because the layers of a Tiny Video "
+            f"Network depend on it, got {shape}."
         )
 
 
-_DOC = """Builds {title} (Piergiovanni et al. 2019, arXiv 1910.06961).
+def TinyVideoNet1(
+    include_top=True, weights=None, input_shape=None, input_tensor=None, pooling=None,
+    classes=None, classifier_activation=None, include_preprocessing=True, name=None, dtype=None,
+    **options,
+):  # fmt: skip
+    """Build TVN-1 (Piergiovanni et al. 2019, arXiv 1910.06961).
 
-    {origin}
-    Made for clips of {frames} frames of {size}x{size} pixels, {sampling}. Any size is accepted;
-    another number of frames makes another network, because a block has no temporal part once a
-    single frame is left. A clip is taken as it comes: unlike the published code for the mobile
-    networks, nothing is cut off or resized inside the network.
+    Published for clips of 2 frames of 224x224 pixels, one of every 4 of the video. Any clip
+    `(batch, 2, height, width, 3)`, in 0..255, is accepted; `input_shape` sets another number of
+    frames, which changes the layers.
 
-    Args:
-        include_top: bool, whether to end in the classifier.
-        weights: `None` (random), {named}or a path: a TF1 Hub module or another
-            TensorFlow checkpoint (prefix, folder or `.tar.gz`) with the published variable names,
-            or `.weights.h5`, `.keras` or `.npz` of this library.
-        input_shape: `(frames, height, width, 3)`; height and width may be `None`. Default:
-            `({frames}, None, None, 3)`.
-        input_tensor: Keras tensor to build on instead.
-        pooling: for `include_top=False`: `None` returns the features of the last block
-            `(batch, frames, height, width, channels)`, `"avg"` and `"max"` their mean or maximum
-            over space and time.
-        classes: int. Default: that of the weights, else 339, those of Moments in Time. With weights
-            of another number all but the last layer is loaded, and a line says so.
-        classifier_activation: activation of the last layer; default `None`, logits.
-        include_preprocessing: bool. If true the network takes pixels in 0..255, else in [0, 1].
-            Nothing is published about the pixels; the published examples feed 0..1.
-        name: string.
-        dtype: dtype or policy of the layers, for example `"mixed_bfloat16"`.
-        **options: fields of `applications.tiny_video_net.TinyVideoNetConfig` to change, such as
-            `dropout=0.2` or `head="per_frame"`; and `activation="hard_swish"`, which is then the
-            activation of all blocks.
+    Weights: `"charades"` (157 classes), or a path.
+
+    The arguments are described in `applications.TinyVideoNet`.
 
     Returns:
-        A `keras_video.models.VideoClassifier`.
-
-    Raises:
-        ValueError: for bad arguments, and for weights that do not fit the network.
+        A `keras_video.models.VideoClassifier` that returns logits `(batch, classes)`.
 
     Example:
-    >>> model = keras_video.applications.{builder}(classes=10)
-    >>> model(keras.ops.zeros((1, {frames}, 32, 32, 3))).shape
+    >>> model = keras_video.applications.TinyVideoNet1(classes=10)
+    >>> model(keras.ops.zeros((1, 2, 32, 32, 3))).shape
     (1, 10)
     """
-
-_PUBLISHED = """The network is that of the published code, layer by layer. It has other parameter
-    and FLOP counts than the paper's tables print (`keras_video.utils.params`, `macs`).
-"""
-_RECONSTRUCTED = """This is a reconstruction, not the authors' network, whose structure was never
-    published. It was made up to meet what the paper says: size, frames, frame stride and FLOPs. It
-    has no published weights, and the paper's accuracies say nothing about it.
-"""
-_FOUND = """This one is not published: this library's own evolution found it on moving digits,
-    within a measured limit of 0.12 ms on one core (`benchmarks/search_tvn.py`). Its clips are 4
-    frames out of a motion of 16.
-"""
+    return TinyVideoNet(
+        configs.TVN1, include_top, weights, input_shape, input_tensor, pooling, classes,
+        classifier_activation, include_preprocessing, name, dtype, **options,
+    )  # fmt: skip
 
 
-def _builder(config, title):
-    def build(
-        include_top=True,
-        weights=None,
-        input_shape=None,
-        input_tensor=None,
-        pooling=None,
-        classes=None,
-        classifier_activation=None,
-        include_preprocessing=True,
-        name=None,
-        dtype=None,
-        **options,
-    ):
-        return TinyVideoNet(
-            config,
-            include_top=include_top,
-            weights=weights,
-            input_shape=input_shape,
-            input_tensor=input_tensor,
-            pooling=pooling,
-            classes=classes,
-            classifier_activation=classifier_activation,
-            include_preprocessing=include_preprocessing,
-            name=name,
-            dtype=dtype,
-            **options,
-        )
+def TinyVideoNet2(
+    include_top=True, weights=None, input_shape=None, input_tensor=None, pooling=None,
+    classes=None, classifier_activation=None, include_preprocessing=True, name=None, dtype=None,
+    **options,
+):  # fmt: skip
+    """Build TVN-2 (Piergiovanni et al. 2019, arXiv 1910.06961).
 
-    origin, named = _PUBLISHED, ""
-    if config.name.endswith("_reconstruction"):
-        origin = _RECONSTRUCTED
-    elif config.name in configs.CHARADES:
-        named = '`"charades"` (157 classes), '
-    elif config is configs.DIGITS:
-        origin, named = _FOUND, '`"moving_digits"` (16 classes, shipped), '
-    stride = config.frame_stride
-    name = "TinyVideoNet" + title.replace("-", "").replace(" ", "").removeprefix("TVN")
-    build.__name__ = build.__qualname__ = name
-    build.__doc__ = _DOC.format(
-        title=title,
-        builder=name,
-        origin=origin,
-        frames=config.frames,
-        size=config.size,
-        sampling="one after the other" if stride == 1 else f"one of every {stride} of the video",
-        named=named,
-    )
-    return build
+    Published for clips of 2 frames of 256x256 pixels, one of every 7 of the video. Any clip
+    `(batch, 2, height, width, 3)`, in 0..255, is accepted; `input_shape` sets another number of
+    frames, which changes the layers.
+
+    Weights: `"charades"` (157 classes), or a path.
+
+    The arguments are described in `applications.TinyVideoNet`.
+
+    Returns:
+        A `keras_video.models.VideoClassifier` that returns logits `(batch, classes)`.
+
+    Example:
+    >>> model = keras_video.applications.TinyVideoNet2(classes=10)
+    >>> model(keras.ops.zeros((1, 2, 32, 32, 3))).shape
+    (1, 10)
+    """
+    return TinyVideoNet(
+        configs.TVN2, include_top, weights, input_shape, input_tensor, pooling, classes,
+        classifier_activation, include_preprocessing, name, dtype, **options,
+    )  # fmt: skip
 
 
-TinyVideoNet1 = _builder(configs.TVN1, "TVN-1")
-TinyVideoNet2 = _builder(configs.TVN2, "TVN-2")
-TinyVideoNet3 = _builder(configs.TVN3, "TVN-3")
-TinyVideoNet4 = _builder(configs.TVN4, "TVN-4")
-TinyVideoNetMobile1 = _builder(configs.MOBILE1, "TVN-Mobile-1")
-TinyVideoNetMobile2 = _builder(configs.MOBILE2, "TVN-Mobile-2")
-TinyVideoNet5Reconstruction = _builder(configs.TVN5, "TVN-5 Reconstruction")
-TinyVideoNet6Reconstruction = _builder(configs.TVN6, "TVN-6 Reconstruction")
-TinyVideoNetMovingDigits = _builder(configs.DIGITS, "TVN-Moving-Digits")
+def TinyVideoNet3(
+    include_top=True, weights=None, input_shape=None, input_tensor=None, pooling=None,
+    classes=None, classifier_activation=None, include_preprocessing=True, name=None, dtype=None,
+    **options,
+):  # fmt: skip
+    """Build TVN-3 (Piergiovanni et al. 2019, arXiv 1910.06961).
+
+    Published for clips of 8 frames of 160x160 pixels, one of every 2 of the video. Any clip
+    `(batch, 8, height, width, 3)`, in 0..255, is accepted; `input_shape` sets another number of
+    frames, which changes the layers.
+
+    Weights: `"charades"` (157 classes), or a path.
+
+    The arguments are described in `applications.TinyVideoNet`.
+
+    Returns:
+        A `keras_video.models.VideoClassifier` that returns logits `(batch, classes)`.
+
+    Example:
+    >>> model = keras_video.applications.TinyVideoNet3(classes=10)
+    >>> model(keras.ops.zeros((1, 8, 32, 32, 3))).shape
+    (1, 10)
+    """
+    return TinyVideoNet(
+        configs.TVN3, include_top, weights, input_shape, input_tensor, pooling, classes,
+        classifier_activation, include_preprocessing, name, dtype, **options,
+    )  # fmt: skip
+
+
+def TinyVideoNet4(
+    include_top=True, weights=None, input_shape=None, input_tensor=None, pooling=None,
+    classes=None, classifier_activation=None, include_preprocessing=True, name=None, dtype=None,
+    **options,
+):  # fmt: skip
+    """Build TVN-4 (Piergiovanni et al. 2019, arXiv 1910.06961).
+
+    Published for clips of 8 frames of 128x128 pixels, one of every 4 of the video. Any clip
+    `(batch, 8, height, width, 3)`, in 0..255, is accepted; `input_shape` sets another number of
+    frames, which changes the layers.
+
+    Weights: none are published. `weights` may be a path.
+
+    The arguments are described in `applications.TinyVideoNet`.
+
+    Returns:
+        A `keras_video.models.VideoClassifier` that returns logits `(batch, classes)`.
+
+    Example:
+    >>> model = keras_video.applications.TinyVideoNet4(classes=10)
+    >>> model(keras.ops.zeros((1, 8, 32, 32, 3))).shape
+    (1, 10)
+    """
+    return TinyVideoNet(
+        configs.TVN4, include_top, weights, input_shape, input_tensor, pooling, classes,
+        classifier_activation, include_preprocessing, name, dtype, **options,
+    )  # fmt: skip
+
+
+def TinyVideoNetMobile1(
+    include_top=True, weights=None, input_shape=None, input_tensor=None, pooling=None,
+    classes=None, classifier_activation=None, include_preprocessing=True, name=None, dtype=None,
+    **options,
+):  # fmt: skip
+    """Build TVN-Mobile-1 (Piergiovanni et al. 2019, arXiv 1910.06961).
+
+    Published for clips of 2 frames of 224x224 pixels, consecutive. Any clip `(batch, 2, height,
+    width, 3)`, in 0..255, is accepted; `input_shape` sets another number of frames, which
+    changes the layers.
+
+    Weights: `"charades"` (157 classes), or a path.
+
+    The arguments are described in `applications.TinyVideoNet`.
+
+    Returns:
+        A `keras_video.models.VideoClassifier` that returns logits `(batch, classes)`.
+
+    Example:
+    >>> model = keras_video.applications.TinyVideoNetMobile1(classes=10)
+    >>> model(keras.ops.zeros((1, 2, 32, 32, 3))).shape
+    (1, 10)
+    """
+    return TinyVideoNet(
+        configs.MOBILE1, include_top, weights, input_shape, input_tensor, pooling, classes,
+        classifier_activation, include_preprocessing, name, dtype, **options,
+    )  # fmt: skip
+
+
+def TinyVideoNetMobile2(
+    include_top=True, weights=None, input_shape=None, input_tensor=None, pooling=None,
+    classes=None, classifier_activation=None, include_preprocessing=True, name=None, dtype=None,
+    **options,
+):  # fmt: skip
+    """Build TVN-Mobile-2 (Piergiovanni et al. 2019, arXiv 1910.06961).
+
+    Published for clips of 2 frames of 224x224 pixels, consecutive. Any clip `(batch, 2, height,
+    width, 3)`, in 0..255, is accepted; `input_shape` sets another number of frames, which
+    changes the layers.
+
+    Weights: none are published. `weights` may be a path.
+
+    The arguments are described in `applications.TinyVideoNet`.
+
+    Returns:
+        A `keras_video.models.VideoClassifier` that returns logits `(batch, classes)`.
+
+    Example:
+    >>> model = keras_video.applications.TinyVideoNetMobile2(classes=10)
+    >>> model(keras.ops.zeros((1, 2, 32, 32, 3))).shape
+    (1, 10)
+    """
+    return TinyVideoNet(
+        configs.MOBILE2, include_top, weights, input_shape, input_tensor, pooling, classes,
+        classifier_activation, include_preprocessing, name, dtype, **options,
+    )  # fmt: skip
+
+
+def TinyVideoNet5Reconstruction(
+    include_top=True, weights=None, input_shape=None, input_tensor=None, pooling=None,
+    classes=None, classifier_activation=None, include_preprocessing=True, name=None, dtype=None,
+    **options,
+):  # fmt: skip
+    """Build TVN-5 Reconstruction (Piergiovanni et al. 2019, arXiv 1910.06961).
+
+    This is a reconstruction, not the authors' network, whose structure is not published. It has
+    the size, frames, frame stride and FLOPs given in the paper. The paper's accuracies do not apply
+    to it.
+
+    Made for clips of 16 frames of 160x160 pixels, one of every 4 of the video. Any clip
+    `(batch, 16, height, width, 3)`, in 0..255, is accepted; `input_shape` sets another number
+    of frames, which changes the layers.
+
+    Weights: none are published. `weights` may be a path.
+
+    The arguments are described in `applications.TinyVideoNet`.
+
+    Returns:
+        A `keras_video.models.VideoClassifier` that returns logits `(batch, classes)`.
+
+    Example:
+    >>> model = keras_video.applications.TinyVideoNet5Reconstruction(classes=10)
+    >>> model(keras.ops.zeros((1, 16, 32, 32, 3))).shape
+    (1, 10)
+    """
+    return TinyVideoNet(
+        configs.TVN5, include_top, weights, input_shape, input_tensor, pooling, classes,
+        classifier_activation, include_preprocessing, name, dtype, **options,
+    )  # fmt: skip
+
+
+def TinyVideoNet6Reconstruction(
+    include_top=True, weights=None, input_shape=None, input_tensor=None, pooling=None,
+    classes=None, classifier_activation=None, include_preprocessing=True, name=None, dtype=None,
+    **options,
+):  # fmt: skip
+    """Build TVN-6 Reconstruction (Piergiovanni et al. 2019, arXiv 1910.06961).
+
+    This is a reconstruction, not the authors' network, whose structure is not published. It has
+    the size, frames, frame stride and FLOPs given in the paper. The paper's accuracies do not apply
+    to it.
+
+    Made for clips of 32 frames of 160x160 pixels, one of every 4 of the video. Any clip
+    `(batch, 32, height, width, 3)`, in 0..255, is accepted; `input_shape` sets another number
+    of frames, which changes the layers.
+
+    Weights: none are published. `weights` may be a path.
+
+    The arguments are described in `applications.TinyVideoNet`.
+
+    Returns:
+        A `keras_video.models.VideoClassifier` that returns logits `(batch, classes)`.
+
+    Example:
+    >>> model = keras_video.applications.TinyVideoNet6Reconstruction(classes=10)
+    >>> model(keras.ops.zeros((1, 32, 32, 32, 3))).shape
+    (1, 10)
+    """
+    return TinyVideoNet(
+        configs.TVN6, include_top, weights, input_shape, input_tensor, pooling, classes,
+        classifier_activation, include_preprocessing, name, dtype, **options,
+    )  # fmt: skip
+
+
+def TinyVideoNetMovingDigits(
+    include_top=True, weights=None, input_shape=None, input_tensor=None, pooling=None,
+    classes=None, classifier_activation=None, include_preprocessing=True, name=None, dtype=None,
+    **options,
+):  # fmt: skip
+    """Build TVN-Moving-Digits (Piergiovanni et al. 2019, arXiv 1910.06961).
+
+    This network is not published: this library's own evolution found it on moving digits, within a
+    latency limit of 0.12 ms on one core (`benchmarks/search_tvn.py`).
+
+    Made for clips of 4 frames of 32x32 pixels, one of every 5 of the video. Any clip `(batch,
+    4, height, width, 3)`, in 0..255, is accepted; `input_shape` sets another number of frames,
+    which changes the layers.
+
+    Weights: `"moving_digits"` (16 classes, included in the library), or a path.
+
+    The arguments are described in `applications.TinyVideoNet`.
+
+    Returns:
+        A `keras_video.models.VideoClassifier` that returns logits `(batch, classes)`.
+
+    Example:
+    >>> model = keras_video.applications.TinyVideoNetMovingDigits(classes=10)
+    >>> model(keras.ops.zeros((1, 4, 32, 32, 3))).shape
+    (1, 10)
+    """
+    return TinyVideoNet(
+        configs.DIGITS, include_top, weights, input_shape, input_tensor, pooling, classes,
+        classifier_activation, include_preprocessing, name, dtype, **options,
+    )  # fmt: skip

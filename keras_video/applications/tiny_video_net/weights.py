@@ -1,16 +1,12 @@
-"""Tiny Video Network weights: where they are, and what they want to see.
+"""Tiny Video Network weights: what is published, and how they are read.
 
 The modules are those of TensorFlow Hub, trained on Charades. None could be downloaded when these
-records were written: names, shapes and checksums of their variables decide whether they fit. The
-weights for moving digits are our own, and shipped. This module needs no Keras.
-
-From what a user passes as `weights` to a Tiny Video Network's weights by our names.
+records were written, so a module is accepted if the names, shapes and checksums of its variables
+fit. The weights for moving digits were trained for this library and come with it. No Keras here.
 """
 
-from pathlib import Path
-
-from keras_video.applications import building
-from keras_video.applications.pretrained import WeightsRecord, fetch, resolve_checkpoint
+from keras_video.applications import pretrained
+from keras_video.applications.pretrained import WeightsRecord
 from keras_video.applications.tiny_video_net import checkpoints
 from keras_video.applications.tiny_video_net.config import CHARADES, CONFIGS, DIGITS
 
@@ -34,7 +30,7 @@ def _charades(name):
 
 
 def _moving_digits(config):
-    """The record of the weights that ship with the library; their model card is beside them."""
+    """Return the record of weights that come with the library, with a model card."""
     return WeightsRecord(
         name="moving_digits",
         variant="base",
@@ -55,7 +51,7 @@ for _name in CHARADES:
 
 
 def weights_record(name, weights):
-    """What is known of a set of weights.
+    """Return the record of published weights.
 
     Args:
         name: string, for example `"tiny_video_net_1"`.
@@ -65,49 +61,25 @@ def weights_record(name, weights):
         `WeightsRecord`.
 
     Raises:
-        ValueError: if there are no such weights; lists those that there are.
+        ValueError: if there are no such weights; lists those that exist.
     """
-    records = RECORDS.get(name, {})
-    if (weights, "base") not in records:
-        known = ", ".join(repr(w) for w, _ in records) or "none"
-        raise ValueError(
-            f"weights: {name} has no {weights!r} weights, nor is that an existing path. "
-            f"Known are: {known}."
-        )
-    return records[weights, "base"]
-
-
-def labels(record):
-    """Class names of a `WeightsRecord`, in the order of the outputs.
-
-    Raises:
-        ValueError: where none came with the weights, as for Charades.
-    """
-    if record.labels is None:
-        raise ValueError(f"labels: expected weights with class names, got {record.name!r}.")
-    return (Path(__file__).parents[2] / record.labels).read_text("utf-8").splitlines()
-
-
-fill = building.fill
+    return pretrained.find_record(RECORDS, name, weights)
 
 
 def read(config, weights, frames):
-    """Reads weights by name or from a file, as `TinyVideoNet1` describes them.
+    """Read weights by name or from a file, see `TinyVideoNet`.
 
     Args:
-        config: `TinyVideoNetConfig` of the network to fill.
+        config: `TinyVideoNetConfig` of the model to fill.
         weights: string or path.
-        frames: int, frames that it is built for.
+        frames: int, frames that the model is built for.
 
     Returns:
-        `applications.loading.Source`.
+        `pretrained.Source`.
     """
 
-    def locate(name):
-        record = weights_record(config.name, name)
-        if record.file is not None:
-            return fetch(record)
-        return building.convert_once(record, lambda: load(resolve_checkpoint(fetch(record)))[0])
+    def record(name):
+        return weights_record(config.name, name)
 
     def check(named, path):
         return checkpoints.check_contents(named, config, path, frames)
@@ -116,4 +88,4 @@ def read(config, weights, frames):
         return checkpoints.load(path, config, frames)
 
     names = {name for records in RECORDS.values() for name, _ in records}
-    return building.read(weights, names, locate, check, load)
+    return pretrained.read_weights(weights, names, record, check, load)

@@ -1,4 +1,7 @@
-"""Names and layouts of the published X3D in PyTorch (pytorchvideo, `models/x3d.py`, Apache-2.0)."""
+"""X3D weights in PyTorch files of pytorchvideo (`models/x3d.py`, Apache-2.0).
+
+`load(path, config)` brings them to the names and layouts of this library.
+"""
 
 from keras_video.checkpoints.torch import read_state_dict
 from keras_video.checkpoints.weight_map import check_network, shorten
@@ -10,13 +13,13 @@ NORM = {
 
 
 def published_names(config):
-    """`{our name: name in the published code}` of all weights of a network.
+    """Return `{our name: name in the published code}` of all weights of a model.
 
     Args:
         config: `X3DConfig`.
     """
     plan = config.plan(1)
-    # The published stem has the names of its convolutions the other way round.
+    # The published stem has the names of its two convolutions swapped.
     names = {
         "stem/kernel": "blocks.0.conv.conv_t.weight",
         "stem_temporal/kernel": "blocks.0.conv.conv_xy.weight",
@@ -57,18 +60,18 @@ def _norm(layer, prefix):
 
 
 def to_ours(name, array):
-    """Kernels from `(out, in, ...)` to our layout; other arrays pass, and unexpected ranks."""
+    """Transpose kernels from `(out, in, ...)` to our layout; return other arrays unchanged."""
     owner, leaf = name.split("/")
     if not leaf.endswith("kernel") or array.ndim not in (2, 5):
         return array
     array = array.transpose(*range(2, array.ndim), 1, 0)
     dense = leaf != "kernel" or owner.startswith("classifier")
-    # Gates and the hidden layer are 1x1x1 convolutions there.
+    # In the published code gates and the hidden layer are 1x1x1 convolutions.
     return array.reshape(array.shape[-2:]) if dense and set(array.shape[:-2]) == {1} else array
 
 
 def load(path, config):
-    """Reads a PyTorch file for an X3D.
+    """Read a PyTorch file for an X3D.
 
     Args:
         path: string, a `.pyth` or `.pth` file.
@@ -76,24 +79,24 @@ def load(path, config):
 
     Returns:
         `(named, classes)`: a dict of our names to arrays that fit `config`, and the number of
-        classes in the file, or `None` where it has no classifier.
+        classes in the file, or `None` without a classifier.
 
     Raises:
-        ValueError: if the file holds another network; lists every difference.
+        ValueError: if the file contains another network; lists all differences.
     """
     return from_torch(read_state_dict(path), config, path)
 
 
 def from_torch(state, config, path="the state dict"):
-    """The same, from a state dict of NumPy arrays."""
+    """Like `load`, from a state dict of NumPy arrays."""
     names = {theirs: ours for ours, theirs in published_names(config).items()}
     if not set(names) & set(state):
         raise ValueError(
-            f"weights: {path} holds no X3D. Expected the names of pytorchvideo, such as "
-            f"blocks.0.conv.conv_t.weight, got {shorten(state)}."
+            f"weights: expected the names of pytorchvideo, such as blocks.0.conv.conv_t.weight, "
+            f"got {shorten(state)} from {path}."
         )
     named = {}
     for theirs, array in state.items():
-        name = names.get(theirs)  # what is not ours goes by its name into the error
+        name = names.get(theirs)  # unknown names are reported by check_network
         named[name or theirs] = to_ours(name, array) if name else array
     return named, check_network(named, config, path)

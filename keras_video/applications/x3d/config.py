@@ -1,31 +1,37 @@
-"""X3D architectures: two factors each, from which builder, counters and converter derive.
+"""X3D architectures, each given by a few factors, resolved into named rows.
+
+`config.plan(classes)` resolves the factors of an `X3DConfig` into a `Plan` of primitive rows, from
+which the builder, the counters and the weight converter are derived.
 
 Feichtenhofer 2020, "X3D: Expanding Architectures for Efficient Video Recognition", arXiv
-2004.04730. Where the paper's table and the published code differ the code counts: its stem has five
-frames in its temporal kernel. XL is not in the code; its factors give the paper's parameters and
-multiply-adds.
-
-An X3D resolved into named rows: what the builder, the counters and the converter read.
+2004.04730. Where the paper's table and the published code differ, the code is followed. XL is not
+in the code; its factors give the paper's parameters and multiply-adds.
 """
 
 from dataclasses import asdict, dataclass, fields, replace
 from math import ceil
 from typing import NamedTuple
 
-from keras_video.specs import Conv, Dense, Depthwise, check_int, mbconv3d, round_channels, run_rows
+from keras_video.checks import check_choice, check_int, check_number
+from keras_video.specs import Conv, Dense, Depthwise, mbconv3d, round_channels, run_rows
 
-STEM_FRAMES = 5  # of the stem's temporal kernel; the paper prints 3
+STEM_FRAMES = 5  # temporal kernel of the stem; the paper says 3
+BASE_WIDTH = 12  # channels of the stem and the first stage; each further stage doubles them
+BASE_DEPTHS = (1, 2, 5, 3)
+REDUCTION = 32
+# Of pixels in [0, 1], the same for all colours.
+MEAN, DEVIATION = 0.45, 0.225
 
 
 class Plan(NamedTuple):
-    """A whole network as named rows.
+    """A whole network as named rows, in the order of computation.
 
     Args:
-        stem, stem_temporal: the spatial convolution, and behind it the temporal one, depthwise,
-            which alone has a batch norm.
+        stem, stem_temporal: spatial convolution, then depthwise temporal convolution. Only the
+            second has batch norm.
         blocks: tuple of `specs.MBConv3D`.
-        head: 1x1x1 convolution to the width inside the last block.
-        hidden, classifier: dense rows on the mean over the clip.
+        head: 1x1x1 convolution to the inner width of the last block.
+        hidden, classifier: dense layers on the mean over the clip.
     """
 
     stem: Conv
@@ -36,12 +42,16 @@ class Plan(NamedTuple):
     classifier: Dense
 
     def rows(self):
-        """All rows in the order of computation."""
+        """Return all rows in the order of computation."""
         blocks = [row for block in self.blocks for row in block.rows]
         return [self.stem, self.stem_temporal, *blocks, self.head, self.hidden, self.classifier]
 
     def trace(self, clip):
-        """A `Step` for every row of an inference on `clip`, `(frames, height, width, channels)`."""
+        """Return a `specs.Step` for every row of an inference on a clip.
+
+        Args:
+            clip: `(frames, height, width, channels)`.
+        """
         steps = []
         shape = run_rows(steps, [self.stem, self.stem_temporal], tuple(clip))
         for block in self.blocks:
@@ -51,8 +61,16 @@ class Plan(NamedTuple):
         return steps
 
 
+def stem_rows(name, filters, frames):
+    """Return the spatial and the temporal convolution of a stem."""
+    return (
+        Conv(name, 3, filters, (1, 3, 3), (1, 2, 2), norm=False, use_bias=False),
+        Depthwise(f"{name}_temporal", filters, filters, (frames, 1, 1)),
+    )
+
+
 def resolve(config, classes):
-    """The `Plan` of an `X3DConfig` for a number of classes."""
+    """Return the `Plan` of an `X3DConfig` for a number of classes."""
     blocks, channels = [], config.stem
     for s, (filters, depth) in enumerate(config.stages, 1):
         for i in range(depth):
@@ -78,33 +96,18 @@ def resolve(config, classes):
     )
 
 
-def stem_rows(name, filters, frames):
-    """The spatial and the temporal convolution of a stem, nothing between the two."""
-    return (
-        Conv(name, 3, filters, (1, 3, 3), (1, 2, 2), norm=False, use_bias=False),
-        Depthwise(f"{name}_temporal", filters, filters, (frames, 1, 1)),
-    )
-
-
-BASE_WIDTH = 12  # of the stem and of the first stage; every further stage doubles it
-BASE_DEPTHS = (1, 2, 5, 3)
-REDUCTION = 32
-# Of pixels in [0, 1], all colours alike.
-MEAN, DEVIATION = 0.45, 0.225
-
-
 @dataclass(frozen=True)
 class X3DConfig:
-    """An architecture, and the clips it was made for.
+    """An architecture and the clips that it was published for.
 
     Args:
         name: string, for example `"x3d_s"`.
-        frames, size, frame_stride: ints: number of frames, height and width in pixels, and every
-            how many frames of the video one is taken, in training and for centre crops.
-        resize_side: int, the smaller side of the video before the crop to `size`; also the size of
-            the crops where three of them cover the longer side.
-        width, depth: floats, factors of channels and of blocks.
-        expansion: float, channels inside a block for one at its end.
+        frames, size, frame_stride: ints, number of frames, height and width in pixels, and step
+            between sampled frames, in training and for centre crops.
+        resize_side: int, smaller side of the video before the crop to `size`; also the size of the
+            crops if three crops cover the longer side.
+        width, depth: floats, factors of the channels and of the number of blocks.
+        expansion: float, ratio of the inner channels of a block to its output channels.
         hidden: int, width of the classifier's hidden layer.
         dropout: float in [0, 1), before the last layer, in training.
     """
@@ -122,23 +125,14 @@ class X3DConfig:
 
     def __post_init__(self):
         for name in ("frames", "size", "frame_stride", "resize_side", "hidden"):
-            value = getattr(self, name)
-            check_int(name, value)
+            check_int(name, getattr(self, name))
         for name in ("width", "depth", "expansion"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-                raise ValueError(f"{name}: expected a number above 0, got {value!r}.")
-        dropout = self.dropout
-        if (
-            isinstance(dropout, bool)
-            or not isinstance(dropout, (int, float))
-            or not 0 <= dropout < 1
-        ):
-            raise ValueError(f"dropout: expected a number in [0, 1), got {dropout!r}.")
+            check_number(name, getattr(self, name), above=0)
+        check_number("dropout", self.dropout, 0, below=1)
 
     @property
     def clip(self):
-        """`(frames, height, width, 3)` that the network was made for."""
+        """`(frames, height, width, 3)` of the published clips."""
         return (self.frames, self.size, self.size, 3)
 
     @property
@@ -158,34 +152,32 @@ class X3DConfig:
         )
 
     def with_options(self, **options):
-        """The same network with some fields replaced; unknown names are an error."""
-        known = [f.name for f in fields(self)]
-        unknown = sorted(set(options) - set(known))
-        if unknown:
-            raise ValueError(f"options: expected names among {known}, got {unknown}.")
+        """Return the same network with some fields replaced."""
+        for name in options:
+            check_choice("options", name, [field.name for field in fields(self)])
         return replace(self, **options)
 
     def plan(self, classes=400):
-        """Resolves the factors into a `Plan` of named rows for `classes` outputs."""
+        """Return the `Plan` of named rows for `classes` outputs."""
         return resolve(self, classes)
 
     def trace(self, clip, classes=400):
-        """The steps of one inference on a clip, see `utils.complexity`."""
+        """Return the steps of one inference on a clip, see `utils.complexity`."""
         return self.plan(classes).trace(clip)
 
     def weight_shapes(self, classes=400, include_top=True):
-        """`{"layer/variable": shape}` of every weight, moving statistics included."""
+        """Return `{"layer/variable": shape}` of all weights, moving statistics included."""
         rows = self.plan(classes).rows()
         rows = rows if include_top else rows[:-2]
         return {name: shape for row in rows for name, shape in row.weight_shapes().items()}
 
     def to_dict(self):
-        """Plain numbers and strings, for JSON."""
+        """Return plain numbers and strings, for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values):
-        """Inverse of `to_dict`."""
+        """Create a config from `to_dict()`."""
         return cls(**values)
 
 

@@ -1,19 +1,15 @@
-"""X3D weights: where they are, and what they want to see. This module needs no Keras.
+"""X3D weights: what is published, how they are read, and preprocessing.
 
-The files are those of the pytorchvideo model zoo. Its accuracies are those of 10 clips of 3 crops
-each, probabilities averaged; `keras_video.evaluate` averages logits. None of the files could be
-downloaded when these records were written: names and shapes decide whether a file fits, and that
-classes are in alphabetical order is known from others who used such networks.
-
-From what a user passes as `weights` to an X3D's weights by our names.
+The files are those of the pytorchvideo model zoo. Its accuracies are measured on 10 clips with 3
+crops each, probabilities averaged; `keras_video.evaluate` averages logits. None of the files could
+be downloaded when these records were written, so a file is accepted if its names and shapes fit.
+That classes are in alphabetical order is known from other users of these files. No Keras here.
 """
-
-from pathlib import Path
 
 import numpy as np
 
-from keras_video.applications import building
-from keras_video.applications.pretrained import WeightsRecord, fetch
+from keras_video.applications import pretrained
+from keras_video.applications.pretrained import WeightsRecord
 from keras_video.applications.x3d import checkpoints
 from keras_video.applications.x3d.config import CONFIGS, DEVIATION, MEAN
 from keras_video.checkpoints import weight_map
@@ -21,7 +17,7 @@ from keras_video.checkpoints import weight_map
 _URL = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/X3D_{}.pyth"
 _SOURCE = "pytorchvideo model zoo (10 clips of 3 crops; not measured again)"
 
-# network: (top-1, top-5) in percent; there is no file of XL
+# (top-1, top-5) in percent. There is no file for XL.
 PUBLISHED = {
     "x3d_xs": (69.12, 88.63),
     "x3d_s": (73.33, 91.27),
@@ -31,7 +27,7 @@ PUBLISHED = {
 
 
 def _published(config):
-    """The record of one architecture: clips as for the published accuracy."""
+    """Return the record of one architecture, with the clips of the published accuracy."""
     size = config.name.removeprefix("x3d_")
     top1, top5 = PUBLISHED[config.name]
     return WeightsRecord(
@@ -59,7 +55,7 @@ for _name in PUBLISHED:
 
 
 def weights_record(name, weights):
-    """What is known of a set of weights.
+    """Return the record of published weights.
 
     Args:
         name: string, for example `"x3d_s"`.
@@ -69,27 +65,15 @@ def weights_record(name, weights):
         `WeightsRecord`.
 
     Raises:
-        ValueError: if there are no such weights; lists those that there are.
+        ValueError: if there are no such weights; lists those that exist.
     """
-    records = RECORDS.get(name, {})
-    if (weights, "base") not in records:
-        known = ", ".join(repr(w) for w, _ in records) or "none"
-        raise ValueError(
-            f"weights: {name} has no {weights!r} weights, nor is that an existing path. "
-            f"Known are: {known}."
-        )
-    return records[weights, "base"]
-
-
-def labels(record):
-    """Class names of a `WeightsRecord`, in the order of the outputs."""
-    return (Path(__file__).parents[2] / record.labels).read_text("utf-8").splitlines()
+    return pretrained.find_record(RECORDS, name, weights)
 
 
 def preprocess_input(x):
-    """Pixels 0..255 to normalised ones, for models built with `include_preprocessing=False`.
+    """Normalise pixels in 0..255, for models built with `include_preprocessing=False`.
 
-    Models take 0..255 by default and need no preprocessing besides size and frame stride.
+    By default models take pixels in 0..255, and only the size and frame stride must be right.
 
     Args:
         x: array `(..., height, width, 3)` of numbers in 0..255.
@@ -100,23 +84,19 @@ def preprocess_input(x):
     return (np.asarray(x, dtype="float32") / 255.0 - MEAN) / DEVIATION
 
 
-fill = building.fill
-
-
 def read(config, weights):
-    """Reads weights by name or from a file, as `X3DS` describes them.
+    """Read weights by name or from a file, see `X3D`.
 
     Args:
-        config: `X3DConfig` of the network to fill.
+        config: `X3DConfig` of the model to fill.
         weights: string or path.
 
     Returns:
-        `applications.loading.Source`.
+        `pretrained.Source`.
     """
 
-    def locate(name):
-        record = weights_record(config.name, name)
-        return building.convert_once(record, lambda: load(fetch(record))[0])
+    def record(name):
+        return weights_record(config.name, name)
 
     def check(named, path):
         return weight_map.check_network(named, config, path)
@@ -125,4 +105,4 @@ def read(config, weights):
         return checkpoints.load(path, config)
 
     names = {name for records in RECORDS.values() for name, _ in records}
-    return building.read(weights, names, locate, check, load)
+    return pretrained.read_weights(weights, names, record, check, load)

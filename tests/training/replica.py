@@ -1,9 +1,10 @@
 """One process of a training run on several devices; started by `test_distribution.py`.
 
-    python -m tests.training.replica MODE FOLDER INDEX ADDRESS
+    python -m tests.training.replica MODES FOLDER INDEX ADDRESS
 
-reads the shards in FOLDER, trains a small network for an epoch and writes its weights to
-`FOLDER/weights-MODE-INDEX.npz`. MODE is one of
+For each of the modes (separated by commas) it reads the shards in FOLDER, trains a small network
+for an epoch and writes its weights to `FOLDER/weights-MODE-INDEX.npz`. At the end it prints
+`{mode: {weight: largest change}}` as JSON. The modes are
 
     single      one device, joint batches
     half        one device, the batches of one process
@@ -11,7 +12,7 @@ reads the shards in FOLDER, trains a small network for an epoch and writes its w
     processes   keras.distribution.DataParallel on two processes, half a batch each (JAX)
     mirrored    tf.distribute.MirroredStrategy on the two devices of one process
     multiworker tf.distribute.MultiWorkerMirroredStrategy on two processes, half a batch each
-    labels      no training: prints the labels this process would read
+    labels      no training: prints the labels that this process reads in `FOLDER/labels`
 """
 
 import contextlib
@@ -25,18 +26,30 @@ BATCH = 8
 SPLIT = ("half", "processes", "multiworker", "labels")  # modes in which a process reads its shard
 
 
-def main(mode, folder, index, address):
-    """Trains in one of the modes, see above."""
-    if mode == "multiworker":
+def main(modes, folder, index, address):
+    """Run the modes one after the other."""
+    modes = modes.split(",")
+    if "multiworker" in modes:
         workers = address.split(",")
         task = {"type": "worker", "index": index}
         os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": workers}, "task": task})
+    if "mirrored" in modes:
+        import tensorflow as tf
+
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        logical = [tf.config.LogicalDeviceConfiguration()] * 2
+        tf.config.set_logical_device_configuration(cpu, logical)
+    print(json.dumps({mode: run(mode, folder, index, address) for mode in modes}))
+
+
+def run(mode, folder, index, address):
+    """Train in one mode; return the largest change of each weight."""
     scope = prepare(mode, index, address)
     from keras_video.data import read_shards
 
     parts = 2 if mode in SPLIT else 1
     dataset = read_shards(
-        os.path.join(folder, "*.tfrecord"),
+        os.path.join(folder, "labels" if mode == "labels" else "", "*.tfrecord"),
         num_frames=4,
         image_size=16,
         batch_size=BATCH // parts,
@@ -46,9 +59,7 @@ def main(mode, folder, index, address):
         workers=0,
     )
     if mode == "labels":
-        labels = np.concatenate([dataset[i][1] for i in range(len(dataset))])
-        print(json.dumps(labels.tolist()))
-        return
+        return np.concatenate([dataset[i][1] for i in range(len(dataset))]).tolist()
     with scope:
         model = small_model()
         before = [np.array(w) for w in model.get_weights()]
@@ -61,11 +72,11 @@ def main(mode, folder, index, address):
     path = os.path.join(folder, f"weights-{mode}-{index}.npz")
     np.savez(path, steps=len(dataset), **dict(zip(names, after, strict=True)))
     changes = [float(np.abs(a - b).max()) for a, b in zip(after, before, strict=True)]
-    print(json.dumps(dict(zip(names, changes, strict=True))))
+    return dict(zip(names, changes, strict=True))
 
 
 def prepare(mode, index, address):
-    """Sets the devices up; returns the context in which to build and train."""
+    """Set up the devices; return the context in which to build and train."""
     if mode in ("devices", "processes"):
         import keras
 
@@ -82,9 +93,6 @@ def prepare(mode, index, address):
         if mode == "multiworker":
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
         else:
-            cpu = tf.config.list_physical_devices("CPU")[0]
-            logical = [tf.config.LogicalDeviceConfiguration()] * 2
-            tf.config.set_logical_device_configuration(cpu, logical)
             strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
         assert strategy.num_replicas_in_sync == 2
         return strategy.scope()
@@ -92,7 +100,7 @@ def prepare(mode, index, address):
 
 
 def train_by_steps(model, dataset):
-    """An epoch of Keras' own training step on the batches of this process.
+    """Run an epoch of Keras' own training step on the batches of this process.
 
     `fit` of Keras 3.15 fails before its first step if there are several TensorFlow workers.
     """
@@ -107,10 +115,10 @@ def train_by_steps(model, dataset):
 
 
 def small_model():
-    """Causal convolutions and a running mean, without batch norm.
+    """Build a network of causal convolutions and a running mean, without batch norm.
 
-    In training, batch norm takes the statistics of each replica's part of a batch on TensorFlow:
-    with it, a replica of four clips does not do what a batch of eight does.
+    On TensorFlow, batch norm in training uses the statistics of each replica's part of a batch. So
+    two replicas of four clips would differ from one batch of eight.
     """
     import keras
 

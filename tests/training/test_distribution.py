@@ -1,7 +1,7 @@
-"""Training on two replicas: the parts of the data, and a step that equals that on the whole.
+"""Training on two replicas: each reads its part of the data, and a step equals that of one device.
 
-Every run is a process of its own, since devices are set up once per process. The data come from
-TFRecord shards, read with `shard=(index, 2)` where there are two processes.
+The runs have their own processes, because devices are set up once per process. The data come from
+TFRecord shards, which two processes read with `shard=(index, 2)`.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ VIDEOS = 19  # two joint batches of 8, and a rest
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Three shards of videos in which something moves."""
+    """Three shards of videos in which something moves, and three whose labels are all different."""
     folder = tmp_path_factory.mktemp("shards")
     rng = np.random.default_rng(0)
 
@@ -41,14 +41,13 @@ def folder(tmp_path_factory):
         return np.stack([np.roll(image, label * t, axis=1) for t in range(5)])
 
     write_shards(folder, ((video(k % 5), k % 5) for k in range(VIDEOS)), 3)
-    labels = tmp_path_factory.mktemp("labels")
-    write_shards(labels, ((video(0), k) for k in range(VIDEOS)), 3)
-    return folder, labels
+    write_shards(folder / "labels", ((video(0), k) for k in range(VIDEOS)), 3)
+    return folder
 
 
-def start(backend, mode, folder, index=0, address="none", **environment):
-    """Starts one process of a run."""
-    command = [sys.executable, "-m", "tests.training.replica", mode, folder, index, address]
+def start(backend, modes, folder, index=0, address="none", **environment):
+    """Start one process of a run."""
+    command = [sys.executable, "-m", "tests.training.replica", modes, folder, index, address]
     dropped = ("XLA_FLAGS", "TF_CONFIG")
     environment = {
         **{k: v for k, v in os.environ.items() if k not in dropped},
@@ -56,14 +55,14 @@ def start(backend, mode, folder, index=0, address="none", **environment):
         **{"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""},
         **environment,
     }
-    log = open(Path(folder) / f"log-{mode}-{index}", "w+")
+    log = open(Path(folder) / f"log-{backend}-{modes}-{index}", "w+")
     return log, subprocess.Popen(
         list(map(str, command)), env=environment, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
     )
 
 
 def finish(*runs):
-    """Waits for processes; ends them all if one fails or hangs. Returns what they printed last."""
+    """Wait for processes; end all if one fails or hangs. Return the JSON that each printed last."""
     deadline, logs, processes = time.monotonic() + TIMEOUT, *map(list, zip(*runs, strict=True))
     try:
         while any(process.poll() is None for process in processes):
@@ -86,7 +85,7 @@ def finish(*runs):
 
 
 def addresses():
-    """Two free addresses on this machine."""
+    """Return two free addresses on this machine."""
     with socket.socket() as first, socket.socket() as second:
         for s in (first, second):
             s.bind(("127.0.0.1", 0))
@@ -106,64 +105,49 @@ def assert_same_training(found, expected, changes):
 
 
 @pytest.fixture(scope="module")
-def single(folder):
-    """What one process makes of the joint batches, by backend."""
-    known = {}
-
-    def train(backend):
-        if backend not in known:
-            (changes,) = finish(start(backend, "single", folder[0]))
-            known[backend] = weights(folder[0], "single"), changes
-        return known[backend]
-
-    return train
+def tensorflow_runs(folder):
+    """Changes of the weights by mode, from one process: on joint batches, on half of them, ..."""
+    return finish(start("tensorflow", "single,half,mirrored", folder))[0]
 
 
 def needs(module):
     return pytest.mark.skipif(importlib.util.find_spec(module) is None, reason=f"needs {module}")
 
 
-def test_two_processes_read_disjoint_and_complete_shards(folder):
-    first, second = finish(*(start("tensorflow", "labels", folder[1], i) for i in range(2)))
-    assert len(first) == 10 and len(second) == 9
-    assert sorted(first + second) == list(range(VIDEOS))
-
-
 @needs("jax")
-def test_two_processes_of_keras_distribution_equal_one(folder, single):
-    expected, changes = single("jax")
-    place = addresses()
-    finish(*(start("jax", "processes", folder[0], i, place) for i in range(2)))
-    for index in range(2):
-        assert_same_training(weights(folder[0], "processes", index), expected, changes)
-
-
-@needs("jax")
-def test_two_devices_of_keras_distribution_equal_one(folder, single):
-    expected, changes = single("jax")
+def test_keras_distribution_equals_one_device(folder):
+    """Two devices of one process, and two processes, end with the weights of a single device."""
     flags = "--xla_force_host_platform_device_count=2"
-    finish(start("jax", "devices", folder[0], XLA_FLAGS=flags))
-    assert_same_training(weights(folder[0], "devices"), expected, changes)
+    (changes,) = finish(start("jax", "single,devices", folder, XLA_FLAGS=flags))
+    expected = weights(folder, "single")
+    assert_same_training(weights(folder, "devices"), expected, changes["single"])
+    place = addresses()
+    finish(*(start("jax", "processes", folder, i, place) for i in range(2)))
+    for index in range(2):
+        assert_same_training(weights(folder, "processes", index), expected, changes["single"])
 
 
-def test_two_devices_of_tf_distribute_equal_one(folder, single):
-    expected, changes = single("tensorflow")
-    finish(start("tensorflow", "mirrored", folder[0]))
-    assert_same_training(weights(folder[0], "mirrored"), expected, changes)
+def test_two_devices_of_tf_distribute_equal_one(folder, tensorflow_runs):
+    changes = tensorflow_runs["single"]
+    assert_same_training(weights(folder, "mirrored"), weights(folder, "single"), changes)
 
 
-def test_the_comparison_can_fail(folder, single):
-    """One replica alone, without its partner's gradients, ends up elsewhere."""
-    expected, _ = single("tensorflow")
-    finish(start("tensorflow", "half", folder[0]))
-    alone = weights(folder[0], "half")
-    for name in expected.keys() - {"steps"}:
+def test_the_comparison_can_fail(folder, tensorflow_runs):
+    """One replica alone, without its partner's gradients, ends with other weights."""
+    alone, expected = weights(folder, "half"), weights(folder, "single")
+    for name in tensorflow_runs["single"]:
         assert np.abs(alone[name] - expected[name]).max() > 1e-3, name
 
 
-def test_two_processes_of_tf_distribute_equal_one(folder, single):
-    expected, changes = single("tensorflow")
+def test_two_processes_of_tf_distribute_equal_one(folder, tensorflow_runs):
+    """They read disjoint and complete parts of the data."""
     place = addresses()
-    finish(*(start("tensorflow", "multiworker", folder[0], i, place) for i in range(2)))
+    modes = "labels,multiworker"
+    runs = finish(*(start("tensorflow", modes, folder, i, place) for i in range(2)))
+    first, second = (run["labels"] for run in runs)
+    assert len(first) == 10 and len(second) == 9
+    assert sorted(first + second) == list(range(VIDEOS))
+    expected = weights(folder, "single")
     for index in range(2):
-        assert_same_training(weights(folder[0], "multiworker", index), expected, changes)
+        found = weights(folder, "multiworker", index)
+        assert_same_training(found, expected, tensorflow_runs["single"])

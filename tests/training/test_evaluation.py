@@ -11,7 +11,7 @@ from keras_video.models import TemporalEnsemble, copy_weights
 from keras_video.training import evaluation
 from keras_video.training.batches import match_classes
 from keras_video.training.evaluation import evaluate, final_activation
-from tests.helpers import STREAM, random_video, tiny_model
+from tests.helpers import STREAM, command_line, random_video, small_model
 
 CLASSES, VIDEOS = 7, 22
 NAMES = [f"class_{k}" for k in range(CLASSES)]
@@ -265,8 +265,8 @@ def test_several_labels(model):
 @pytest.fixture(scope="module")
 def streams():
     """A streaming network, the clip network with its weights, and videos with labels."""
-    clip_model = tiny_model(causal=True, **{k: v for k, v in STREAM.items() if k != "causal"})
-    stream_model = tiny_model(streaming=True, seed=5, **STREAM)
+    clip_model = small_model(causal=True, **{k: v for k, v in STREAM.items() if k != "causal"})
+    stream_model = small_model(streaming=True, seed=5, **STREAM)
     copy_weights(clip_model, stream_model)
     clips = random_video((10, 6, 40, 32, 3), seed=3)
     answers = clip_model.predict_on_batch(clips).argmax(-1)
@@ -315,7 +315,7 @@ def test_chunks_and_videos_of_different_length(streams):
 
 def test_ensembles_stream_too(streams):
     _, stream_model, clips, labels = streams
-    members = [stream_model, tiny_model(streaming=True, seed=8, **STREAM)]
+    members = [stream_model, small_model(streaming=True, seed=8, **STREAM)]
     clips, labels = clips[:4], labels[:4]
     result = evaluate(TemporalEnsemble(members), (clips, labels), "streaming", verbose=False)
     expected = [
@@ -432,7 +432,7 @@ def test_final_activation():
     assert final_activation(keras.Model(frames, keras.ops.softmax(colour_model()(frames)))) == (
         "softmax"
     )
-    stream = tiny_model(streaming=True, classifier_activation="softmax", **STREAM)
+    stream = small_model(streaming=True, classifier_activation="softmax", **STREAM)
     assert final_activation(stream) == "softmax"
 
 
@@ -557,6 +557,7 @@ def test_an_error_of_a_worker_ends_the_evaluation(model, workers):
 # The shipped weights
 
 
+@command_line  # a whole network: on the other backends, its layers prove the same
 @pytest.mark.slow
 def test_shipped_stream_answers_as_its_clip_network():
     pytest.importorskip("sklearn")

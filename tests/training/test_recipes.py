@@ -1,9 +1,12 @@
+"""The published settings: schedule, optimizer, weight decay, loss."""
+
 import keras
 import numpy as np
 import pytest
 
+from keras_video import applications
 from keras_video.training import RECIPES, WarmupCosine, regularize
-from tests.helpers import tiny_model, to_numpy
+from tests.helpers import STREAM, small_model, to_numpy
 
 
 def test_schedule_is_the_official_one():
@@ -39,7 +42,7 @@ def test_gradients_are_clipped_together():
 
 
 def test_weight_decay_is_half_the_sum_of_squares_of_the_kernels():
-    model = regularize(tiny_model(), 0.01)
+    model = regularize(small_model(), 0.01)
     total = 0.0
     for layer in model.layers[:-1]:
         for weight in layer.trainable_weights:
@@ -66,10 +69,20 @@ def test_published_rows():
     assert augmented == {f"a{i}_base" for i in range(6)} | {"a5_stream"}
 
 
-def test_network_of_a_recipe():
-    model = RECIPES["a0_stream"].build(classes=3)
-    assert model.output_shape == (None, 3)
+def test_network_of_a_recipe(monkeypatch):
+    """With a small network for MoViNet-A0; the builders of all recipes exist."""
+    assert all(hasattr(applications, f"MoViNet{r.model.upper()}") for r in RECIPES.values())
+    asked = []
+
+    def build(**options):
+        asked.append(options)
+        return small_model(**STREAM)
+
+    monkeypatch.setattr(applications, "MoViNetA0", build)
+    model = RECIPES["a0_stream"].build(classes=3, dtype="float32")
+    assert asked == [{"classes": 3, "causal": True, "dtype": "float32"}]
     assert model.losses
-    assert model.info["config"]["variant"]["causal"]
+    RECIPES["a0_base"].build()
+    assert asked[1] == {"classes": 600, "causal": False}
     labels, logits = np.array([0, 2]), np.zeros((2, 3), "float32")
     assert float(RECIPES["a0_stream"].loss()(labels, logits)) == pytest.approx(np.log(3), rel=1e-5)

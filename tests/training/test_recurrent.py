@@ -1,3 +1,10 @@
+"""Training of streams subclip by subclip: gradients, metrics and predictions of `ClipRecurrent`.
+
+Most tests share one training step with subclips of 2 frames, on 4 videos of 6 frames.
+"""
+
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -13,29 +20,33 @@ from tests.helpers import (
     random_video,
     randomize_weights,
     run,
+    small_model,
     tiny_model,
     to_numpy,
 )
 
 VIDEOS = random_video((4, 6, 40, 32, 3), seed=1)
 LABELS = np.array([0, 3, 1, 4], "int32")
-CROSSENTROPY = {"from_logits": True}
 
 
-def new_trainer(clip_frames, seed=0, optimizer=None, **options):
-    network = tiny_model(streaming=True, seed=seed, **STREAM)
-    trainer = ClipRecurrent(network, clip_frames, **options)
-    trainer.compile(
-        optimizer or keras.optimizers.SGD(1.0),
-        keras.losses.SparseCategoricalCrossentropy(**CROSSENTROPY),
-        metrics=["accuracy"],
-    )
-    return trainer
+def new_trainer(clip_frames, optimizer=None, **options):
+    trainer = ClipRecurrent(small_model(streaming=True, **STREAM), clip_frames, **options)
+    return compiled(trainer, optimizer or keras.optimizers.SGD(1.0))
+
+
+def compiled(model, optimizer):
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss, metrics=["accuracy"])
+    return model
 
 
 def fit(trainer, videos=VIDEOS, labels=LABELS, **options):
     options = {"epochs": 1, "batch_size": len(videos), "verbose": 0, "shuffle": False, **options}
     return trainer.fit(videos, labels, **options).history
+
+
+def values(weights):
+    return [to_numpy(w.value) for w in weights]
 
 
 class SubclipLoss(keras.layers.Layer):
@@ -53,110 +64,143 @@ class SubclipLoss(keras.layers.Layer):
         )
 
 
-def direct_gradients(network, lengths):
-    """The gradient of every subclip by itself, the states taken as numbers."""
+def by_hand(lengths, labels):
+    """Run a network through subclips of these lengths.
+
+    Returns:
+        `(network, gradients, predictions)`: the network with the statistics of batch norm
+        afterwards; the gradients of each subclip by itself, with the states as constants; the
+        predictions after the last frame.
+    """
+    network = small_model(streaming=True, **STREAM)
     state, found = network.init_state(len(VIDEOS)), []
     for piece in np.split(VIDEOS, np.cumsum(lengths)[:-1], axis=1):
-        layer = SubclipLoss(network, state, LABELS)
+        layer = SubclipLoss(network, state, labels)
+        before = values(network.weights)
         found.append(gradients(layer, piece, weight=np.float32(1.0))[1])
-        _, state = run(network, piece, state, training=True)
-    return found
+        for weight, value in zip(network.weights, before, strict=True):
+            weight.assign(value)  # on some backends the gradients update batch norm
+        predictions, state = run(network, piece, state, training=True)
+    return network, found, to_numpy(predictions)
 
 
-SUBCLIPS = [(2, (2, 2, 2)), (4, (4, 2)), (1, (1,) * 6)]
-if keras.backend.backend() == "jax":
-    SUBCLIPS = SUBCLIPS[:2]  # it compiles each subclip by itself
-
-
-@pytest.mark.parametrize(("clip_frames", "lengths"), SUBCLIPS)
-def test_gradients_are_the_sum_over_the_subclips(clip_frames, lengths):
-    trainer = new_trainer(clip_frames)
-    before = [to_numpy(w.value) for w in trainer.trainable_weights]
-    parts = direct_gradients(tiny_model(streaming=True, **STREAM), lengths)
-    fit(trainer)
-    assert int(trainer.optimizer.iterations) == 1
-    for i, weight in enumerate(trainer.trainable_weights):
-        change = before[i] - to_numpy(weight.value)
-        expected = sum(part[i] for part in parts)
-        assert_near(change, expected, 1e-5)
-    # The last subclip alone gives another step.
+def assert_sum_of_gradients(before, trainer, parts):
+    """The change of the weights, with a learning rate of 1, is the sum over the subclips."""
+    for i, (old, new) in enumerate(zip(before, values(trainer.trainable_weights), strict=True)):
+        assert_near(old - new, sum(part[i] for part in parts), 1e-5)
+    # The gradients of the last subclip alone are different.
     assert_differs(before[-1] - to_numpy(trainer.trainable_weights[-1].value), parts[-1][-1])
 
 
-def test_mean_reduction_divides_by_the_number_of_subclips():
-    summed, averaged = new_trainer(2), new_trainer(2, reduction="mean")
-    before = [to_numpy(w.value) for w in summed.trainable_weights]
-    losses = [fit(trainer)["loss"][0] for trainer in (summed, averaged)]
-    assert losses[0] == pytest.approx(3 * losses[1], rel=1e-5)
-    for old, a, b in zip(before, summed.trainable_weights, averaged.trainable_weights, strict=True):
-        assert_near((old - to_numpy(a.value)) / 3, old - to_numpy(b.value), 1e-5)
+@pytest.fixture(scope="module")
+def step():
+    """One training step with subclips of 2 frames, and the same by hand."""
+    trainer = new_trainer(2)
+    before = values(trainer.trainable_weights)
+    history = fit(trainer)
+    network, parts, predictions = by_hand((2, 2, 2), LABELS)
+    return SimpleNamespace(
+        trainer=trainer, before=before, history=history,
+        network=network, parts=parts, predictions=predictions,
+    )  # fmt: skip
 
 
-def test_one_subclip_is_ordinary_training():
-    def optimizer():
-        return keras.optimizers.SGD(0.1, momentum=0.9)
+def test_gradients_are_the_sum_over_the_subclips(step):
+    assert int(step.trainer.optimizer.iterations) == 1
+    assert_sum_of_gradients(step.before, step.trainer, step.parts)
 
-    clips = tiny_model(causal=True, **{k: v for k, v in STREAM.items() if k != "causal"})
-    clips.compile(
-        optimizer(),
-        keras.losses.SparseCategoricalCrossentropy(**CROSSENTROPY),
-        metrics=["accuracy"],
-    )
-    trainer = new_trainer(6, optimizer=optimizer())
+
+def test_batch_norm_sees_one_subclip_after_the_other(step):
+    statistics = step.trainer.network.non_trainable_weights
+    assert len(statistics) > 4
+    for ours, expected in zip(statistics, step.network.non_trainable_weights, strict=True):
+        assert_near(to_numpy(ours.value), to_numpy(expected.value), 1e-5)
+
+
+def test_metrics_are_those_of_the_last_frame(step):
+    said = step.predictions.argmax(-1)
+    labels = np.where(np.arange(4) == 0, (said + 1) % 5, said).astype("int32")
+    trainer = step.trainer
+    after = values(trainer.trainable_weights)
+    for weight, value in zip(trainer.network.weights, values(small_weights()), strict=True):
+        weight.assign(value)
+    trainer.optimizer.learning_rate = 0.0  # the compiled step reads it from a variable
+    assert fit(trainer, labels=labels)["accuracy"] == [0.75]
+    trainer.optimizer.learning_rate = 1.0
+    for weight, value in zip(trainer.trainable_weights, after, strict=True):
+        weight.assign(value)
+
+
+def small_weights():
+    return small_model(streaming=True, **STREAM).weights
+
+
+SUBCLIPS = [(4, (4, 2)), (1, (1,) * 6)]
+if keras.backend.backend() == "jax":
+    SUBCLIPS = SUBCLIPS[:1]  # it would compile six gradients by hand
+
+
+@pytest.mark.parametrize(("clip_frames", "lengths"), SUBCLIPS)
+def test_other_subclips_and_a_shorter_last_one(clip_frames, lengths):
+    trainer = new_trainer(clip_frames)
+    before = values(trainer.trainable_weights)
+    fit(trainer)
+    assert_sum_of_gradients(before, trainer, by_hand(lengths, LABELS)[1])
+
+
+def test_mean_reduction_divides_by_the_number_of_subclips(step):
+    averaged = new_trainer(2, reduction="mean")
+    loss = fit(averaged)["loss"][0]
+    assert step.history["loss"][0] == pytest.approx(3 * loss, rel=1e-5)
+    after = values(step.trainer.trainable_weights)
+    for old, a, b in zip(step.before, after, values(averaged.trainable_weights), strict=True):
+        assert_near((old - a) / 3, old - b, 1e-5)
+
+
+def test_regularisation_counts_once(step):
+    decayed = new_trainer(2)
+    regularize(decayed.network, 0.02)
+    fit(decayed)
+    moved = 0
+    after = values(step.trainer.trainable_weights)
+    for old, plain, weight in zip(step.before, after, decayed.trainable_weights, strict=True):
+        decay = 0.02 * old if weight.regularizer is not None else 0.0
+        assert_near(plain - to_numpy(weight.value), decay * np.ones(old.shape), 1e-5)
+        moved += weight.regularizer is not None
+    assert moved > 5
+
+
+def test_one_subclip_is_ordinary_training(step):
+    clips = small_model(causal=True, **{k: v for k, v in STREAM.items() if k != "causal"})
+    compiled(clips, keras.optimizers.SGD(0.1, momentum=0.9))
+    trainer = new_trainer(6, keras.optimizers.SGD(0.1, momentum=0.9))
     wanted = fit(clips, epochs=2)
     got = fit(trainer, epochs=2)
     assert got["loss"] == pytest.approx(wanted["loss"], rel=1e-5)
     assert got["accuracy"] == wanted["accuracy"]
-    twin = tiny_model(streaming=True, **STREAM)
+    twin = small_model(streaming=True, **STREAM)
+    assert_differs(values(twin.trainable_weights), values(trainer.trainable_weights))
     copy_weights(clips, twin)
     for ours, theirs in zip(trainer.network.weights, twin.weights, strict=True):
         assert_near(to_numpy(ours.value), to_numpy(theirs.value), 1e-5)
-    other = new_trainer(2, optimizer=optimizer())
-    fit(other, epochs=2)
-    assert_differs(to_numpy(other.network.weights[0].value), to_numpy(twin.weights[0].value), 1e-5)
+    # Three subclips have another loss, also as a mean.
+    assert abs(step.history["loss"][0] / 3 - wanted["loss"][0]) > 1e-3
 
 
-def test_batch_norm_sees_one_subclip_after_the_other():
-    trainer, network = new_trainer(2, optimizer=keras.optimizers.SGD(0.0)), None
-    fit(trainer)
-    network = tiny_model(streaming=True, **STREAM)
-    state = network.init_state(len(VIDEOS))
-    for piece in np.split(VIDEOS, 3, axis=1):
-        _, state = network(piece, state, training=True)
-    for ours, theirs in zip(trainer.network.weights, network.weights, strict=True):
-        assert_near(to_numpy(ours.value), to_numpy(theirs.value), 1e-5)
-
-
-def test_regularisation_counts_once():
-    plain, decayed = new_trainer(2), new_trainer(2)
-    regularize(decayed.network, 0.02)
-    before = {w.path: to_numpy(w.value) for w in plain.trainable_weights}
-    fit(plain)
-    fit(decayed)
-    moved = 0
-    for a, b in zip(plain.trainable_weights, decayed.trainable_weights, strict=True):
-        decay = 0.02 * before[a.path] if b.regularizer is not None else 0.0
-        assert_near(to_numpy(a.value) - to_numpy(b.value), decay * np.ones(a.shape), 1e-5)
-        moved += b.regularizer is not None
-    assert moved > 5
-
-
-def test_metrics_are_those_of_the_last_frame():
-    trainer = new_trainer(2, optimizer=keras.optimizers.SGD(0.0))
-    network = tiny_model(streaming=True, **STREAM)
-    state = network.init_state(len(VIDEOS))
-    for piece in np.split(VIDEOS, 3, axis=1):
-        predictions, state = network(piece, state, training=True)
-    labels = to_numpy(predictions).argmax(-1)
-    labels[0] = (labels[0] + 1) % 5
-    assert fit(trainer, labels=labels)["accuracy"] == [0.75]
+@pytest.fixture(scope="module")
+def whole_video():
+    """A network, and its predictions after the last frame of the videos."""
+    network = small_model(streaming=True, **STREAM)
+    return network, to_numpy(run(network, VIDEOS, network.init_state(4))[0])
 
 
 @pytest.mark.parametrize("clip_frames", [2, 4, 8])
-def test_prediction_is_that_of_the_whole_video(clip_frames):
-    trainer = new_trainer(clip_frames)
-    expected = to_numpy(run(trainer.network, VIDEOS, trainer.network.init_state(4))[0])
+def test_prediction_is_that_of_the_whole_video(whole_video, clip_frames):
+    network, expected = whole_video
+    trainer = compiled(ClipRecurrent(network, clip_frames), "sgd")
     assert_near(trainer.predict(VIDEOS, verbose=0), expected)
+    if clip_frames != 4:
+        return
     loss, accuracy = trainer.evaluate(VIDEOS, LABELS, verbose=0)
     assert accuracy == np.mean(expected.argmax(-1) == LABELS)
     shifted = expected - expected.max(-1, keepdims=True)
@@ -164,46 +208,39 @@ def test_prediction_is_that_of_the_whole_video(clip_frames):
     assert loss == pytest.approx(-chosen.mean(), rel=1e-4)
 
 
-def test_videos_of_any_length_after_one_compile():
-    trainer = new_trainer(2, optimizer=keras.optimizers.SGD(0.01))
-    # JAX compiles every length and size of a batch.
-    lengths = (5, 1) if keras.backend.backend() == "jax" else (6, 5, 2, 1)
-    for frames in lengths:
-        history = fit(trainer, VIDEOS[:, :frames], batch_size=3)  # the last batch is smaller
-        assert np.isfinite(history["loss"][0])
-    assert int(trainer.optimizer.iterations) == 2 * len(lengths)
-
-
-def test_bytes_train_too():
-    trainer = new_trainer(4, optimizer=keras.optimizers.SGD(0.01))
+def test_bytes_of_any_length_after_one_compile():
+    network = small_model(streaming=True, include_preprocessing=True, **STREAM)
+    trainer = compiled(ClipRecurrent(network, 2), keras.optimizers.SGD(0.01))
     pixels = (255 * VIDEOS).astype("uint8")
-    network = tiny_model(streaming=True, include_preprocessing=True, **STREAM)
-    trainer = ClipRecurrent(network, 4)
-    trainer.compile("sgd", keras.losses.SparseCategoricalCrossentropy(**CROSSENTROPY))
-    assert np.isfinite(fit(trainer, pixels)["loss"][0])
+    # JAX compiles every length and size of a batch. The last batch of 3 is smaller.
+    lengths = ((5, 3), (1, 4)) if keras.backend.backend() == "jax" else ((5, 3), (6, 3), (1, 4))
+    for frames, batch_size in lengths:
+        history = fit(trainer, pixels[:, :frames], batch_size=batch_size)
+        assert np.isfinite(history["loss"][0])
+    assert int(trainer.optimizer.iterations) == 2 * len(lengths) - 1
 
 
 def test_mixed_precision_learns():
-    network = randomize_weights(tiny_model(streaming=True, dtype="mixed_bfloat16", **STREAM))
-    trainer = ClipRecurrent(network, 2)
-    trainer.compile(
-        keras.optimizers.Adam(0.01), keras.losses.SparseCategoricalCrossentropy(**CROSSENTROPY)
-    )
+    network = randomize_weights(small_model(streaming=True, dtype="mixed_bfloat16", **STREAM))
+    trainer = compiled(ClipRecurrent(network, 2), keras.optimizers.Adam(0.01))
     losses = fit(trainer, epochs=12)["loss"]
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_saved_and_loaded(tmp_path):
-    trainer = new_trainer(3, reduction="mean")
+def test_saved_and_loaded(whole_video, tmp_path):
+    network, expected = whole_video
+    trainer = compiled(ClipRecurrent(network, 3, reduction="mean"), "sgd")
     trainer.save(tmp_path / "trainer.keras")
     loaded = keras.models.load_model(tmp_path / "trainer.keras")
     assert (loaded.clip_frames, loaded.reduction) == (3, "mean")
-    assert_near(loaded.predict(VIDEOS, verbose=0), trainer.predict(VIDEOS, verbose=0))
-    trainer.network.save(tmp_path / "network.keras")
+    assert_near(loaded.predict(VIDEOS, verbose=0), expected)
+    network.save(tmp_path / "network.keras")
+    copy = keras.models.load_model(tmp_path / "network.keras")
+    assert_near(values(copy.weights), values(network.weights), 0)
 
 
 def test_wrong_arguments():
-    network = tiny_model(streaming=True, **STREAM)
+    network = small_model(streaming=True, **STREAM)
     with pytest.raises(ValueError, match="network: .*streaming=True"):
         ClipRecurrent(tiny_model())
     for value in (0, 2.5, True):

@@ -1,6 +1,7 @@
-"""How a policy learns: `Reinforce` (TuNAS), `ImportanceSampling` (PARSEC), `Uniform` (not).
+"""How a policy learns: `Reinforce` (TuNAS), `ImportanceSampling` (PARSEC) and `Uniform` (random).
 
-The formulas of one-shot searches, for use inside a compiled step.
+The first part of this file has the formulas, for use in a compiled step; the second part has the
+algorithms.
 
 Sources: TuNAS, Bender et al. 2020 (arXiv 2008.06120); PARSEC, Casale et al. 2019 (arXiv
 1902.05116), as in Auto-TSNet, Gong et al. 2021 (arXiv 2108.12957); FP-NAS, Yan et al. 2021 (arXiv
@@ -13,25 +14,27 @@ from dataclasses import dataclass
 
 from keras import ops
 
-from keras_video.checks import check_int, check_number
+from keras_video.checks import check_choice, check_int, check_number
 
 TINY = 1e-20
 
+# Formulas
+
 
 def warm_up(step, steps):
-    """Probability of a warm-up, which falls linearly from 1 to 0 over the first `steps`."""
+    """Return the probability of a warm-up: it falls linearly from 1 to 0 over `steps`."""
     return ops.clip(1.0 - step / float(steps), 0.0, 1.0) if steps else 0.0
 
 
 def policy_rate(step, steps, delay, rate, growth):
-    """Learning rate of a policy: 0 at first, then growing exponentially from `rate`.
+    """Return the learning rate of a policy: first 0, then growing exponentially from `rate`.
 
     Args:
-        step: float tensor, steps done.
+        step: float tensor, number of completed steps.
         steps: int, steps of the whole search.
-        delay: float from 0 to 1, part of the search before the policy learns.
-        rate: float, the first rate above 0.
-        growth: float, what the rate has grown by when the search ends.
+        delay: float from 0 to 1, fraction of the search in which the rate is 0.
+        rate: float, first rate after the delay.
+        growth: float, factor by which the rate grows until the end of the search.
     """
     begin = delay * steps
     progress = (step - begin) / max(steps - begin, 1.0)
@@ -39,35 +42,35 @@ def policy_rate(step, steps, delay, rate, growth):
 
 
 def absolute_reward(quality, ratio, beta):
-    """`Q + beta * |T / T0 - 1|`, of TuNAS: pulls the cost onto its target from both sides."""
+    """Return `Q + beta * |T / T0 - 1|` (TuNAS): pulls the cost to its target from both sides."""
     return quality + beta * ops.abs(ratio - 1.0)
 
 
 def soft_reward(quality, ratio, beta):
-    """`Q * (T / T0) ** beta`, of MnasNet: trades quality for cost around the target."""
+    """Return `Q * (T / T0) ** beta` (MnasNet): trades quality against cost."""
     return quality * ops.power(ratio, beta)
 
 
 def hard_reward(quality, ratio, beta):
-    """`Q * min(1, (T / T0) ** beta)`: below the target cost counts for nothing."""
+    """Return `Q * min(1, (T / T0) ** beta)` (MnasNet): ignores the cost below the target."""
     return quality * ops.minimum(1.0, ops.power(ratio, beta))
 
 
 def hinge_reward(quality, ratio, penalty):
-    """`Q - penalty * max(0, T / T0 - 1)`, of PARSEC under a limit."""
+    """Return `Q - penalty * max(0, T / T0 - 1)`: penalises a cost above the target."""
     return quality - penalty * ops.maximum(0.0, ratio - 1.0)
 
 
 def moving_average(total, weight, value, momentum):
-    """A zero-debiased moving average that includes the present value.
+    """Update a moving average, corrected for its start at zero.
 
     Args:
-        total, weight: scalars, both 0 at first: the biased average and how much it holds.
-        value: scalar.
+        total, weight: scalars, the biased average and its weight. Both start at 0.
+        value: scalar, new value.
         momentum: float.
 
     Returns:
-        The new total, the new weight, and the average, their quotient.
+        The new total, the new weight, and the average, which is total / weight.
     """
     total = momentum * total + (1.0 - momentum) * value
     weight = momentum * weight + (1.0 - momentum)
@@ -75,13 +78,14 @@ def moving_average(total, weight, value, momentum):
 
 
 def adam(value, mean, square, count, gradient, rate, beta1, beta2, epsilon=1e-8):
-    """One step of Adam, element by element.
+    """Compute one step of Adam, element by element.
 
     Args:
-        value, mean, square, gradient: tensors of one shape: what learns and its moments.
-        count: tensor that fits their shape, steps done, this one included.
+        value, mean, square, gradient: tensors of one shape: the variable, its moments and its
+            gradient.
+        count: tensor that broadcasts to this shape, number of steps including this one.
         rate: learning rate.
-        beta1, beta2: floats, momenta of the moments; with `beta1=0` there is no momentum.
+        beta1, beta2: floats, decay of the moments. `beta1=0` means no momentum.
 
     Returns:
         New value, mean and square.
@@ -94,15 +98,15 @@ def adam(value, mean, square, count, gradient, rate, beta1, beta2, epsilon=1e-8)
 
 
 def importance_weights(rewards, temperature, drawn=None):
-    """How much each of the drawn networks counts: `softmax(reward / temperature)`.
+    """Return the weights of the drawn networks: `softmax(reward / temperature)`.
 
-    Prior and proposal are the same distribution and cancel; what is left of PARSEC's weight is the
-    likelihood, here a reward at a temperature.
+    In PARSEC's weight, prior and proposal are the same distribution and cancel. The likelihood that
+    remains is computed from the reward and a temperature.
 
     Args:
         rewards: float tensor `(samples,)`.
         temperature: float.
-        drawn: tensor `(samples,)` of ones and zeros, or `None`: samples that do not count get 0.
+        drawn: tensor `(samples,)`, 1 for the samples that count, 0 for the others; or `None`.
     """
     scores = (rewards - ops.max(rewards)) / temperature
     if drawn is not None:
@@ -115,12 +119,12 @@ def importance_weights(rewards, temperature, drawn=None):
 
 
 def number_of_samples(entropy, per_nat, most):
-    """`ceil(per_nat * entropy)`, at least 2 and at most `most`: fewer as the policy sharpens."""
+    """Return `ceil(per_nat * entropy)`, between 2 and `most`: fewer as the entropy falls."""
     return ops.clip(ops.ceil(per_nat * entropy), min(2.0, float(most)), float(most))
 
 
 def accuracy(labels, logits):
-    """Whether each clip is recognised: float32 tensor `(batch,)`.
+    """Return 1 for each clip that is classified correctly, else 0: float32 tensor `(batch,)`.
 
     Args:
         labels: ints `(batch,)` or `(batch, 1)`, or one-hot `(batch, classes)`.
@@ -133,7 +137,7 @@ def accuracy(labels, logits):
 
 
 def log_likelihood(labels, logits):
-    """Log-probability of each clip's class: float32 tensor `(batch,)`. See `accuracy`."""
+    """Return the log-probability of each clip's class: float32 tensor. See `accuracy`."""
     scores = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
     if not (len(labels.shape) == 2 and labels.shape[1] > 1):
         labels = ops.cast(ops.reshape(labels, (-1,)), "int32")
@@ -141,24 +145,27 @@ def log_likelihood(labels, logits):
     return ops.sum(ops.cast(labels, "float32") * scores, axis=-1)
 
 
+# Algorithms
+
 REWARDS = {
     "absolute": absolute_reward,
     "soft": soft_reward,
     "hard": hard_reward,
 }
-# Logits move about as far in a short search as in the published ones of some thousand steps.
+# Sum of all learning rates in a short search. Logits then move about as far as in the published
+# searches of some ten thousand steps.
 TRAVEL = 20.0
 
 
 class Algorithm:
-    """Judges the drawn networks and improves the policy they came from.
+    """The base class of algorithms, which rate drawn networks and update the policy.
 
     Attributes:
-        samples: int, networks drawn in each step.
-        state: tuple of names of scalars that are kept from step to step, all 0 at first.
-        learns: bool, whether the policy comes to prefer some networks.
-        op_warm_up, filter_warm_up: floats, part of the search over which the probability of
-            mixing all operations, and of taking the largest widths, falls from 1 to 0.
+        samples: int, number of networks drawn in each step.
+        state: tuple of names of scalars that are kept between steps. All start at 0.
+        learns: bool, whether the policy changes.
+        op_warm_up, filter_warm_up: floats, fractions of the search in which the probability of
+            mixing all operations, and of using the largest widths, falls from 1 to 0.
     """
 
     samples = 1
@@ -167,32 +174,32 @@ class Algorithm:
     op_warm_up = filter_warm_up = 0.0
 
     def reward(self, quality, ratio):
-        """What networks are worth: tensor like `quality`.
+        """Return the rewards of networks, a tensor like `quality`.
 
         Args:
             quality: float tensor, larger is better.
-            ratio: float tensor, cost through target.
+            ratio: float tensor, cost / target.
         """
         raise NotImplementedError
 
     def learn(self, policy, state, draws, rewards, step, steps):
-        """Improves the policy, inside a compiled step.
+        """Update the policy, in a compiled step.
 
         Args:
             policy: `Policy`.
-            state: dict of weights by name, those of `state`.
+            state: dict of the weights named in the attribute `state`.
             draws: `Draws`.
             rewards: float tensor `(samples,)`.
-            step: float scalar tensor, steps done.
+            step: float scalar tensor, number of completed steps.
             steps: int, steps of the whole search.
 
         Returns:
-            The weights of the samples in the training loss, a tensor `(samples,)` that sums to 1.
+            The weights of the samples in the training loss, a tensor `(samples,)` with sum 1.
         """
         raise NotImplementedError
 
     def get_config(self):
-        """The settings: dict of plain values."""
+        """Return the settings as a dict of plain values."""
         return {"name": type(self).__name__, **dataclasses.asdict(self)}
 
 
@@ -201,14 +208,14 @@ class Reinforce(Algorithm):
     """The policy gradient of TuNAS (Bender et al. 2020, arXiv 2008.06120).
 
     Args:
-        kind: `"absolute"`, `"soft"` or `"hard"`, see `keras_video.tuner.one_shot.algorithms`.
-        beta: float below 0, weight or exponent of the cost.
-        rate: float, first learning rate of the policy; `None`: 4.8e-3, as published for some
-            ten thousand steps, and more for a shorter search, so that logits go as far.
-        growth: float, what the rate has grown by at the end.
-        delay: float from 0 to 1, part of the search in which the policy does not learn.
+        kind: `"absolute"`, `"soft"` or `"hard"`, see `absolute_reward` and so on.
+        beta: float, at most 0, weight or exponent of the cost.
+        rate: float, first learning rate of the policy. `None` means 4.8e-3, as published for some
+            ten thousand steps, or more for a shorter search, so that logits move as far.
+        growth: float, factor by which the rate grows until the end.
+        delay: float from 0 to 1, fraction of the search in which the policy does not learn.
         op_warm_up, filter_warm_up: floats from 0 to `delay`, see `Algorithm`.
-        momentum: float, of the moving average that rewards are compared with.
+        momentum: float, of the moving average of rewards that serves as the baseline.
     """
 
     kind: str = "absolute"
@@ -223,8 +230,7 @@ class Reinforce(Algorithm):
     state = ("baseline_total", "baseline_weight")
 
     def __post_init__(self):
-        if self.kind not in REWARDS:
-            raise ValueError(f"reward: expected one of {tuple(REWARDS)}, got {self.kind!r}.")
+        check_choice("reward", self.kind, REWARDS)
         check_number("beta", self.beta, most=0.0)
         check_number("policy_rate", self.rate, least=0.0, none=True)
         check_number("growth", self.growth, least=1.0)
@@ -237,7 +243,7 @@ class Reinforce(Algorithm):
         return REWARDS[self.kind](quality, ratio, self.beta)
 
     def first_rate(self, steps):
-        """float, the learning rate where it begins."""
+        """Return the first learning rate, a float."""
         if self.rate is not None:
             return self.rate
         mean = (self.growth - 1) / math.log(self.growth) if self.growth > 1 else 1.0
@@ -257,26 +263,26 @@ class Reinforce(Algorithm):
 
 @dataclass(frozen=True)
 class ImportanceSampling(Algorithm):
-    """PARSEC (Casale et al. 2019, arXiv 1902.05116) as Auto-TSNet uses it, under a limit.
+    """PARSEC (Casale et al. 2019, arXiv 1902.05116) with a cost limit, as used by Auto-TSNet.
 
-    Each step draws some networks from the policy. Their weights,
-    `softmax((quality - penalty * max(0, T / T0 - 1)) / temperature)`, are both those of their
-    losses and those with which the logits move towards them. The papers give neither the number
-    of samples nor penalty and temperature; these are ours.
+    Each step draws some networks from the policy. Their weights are
+    `softmax((quality - penalty * max(0, T / T0 - 1)) / temperature)`. They weigh the losses of the
+    networks, and the update that moves the logits towards them. The papers do not give the number
+    of samples, the penalty and the temperature; the defaults are our choice.
 
     Args:
-        samples: int, networks in each step, or the most of them.
-        samples_per_nat: float, or `None`: ties their number to the entropy of the policy, see
-            `formulas.number_of_samples`. All are computed, as the graph is one; what is too many
-            counts for nothing.
+        samples: int, number of networks in each step, or its upper limit.
+        samples_per_nat: float; makes the number of networks proportional to the entropy of the
+            policy, see `number_of_samples`. `None` keeps it constant. As the graph is static, all
+            `samples` networks are computed, and surplus ones have the weight 0.
         temperature: float above 0, in units of the quality.
-        penalty: float, what an excess of 100 % over the target takes from the quality.
+        penalty: float, reduction of the quality for a cost of twice the target.
         rate: float, learning rate of the logits (Adam).
-        delay: float from 0 to 1, part of the search in which all networks weigh the same and the
-            policy does not learn.
-        baseline: bool, takes the mean weight from the weights in the policy's gradient: the same
-            on average, with less variance.
-        op_warm_up, filter_warm_up: see `Algorithm`; PARSEC has none.
+        delay: float from 0 to 1, fraction of the search in which all networks have the same weight
+            and the policy does not learn.
+        baseline: bool, whether the mean weight is subtracted in the policy gradient. The expected
+            gradient stays the same, with less variance.
+        op_warm_up, filter_warm_up: see `Algorithm`. PARSEC itself has no warm-up.
     """
 
     samples: int = 8
@@ -319,7 +325,7 @@ class ImportanceSampling(Algorithm):
 
 @dataclass(frozen=True)
 class Uniform(Algorithm):
-    """Random search: all networks are equally probable, from the first step to the last.
+    """Random search: all networks stay equally probable.
 
     Args:
         op_warm_up, filter_warm_up: see `Algorithm`.

@@ -1,6 +1,6 @@
-"""The data of a one-shot search: batches that are a function of the seed and the step.
+"""The data of a one-shot search, in batches that depend only on the seed and the step.
 
-A search that was killed goes on with the batches it would have seen.
+So a search that was killed continues with the same batches as without the interruption.
 """
 
 import keras
@@ -11,20 +11,21 @@ from keras_video.tuner.spaces.base import adapt
 
 
 class SearchData:
-    """Training and validation data, checked and cut to what the space takes.
+    """Training and validation data, checked and cut to the clips of the space.
 
     Args:
-        x, y: arrays of clips (or a dict of such) and labels; or `x` alone, a
+        x, y: arrays of clips (or a dict of such arrays) and labels; or only `x`, a
             `keras.utils.PyDataset` of such pairs.
-        validation_data: pair of arrays, or a `PyDataset`: kept apart, the policy learns from it.
-        batch_size, validation_batch_size: ints, of arrays; a `PyDataset` has its own.
-        clip: `None`, or `(frames, height, width, frame_stride)` to which clips are cut.
+        validation_data: pair of arrays, or a `PyDataset`. The policy learns from it; the shared
+            weights do not.
+        batch_size, validation_batch_size: ints, for arrays. A `PyDataset` has its own batch size.
+        clip: `(frames, height, width, frame_stride)` to which clips are cut, or `None`.
 
     Attributes:
         train, validation: sources of batches.
 
     Raises:
-        ValueError: naming what is missing or does not fit.
+        ValueError: naming the argument that is wrong.
     """
 
     def __init__(
@@ -39,8 +40,8 @@ class SearchData:
                 check_int(name, size)
         if validation_data is None:
             raise ValueError(
-                "validation_data: expected a pair (clips, labels) or a PyDataset of videos that "
-                "are not trained on, from which the policy learns; got None."
+                "validation_data: expected a pair (clips, labels) or a PyDataset, from which the "
+                "policy learns, got None."
             )
         self.train = _source("x", x, y, batch_size, clip)
         if isinstance(validation_data, (tuple, list)):
@@ -57,12 +58,12 @@ class SearchData:
         shapes = [_shapes(source.batch(0, 0)) for source in (self.train, self.validation)]
         if shapes[0] != shapes[1]:
             raise ValueError(
-                "validation_data: expected clips and labels like those of the training data, "
+                "validation_data: expected clips and labels of the shapes of the training data, "
                 f"{shapes[0]}, got {shapes[1]}."
             )
 
     def fit(self, model, epochs, seed, verbose=0):
-        """Trains a network on its own: the dict of what each epoch came to."""
+        """Train a single network; return the history as a dict of lists."""
         return model.fit(
             TrainingBatches(self.train, seed),
             validation_data=TrainingBatches(self.validation),
@@ -71,23 +72,23 @@ class SearchData:
 
     @property
     def labels(self):
-        """Some labels: array."""
+        """Labels of a training batch: array."""
         return np.asarray(self.train.batch(0, 0)[1])
 
     @property
     def clips(self):
-        """A batch of clips."""
+        """Clips of a training batch."""
         return self.train.batch(0, 0)[0]
 
 
 class SearchBatches(keras.utils.PyDataset):
-    """Some steps of the endless stream of batches that a search sees.
+    """A range of steps from the endless sequence of batches of a search.
 
     Args:
         data: `SearchData`.
         seed: int.
-        start: int, the first step.
-        steps: int.
+        start: int, first step.
+        steps: int, number of steps.
     """
 
     def __init__(self, data, seed, start, steps):
@@ -110,11 +111,11 @@ class SearchBatches(keras.utils.PyDataset):
 
 
 class TrainingBatches(keras.utils.PyDataset):
-    """Epochs of clips and labels for an ordinary network.
+    """Epochs of clips and labels for an ordinary model.
 
     Args:
         source: one of the sources of `SearchData`.
-        seed: int; `None`: in order.
+        seed: int, for shuffling; `None` keeps the order.
     """
 
     def __init__(self, source, seed=None):
@@ -136,11 +137,11 @@ class TrainingBatches(keras.utils.PyDataset):
 class EvaluationBatches(keras.utils.PyDataset):
     """All validation clips in order, in batches of one size, for `Searcher.evaluate`.
 
-    The last batch of arrays is filled up with the first clips, which weigh nothing; that of a
-    `PyDataset` is left out if it is smaller.
+    For arrays, the last batch is filled up with clips of weight 0. For a `PyDataset`, a smaller
+    last batch is left out.
 
     Args:
-        source: the validation data of `SearchData`.
+        source: `SearchData.validation`.
     """
 
     def __init__(self, source):
@@ -156,7 +157,7 @@ class EvaluationBatches(keras.utils.PyDataset):
 
 
 class _Arrays:
-    """Batches from arrays."""
+    """A source of batches from arrays."""
 
     def __init__(self, name, x, y, batch_size, clip):
         if clip is not None:
@@ -165,7 +166,7 @@ class _Arrays:
         counts = {len(a) for a in [*keras.tree.flatten(self._x), self._y]}
         if len(counts) > 1 or self._y.ndim not in (1, 2):
             raise ValueError(
-                f"{name}: expected as many clips as labels, got the shapes "
+                f"{name}: expected equally many clips and labels, got the shapes "
                 f"{_shapes((self._x, self._y), 0)}."
             )
         self.count = len(self._y)
@@ -197,10 +198,10 @@ class _Arrays:
 
 
 class _Dataset:
-    """Batches from a `PyDataset`: epoch after epoch, in an order of our own.
+    """A source of batches from a `PyDataset`, in an order that depends on the seed.
 
-    A data set that draws clips at random must do so from its own seed and epoch, as those of
-    `keras_video.data` do, if a search shall be repeatable.
+    A search is repeatable only if random numbers of the data set depend on its own seed and epoch,
+    as in `keras_video.data`.
     """
 
     def __init__(self, name, dataset, clip):
@@ -220,7 +221,7 @@ class _Dataset:
         item = self._dataset[index]
         if not isinstance(item, (tuple, list)) or len(item) < 2:
             raise ValueError(
-                "x: expected a PyDataset of pairs (clips, labels), got something else."
+                f"x: expected a PyDataset of pairs (clips, labels), got {type(item).__name__}."
             )
         clips, labels = item[:2]
         return keras.tree.map_structure(_array, clips), np.asarray(labels)
@@ -254,8 +255,8 @@ def _source(name, x, y, batch_size, clip):
     arrays = keras.tree.flatten(x) if isinstance(x, dict) else [x]
     if y is None or not all(hasattr(a, "shape") and hasattr(a, "__getitem__") for a in arrays):
         raise ValueError(
-            f"{name}: expected arrays of clips and labels or a keras.utils.PyDataset, whose order "
-            f"is known before it is read, got {type(x).__name__} and {type(y).__name__}."
+            f"{name}: expected arrays of clips and labels or a keras.utils.PyDataset, got "
+            f"{type(x).__name__} and {type(y).__name__}."
         )
     return _Arrays(name, x, y, batch_size, clip)
 
@@ -265,6 +266,6 @@ def _array(a):
 
 
 def _shapes(batch, skip=1):
-    """Shapes without the batch."""
+    """Return the shapes of clips and labels, without the first `skip` axes."""
     clips, labels = batch
     return [tuple(a.shape)[skip:] for a in [*keras.tree.flatten(clips), labels]]

@@ -1,20 +1,19 @@
-"""`OneShotOracle`: the trials of a one-shot search: chunks of training, then candidates.
+"""`OneShotOracle`: the trials of a one-shot search, their progress lines and their history.
 
-What one sees of a one-shot search: a line per chunk, then one per candidate.
-
-How a one-shot search went: one row per chunk, and one per stage.
-
-Everything is read from the files of the trials, so that a search can be looked at while it runs,
-after it was killed, and on another machine.
+The trials are first chunks of training, then candidates. `search_history` and `stage_table` read
+the files of the trials, so they work while a search runs, after it was killed, and on another
+machine.
 """
 
 import os
 
 import keras_tuner
+import numpy as np
 from keras_tuner.engine.trial import TrialStatus
 
 from keras_video.checks import check_int
 from keras_video.files import read_json
+from keras_video.plotting.search import plot_history
 from keras_video.tuner.one_shot import plan as decisions
 from keras_video.tuner.one_shot.plan import SearchPlan
 from keras_video.tuner.search import trials
@@ -23,54 +22,19 @@ from keras_video.tuner.search.oracle import LOST_AT_MOST, Candidates, SearchOrac
 from keras_video.tuner.search.progress import Progress
 from keras_video.tuner.spaces.declared import network_values
 
-
-class OneShotProgress(Progress):
-    """Prints how quality, cost and entropy of a policy come along."""
-
-    def origin(self, trial):
-        values = trial.hyperparameters.values
-        if values.get("tuner/kind") == "chunk":
-            return self._place(values)
-        return f"candidate, {values.get('tuner/origin')}"
-
-    def on_trial_end(self, trial):
-        values = trial.hyperparameters.values
-        if trial.status != TrialStatus.COMPLETED or values.get("tuner/kind") != "chunk":
-            super().on_trial_end(trial)
-            return
-        self._ended += 1
-        metrics = {n: trial.metrics.get_best_value(n) for n in trial.metrics.metrics}
-        parts = [self._place(values)]
-        for name, text in [("reward", "reward"), ("val_accuracy", "accuracy")]:
-            parts.append(f"{text} {metrics[name]:.4f}")
-        if "cost_ratio" in metrics:
-            parts.append(f"cost {metrics['cost_ratio']:.3f} of the target")
-            parts.append(f"(drawn {metrics['mean_cost_ratio']:.3f})")
-        parts.append(f"entropy {metrics['policy_entropy']:.2f} nats")
-        parts.append(f"loss {metrics['loss']:.3f}")
-        self._line("  ".join([*parts, self.summary()]))
-
-    def _place(self, values):
-        plan = self.oracle.plan
-        chunk = plan.chunk(values["tuner/chunk"])
-        stage = f"{chunk.stage.name} " if len(plan.stages) > 1 else ""
-        return f"chunk {stage}{chunk.place + 1}/{chunk.stage.epochs}"
-
-
 RUNNING, COMPLETED = TrialStatus.RUNNING, TrialStatus.COMPLETED
-SOFTER = 1.01  # by what the temperature of the policy grows with each draw in vain
+SOFTER = 1.01  # growth of the temperature of the policy with each network drawn again
 
 
 class OneShotOracle(SearchOracle):
-    """Hands out a super-network's training in chunks, one after the other, then candidates.
+    """The oracle of one-shot searches: its trials are chunks of training, then candidates.
 
-    A trial of the first kind trains the shared weights and the policy for a while; only one runs at
-    a time, others wait. Its values are those of the network that is most probable at its end. The
-    last `num_candidates` trials evaluate networks of the final policy, the most probable one first;
-    workers may share them. Only candidates are ranked: `get_best_trials` and
-    `get_best_hyperparameters` know no others.
+    A chunk trains the shared weights and the policy for some steps. Only one chunk runs at a time.
+    Its values are those of the network that is most probable at its end. The last `num_candidates`
+    trials evaluate networks of the final policy, the most probable one first; several workers can
+    share them. Only candidates are ranked by `get_best_trials` and `get_best_hyperparameters`.
 
-    Constraints, and with `never_above` the target, hold for candidates.
+    Candidates meet the constraints and, with `never_above`, the target.
 
     Args:
         algorithm: `Reinforce`, `ImportanceSampling` or `Uniform`.
@@ -84,7 +48,7 @@ class OneShotOracle(SearchOracle):
         plan: `SearchPlan`.
 
     Raises:
-        ValueError: naming the argument that is out of its range.
+        ValueError: naming the argument that is wrong.
     """
 
     def __init__(
@@ -125,10 +89,10 @@ class OneShotOracle(SearchOracle):
     def algorithm(self):
         return {"name": type(self).__name__, **self.plan.get_config()}
 
-    # Handing out
+    # New trials
 
     def _new_trial(self):
-        """The next chunk, if the one before has ended; then candidates."""
+        """Return the next chunk if the one before has ended, or the next candidate."""
         if any(t.status == RUNNING and is_chunk(t) for t in self.trials.values()):
             return None
         return super()._new_trial()
@@ -153,14 +117,14 @@ class OneShotOracle(SearchOracle):
         }
 
     def propose(self, number, rng, attempt):
-        """The most probable network for the first candidate, other draws for the others."""
+        """Return the most probable network for the first candidate, later drawn networks."""
         choices, last = self.plan.choices, self._chunks()[-1].hyperparameters.values
         logits, certain = _matrix(last["tuner/policy"]), last["tuner/certain"]
         first = number == self.plan.chunks and not attempt and self.plan.algorithm.learns
         if first:
             found = decisions.only_active(choices, last["tuner/decided"])
         else:
-            # A policy that is all but certain would draw the same networks for ever.
+            # A policy with almost no entropy would draw the same network again and again.
             temperature = min(SOFTER**attempt, 1e9) if attempt < 2000 else 1e9
             found = decisions.draw(choices, logits, rng, certain, temperature)
         return {
@@ -170,11 +134,11 @@ class OneShotOracle(SearchOracle):
         }
 
     def _chunks(self):
-        """The chunks that have completed, in order."""
+        """Return the completed chunks, in order."""
         return [t for _, t in sorted(self.trials.items()) if is_chunk(t) and t.status == COMPLETED]
 
     def _certain(self, chunk):
-        """Values of the choices that the chunk's stage does not search."""
+        """Return the values of the choices that the chunk's stage does not search."""
         if chunk.place:
             return self._chunks()[-1].hyperparameters.values["tuner/certain"]
         decided = {}
@@ -186,10 +150,10 @@ class OneShotOracle(SearchOracle):
                 decided |= {n: v for n, v in found.items() if n not in certain}
         return chunk.stage.values(self.plan.choices, decided)
 
-    # Taking in
+    # Results
 
     def end_trial(self, trial):
-        """As in `SearchOracle`; a chunk comes with new values: the network that it ended at."""
+        """End a trial, as in `SearchOracle`. A chunk also has new values: its final network."""
         with self._lock:
             stored, record = self.trials.get(trial.trial_id), self.records.get(trial.trial_id)
             values = trial.hyperparameters.values
@@ -210,7 +174,7 @@ class OneShotOracle(SearchOracle):
             if trial.status == COMPLETED:
                 problem = trials.score_problem(trial, self.objective)
             if trial.status != COMPLETED or problem:
-                # What comes next depends on it.
+                # All later trials depend on this chunk.
                 message = problem or trial.message
                 self._queue(trial)
                 self._stop(f"Chunk {trial.trial_id} of the training failed:\n{message}", True)
@@ -232,14 +196,14 @@ class OneShotOracle(SearchOracle):
             super()._take_in(trial)
 
     def get_best_trials(self, num_trials=1):
-        """The best candidates, best first; fewer if fewer have completed."""
+        """Return the best candidates, best first; fewer if fewer are complete."""
         with self._lock:
             found = super().get_best_trials(len(self.trials))
             return [trial for trial in found if not is_chunk(trial)][:num_trials]
 
 
 class WithinTarget(Constraint):
-    """At most the target, of whatever the cost of a search is.
+    """The constraint that the cost of a search is at most its target.
 
     Args:
         limit: float.
@@ -257,7 +221,7 @@ class WithinTarget(Constraint):
 
 
 class _OnlyCandidates(Candidates):
-    """Candidates may be networks that a chunk has ended at."""
+    """Avoids duplicates only among candidates: they may equal the final network of a chunk."""
 
     def see(self, values):
         if values.get("tuner/kind") != "chunk":
@@ -265,29 +229,65 @@ class _OnlyCandidates(Candidates):
 
 
 def is_chunk(trial):
-    """bool, whether a trial trains shared weights, and is not a network to be ranked."""
+    """Return whether a trial is a chunk of training, and not a candidate."""
     return trial.hyperparameters.values.get("tuner/kind") == "chunk"
 
 
 def _matrix(rows):
-    """Logits as an array, filled up with zeros."""
-    import numpy as np
-
+    """Return rows of logits as an array, padded with zeros."""
     matrix = np.zeros((len(rows), max(map(len, rows))))
     for row, given in zip(matrix, rows, strict=True):
         row[: len(given)] = given
     return matrix
 
 
+# Progress
+
+
+class OneShotProgress(Progress):
+    """Prints a line per chunk, with quality, cost and entropy, then a line per candidate."""
+
+    def origin(self, trial):
+        values = trial.hyperparameters.values
+        if values.get("tuner/kind") == "chunk":
+            return self._place(values)
+        return f"candidate, {values.get('tuner/origin')}"
+
+    def on_trial_end(self, trial):
+        values = trial.hyperparameters.values
+        if trial.status != TrialStatus.COMPLETED or values.get("tuner/kind") != "chunk":
+            super().on_trial_end(trial)
+            return
+        self._ended += 1
+        metrics = {n: trial.metrics.get_best_value(n) for n in trial.metrics.metrics}
+        parts = [self._place(values)]
+        for name, text in [("reward", "reward"), ("val_accuracy", "accuracy")]:
+            parts.append(f"{text} {metrics[name]:.4f}")
+        if "cost_ratio" in metrics:
+            parts.append(f"cost {metrics['cost_ratio']:.3f} of the target")
+            parts.append(f"(drawn {metrics['mean_cost_ratio']:.3f})")
+        parts.append(f"entropy {metrics['policy_entropy']:.2f} nats")
+        parts.append(f"loss {metrics['loss']:.3f}")
+        self._line("  ".join([*parts, self.summary()]))
+
+    def _place(self, values):
+        plan = self.oracle.plan
+        chunk = plan.chunk(values["tuner/chunk"])
+        stage = f"{chunk.stage.name} " if len(plan.stages) > 1 else ""
+        return f"chunk {stage}{chunk.place + 1}/{chunk.stage.epochs}"
+
+
+# History
+
 NUMBERS = ("cost_ratio", "val_accuracy", "reward", "policy_entropy", "loss")
 
 
 class StageTable(list):
-    """Rows of the stages that have ended or are under way, as dicts; `print(table)` shows them.
+    """A list of dicts, one for each stage that has started; `print(table)` shows it.
 
     A row has `"stage"`, `"chunks"`, `"searched"` (number of choices), `"target"`, `"cost"`,
-    `"cost_ratio"`, `"val_accuracy"`, `"policy_entropy"` in nats, and `"values"`, all of them of the
-    most probable network.
+    `"cost_ratio"`, `"val_accuracy"`, `"policy_entropy"` in nats, and `"values"`. Cost, accuracy and
+    values are those of the most probable network.
     """
 
     def __str__(self):
@@ -307,16 +307,16 @@ class StageTable(list):
 
 
 def search_history(search):
-    """What each chunk of training came to.
+    """Return the results of all chunks of training.
 
     Args:
         search: a tuner, or the folder of its project.
 
     Returns:
-        List of dicts, in order: `"chunk"`, `"stage"`, the metrics (`"reward"`, `"val_accuracy"`,
-        `"cost_ratio"` of the most probable network, `"mean_reward"` and so on of the drawn ones,
-        `"policy_entropy"` in nats, `"loss"`), `"values"` of the most probable network, and
-        `"policy"`, the logits of all choices.
+        List of dicts, in order, with `"chunk"`, `"stage"`, `"values"` of the most probable network,
+        `"policy"` (the logits of all choices), and the metrics: `"reward"`, `"val_accuracy"` and
+        `"cost_ratio"` of the most probable network, `"mean_reward"` and so on for the drawn
+        networks, `"policy_entropy"` in nats, and `"loss"`.
 
     Raises:
         ValueError: if the folder holds no one-shot search, or a damaged one.
@@ -348,7 +348,7 @@ def search_history(search):
 
 
 def stage_table(search):
-    """What each stage of a progressive search came to, as Auto-TSNet's table 5.
+    """Return the results of all stages of a progressive search, like table 5 of Auto-TSNet.
 
     Args:
         search: a tuner, or the folder of its project.
@@ -383,21 +383,19 @@ def stage_table(search):
 
 
 def plot_search(search, path, title=None):
-    """Draws how reward, cost and entropy went. Needs matplotlib (extra `plot`).
+    """Plot reward, cost and entropy of a search. Needs matplotlib (extra `plot`).
 
     Args:
         search: a tuner, or the folder of its project.
-        path: where the picture goes, for example `"search.png"` (or `.svg`, `.pdf`).
-        title: string above the picture.
+        path: path of the image, for example `"search.png"` (or `.svg`, `.pdf`).
+        title: string, shown above the plot.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: as `search_history`; or if no chunk has ended yet.
+        ValueError: as `search_history`, and if no chunk is complete yet.
     """
-    from keras_video.plotting.search import plot_history
-
     return plot_history(search_history(search), path, title=title)
 
 

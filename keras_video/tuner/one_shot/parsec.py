@@ -1,5 +1,6 @@
-"""`Parsec`: PARSEC with shared weights where a space has a super-network, else trial by trial."""
+"""`Parsec`: PARSEC with shared weights if a space has a super-network, else trial by trial."""
 
+from keras_video.checks import check_choice
 from keras_video.tuner.one_shot.algorithms import ImportanceSampling
 from keras_video.tuner.one_shot.oracle import OneShotOracle
 from keras_video.tuner.one_shot.plan import is_one_shot
@@ -10,35 +11,35 @@ from keras_video.tuner.spaces.choices import Stage
 
 
 def Parsec(hypermodel=None, one_shot=None, **kwargs):
-    """Searches networks by PARSEC, the search of Auto-TSNet.
+    """Search for networks with PARSEC, the search of Auto-TSNet.
 
-    Some networks are drawn from a distribution; each gets a weight that grows with its quality and
-    falls with what it costs above a target; the distribution moves towards those that weigh most
-    (Casale et al. 2019, arXiv 1902.05116; Gong et al. 2021, arXiv 2108.12957).
+    PARSEC draws networks from a distribution. Each network gets a weight that grows with its
+    quality and falls with its cost above a target. The distribution then moves towards the networks
+    with the largest weights (Casale et al. 2019, arXiv 1902.05116; Gong et al. 2021, arXiv
+    2108.12957).
 
-    Where the space has a super-network, the networks share weights, which learn in the same steps:
-    see `OneShotParsec`. Else each network is a trial that is trained for itself: see
+    If the space has a super-network, the networks share weights, which are trained at the same
+    time, see `OneShotParsec`. Otherwise each network is a trial that is trained separately, see
     `ParsecOracle`.
 
     Args:
-        hypermodel: `keras_video.tuner.spaces.Space`, or for whole trials another
-            `keras_tuner.HyperModel`.
-        one_shot: bool, whether weights are shared; `None`: if the space has a super-network.
-        **kwargs: those of `OneShotParsec`; or those of `ParsecOracle` and of `SearchTuner`.
+        hypermodel: `keras_video.tuner.spaces.Space`, or another `keras_tuner.HyperModel` for a
+            search trial by trial.
+        one_shot: bool, whether networks share weights. Default: if the space has a super-network.
+        **kwargs: arguments of `OneShotParsec`; or of `ParsecOracle` and `SearchTuner`.
 
     Returns:
         A `SearchTuner`.
 
     Raises:
-        ValueError: naming the argument that is out of its range.
+        ValueError: naming the argument that is wrong.
 
     Example:
     >>> tuner = keras_video.tuner.Parsec(
     ...     keras_video.tuner.TwoStreamSpace(num_classes=10), cost="macs", target=1.4e9, epochs=30,
     ... )
     """
-    if one_shot not in (None, True, False):
-        raise ValueError(f"one_shot: expected True, False or None, got {one_shot!r}.")
+    check_choice("one_shot", one_shot, (True, False, None))
     if is_one_shot(hypermodel) if one_shot is None else one_shot:
         return OneShotParsec(hypermodel, **kwargs)
     own = {
@@ -55,22 +56,18 @@ def Parsec(hypermodel=None, one_shot=None, **kwargs):
 
 
 class OneShotParsec(OneShotTuner):
-    """PARSEC with shared weights; `Parsec` makes one.
+    """The tuner for PARSEC with shared weights, created by `Parsec`.
 
     Args:
         hypermodel: `ChoiceSpace` with a super-network.
-        cost, target, margin: see `TuNASOracle`.
-        epochs: int, chunks of training.
-        stages: sequence of `Stage`, a progressive search instead of `epochs`.
+        cost, target, margin, epochs, stages: see `TuNAS`.
         samples, samples_per_nat, temperature, penalty, learning_rate, delay, baseline, op_warm_up,
             filter_warm_up: see `ImportanceSampling`.
         num_candidates: int.
-        never_above: bool, whether stages and the search must end at or below their targets.
-        constraints: list of `MaxLatency(ms)`, `MaxParams(n)` and so on, which candidates keep.
-        objective: `keras_tuner.Objective`, by which candidates are ranked; default
-            `Objective("reward", "max")`.
-        seed: int; the same seed and data give the same search.
-        oracle_options: dict of further arguments of the oracle.
+        never_above: bool, whether the results of stages and search must not exceed their targets.
+            Default: `True` if there is a target.
+        constraints, objective, seed: see `TuNAS`.
+        oracle_options: dict of further arguments of `OneShotOracle`.
         **kwargs: further arguments of `OneShotTuner`.
 
     Raises:

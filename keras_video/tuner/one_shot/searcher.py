@@ -1,8 +1,7 @@
-"""`Searcher`: a super-network and a policy that learn together, in plain `fit`.
+"""`Searcher`: a model that trains a super-network and a policy over its networks with plain `fit`.
 
-`Policy`: the distribution from which a one-shot search draws networks, as weights of a layer.
-
-`Layout`: all choices of a space as one matrix, a row for each and a column for each value.
+`Layout` arranges all choices of a space in one matrix. `Policy` is a distribution over this matrix,
+from which networks are drawn.
 """
 
 from typing import NamedTuple
@@ -15,23 +14,23 @@ from keras_video.tuner.one_shot import algorithms
 
 
 class Layout:
-    """Where each value of each choice sits in a matrix `(choices, values)`, and what depends on it.
+    """All choices of a space as a matrix `(choices, values)`.
 
-    One matrix instead of hundreds of small vectors keeps the graph of a step small. Rows of
-    choices with fewer values than the longest end in places that are masked.
+    One matrix instead of hundreds of small vectors keeps the graph of a step small. The row of a
+    choice with few values ends in masked entries.
 
     Args:
         choices: sequence of `Choice`, parents before children.
 
     Attributes:
         choices: tuple of `Choice`.
-        shape: the pair of the numbers of choices and of columns.
+        shape: pair `(number of choices, largest number of values)`.
         mask: float32 array of that shape, 1 where there is a value.
         last: float32 array of that shape, 1 at the last value of each row.
         ops, filters: float32 arrays `(choices,)`, 1 for the choices with that tag.
 
     Raises:
-        ValueError: if names repeat, or a condition is about a choice that does not come before.
+        ValueError: if a name is repeated, or a condition refers to a choice that comes later.
     """
 
     def __init__(self, choices):
@@ -40,7 +39,9 @@ class Layout:
         self.shape = (len(lengths), max(lengths, default=0))
         self.rows = {choice.name: row for row, choice in enumerate(self.choices)}
         if len(self.rows) < len(self.choices):
-            raise ValueError("choices: expected different names, got some twice.")
+            raise ValueError(
+                f"choices: expected different names, got {[c.name for c in self.choices]}."
+            )
         self.mask = np.zeros(self.shape, "float32")
         self.last = np.zeros(self.shape, "float32")
         for row, length in enumerate(lengths):
@@ -51,7 +52,7 @@ class Layout:
         self._conditions()
 
     def _conditions(self):
-        """Rewrites the conditions so that each choice has all that its parents have, too."""
+        """Collect for each choice its own conditions and those of its parents."""
         allowed = []
         for row, choice in enumerate(self.choices):
             found = {}
@@ -75,7 +76,7 @@ class Layout:
             self.owners[row, number] = 1
 
     def met(self, matrices):
-        """Weight of the values that meet each condition: tensor `(..., conditions)`.
+        """Return the weight of the values that meet each condition: tensor `(..., conditions)`.
 
         Args:
             matrices: tensor `(..., choices, values)`: selections or probabilities.
@@ -84,9 +85,9 @@ class Layout:
         return ops.sum(ops.take(matrices, self.parents, axis=-2) * allowed, axis=-1)
 
     def active(self, selections):
-        """Which choices have an effect: float32 tensor `(..., choices)` of ones and zeros.
+        """Return which choices are active: float32 tensor `(..., choices)` of ones and zeros.
 
-        Where a warm-up mixes all values of a parent, all its children have an effect.
+        If a warm-up mixes all values of a parent, all its children are active.
 
         Args:
             selections: float tensor `(..., choices, values)`.
@@ -98,7 +99,7 @@ class Layout:
         return ops.cast(failed < 0.5, "float32")
 
     def chances(self, probabilities):
-        """Probability that each choice is active, where all are drawn independently.
+        """Return the probability that each choice is active, if all are drawn independently.
 
         Args:
             probabilities: float tensor `(choices, values)`.
@@ -113,9 +114,9 @@ class Layout:
         return ops.exp(ops.squeeze(ops.matmul(owners, logs[:, None]), -1))
 
     def entropy(self, probabilities):
-        """Entropy in nats of the networks that are drawn: scalar.
+        """Return the entropy of the drawn networks in nats: scalar.
 
-        Only choices that are active count, each as often as it is.
+        Each choice counts with the probability that it is active.
 
         Args:
             probabilities: float tensor `(choices, values)`, 0 in masked places.
@@ -125,10 +126,10 @@ class Layout:
         return ops.sum(self.chances(probabilities) * rows)
 
     def matrix(self, values):
-        """The selection of a network: float32 array of `shape`.
+        """Return the selection of a network: float32 array of `shape`.
 
         Args:
-            values: dict of plain values; choices without one take their first.
+            values: dict of plain values. Choices without a value get their first.
         """
         matrix = np.zeros(self.shape, "float32")
         for row, choice in enumerate(self.choices):
@@ -136,7 +137,7 @@ class Layout:
         return matrix
 
     def selection(self, matrix):
-        """A selection as super-networks take it: `{name: tensor (number of values,)}`."""
+        """Return a selection in the form for super-networks: `{name: tensor (values,)}`."""
         return {
             choice.name: matrix[row, : len(choice.values)]
             for row, choice in enumerate(self.choices)
@@ -147,12 +148,12 @@ class Draws(NamedTuple):
     """Networks drawn from a policy.
 
     Args:
-        selections: float32 tensor `(samples, choices, values)`; one-hot rows, or even ones where a
-            warm-up mixes all values.
+        selections: float32 tensor `(samples, choices, values)`. Rows are one-hot, or uniform if
+            a warm-up mixes all values.
         slopes: float32 tensor of that shape, the gradient of each network's log-probability with
             respect to the logits.
-        active: float32 tensor `(samples, choices)`, 1 for the searched choices with an effect.
-        log_probs: float32 tensor `(samples,)`; of the active choices, warm-ups included.
+        active: float32 tensor `(samples, choices)`, 1 for the searched choices that are active.
+        log_probs: float32 tensor `(samples,)`, log-probability of the active choices with warm-ups.
     """
 
     selections: object
@@ -162,10 +163,10 @@ class Draws(NamedTuple):
 
 
 class Policy(keras.layers.Layer):
-    """One categorical distribution per choice, with logits that are zero at first.
+    """One categorical distribution per choice, with logits that start at zero.
 
-    All is kept in weights that gradients do not reach, as the statistics of batch norm are: so a
-    policy is drawn from and learns inside a compiled training step, on every backend.
+    Its state is kept in non-trainable weights, like the statistics of batch norm. So it can
+    be used and updated inside a compiled training step, on every backend.
 
     Args:
         choices: sequence of `Choice`.
@@ -175,7 +176,7 @@ class Policy(keras.layers.Layer):
     Attributes:
         layout: `Layout` of the choices.
         logits: weight `(choices, values)`.
-        shown: weight of that shape, the selection that an evaluation uses.
+        shown: weight of that shape, the selection used in evaluation.
     """
 
     def __init__(self, choices, fixed=None, seed=0, **kwargs):
@@ -197,32 +198,33 @@ class Policy(keras.layers.Layer):
         )
 
     def log_probabilities(self):
-        """Log-probability of every value: tensor `(choices, values)`, -1e9 in masked places."""
+        """Return the log-probability of every value: `(choices, values)`, -1e9 if masked."""
         logits = ops.convert_to_tensor(self.logits)
         given = ops.convert_to_tensor(self.layout.mask > 0)
         return ops.log_softmax(ops.where(given, logits, -1e9), axis=-1)
 
     def probabilities(self):
-        """Probability of every value; those of fixed choices are 1 and 0."""
+        """Return the probability of every value: `(choices, values)`, 1 or 0 for fixed choices."""
         return self._hold(ops.exp(self.log_probabilities()))
 
     def _hold(self, matrices):
-        """Puts the fixed values into their rows."""
+        """Replace the rows of fixed choices."""
         held = ops.convert_to_tensor((1 - self.free) * self._constant)
         return ops.convert_to_tensor(self.free) * matrices + held
 
     def entropy(self):
-        """Entropy of the drawn networks in nats: scalar."""
+        """Return the entropy of the drawn networks in nats: scalar."""
         return self.layout.entropy(self.probabilities())
 
     def draw(self, samples, mixing=0.0, widening=0.0):
-        """Draws networks.
+        """Draw networks.
 
         Args:
-            samples: int.
-            mixing: float or scalar tensor, probability that a choice of the tag `"op"` takes all
-                its values at once, in even parts.
-            widening: the same for `"filters"`: that a choice takes its last, the largest value.
+            samples: int, number of networks.
+            mixing: float or scalar tensor, probability that a choice with the tag `"op"` mixes all
+                its values uniformly.
+            widening: float or scalar tensor, probability that a choice with the tag `"filters"`
+                takes its last, largest value.
 
         Returns:
             `Draws`.
@@ -241,8 +243,8 @@ class Policy(keras.layers.Layer):
         selections = self._hold(self._replace(selections, widened, last))
         active = layout.active(selections) * ops.convert_to_tensor(self.free[:, 0])
 
-        # How probable was what came of it? A mixture says nothing of the values, a largest width
-        # little.
+        # Probability of the result. A mixture contains no information on the logits, and a largest
+        # width contains less than another width.
         chosen = ops.exp(ops.sum(selections * ops.maximum(logs, -1e8), axis=-1))
         largest = ops.sum(selections * last, axis=-1)
         plain = (1.0 - mixing) * is_op + (1.0 - widening) * is_filters
@@ -260,13 +262,13 @@ class Policy(keras.layers.Layer):
         return chosen * by + (1.0 - chosen) * selections
 
     def learn(self, gradient, rate, active, beta1, beta2):
-        """One step of Adam on the logits of the choices that took part.
+        """Update the logits and moments of the active choices with one step of Adam.
 
         Args:
             gradient: float tensor `(choices, values)`.
-            rate: float or scalar tensor; with 0 only the moments change.
-            active: tensor `(choices,)` of ones and zeros; all else stays as it is.
-            beta1, beta2: floats, those of Adam.
+            rate: float or scalar tensor. If it is 0, only the moments change.
+            active: tensor `(choices,)` of ones and zeros. Inactive choices do not change.
+            beta1, beta2: floats, arguments of Adam.
         """
         rows = active[:, None] * ops.convert_to_tensor(self.free)
         count = ops.convert_to_tensor(self.count) + rows
@@ -278,7 +280,7 @@ class Policy(keras.layers.Layer):
             weight.assign(ops.where(rows > 0, new, old))
 
     def select(self, values):
-        """Makes a network the one that evaluations look at.
+        """Select the network that is used in evaluation.
 
         Args:
             values: dict of plain values.
@@ -290,35 +292,35 @@ QUALITIES = {"accuracy": algorithms.accuracy, "log_likelihood": algorithms.log_l
 
 
 class Searcher(keras.Model):
-    """Trains the weights of all networks of a space and, in the same step, a policy over them.
+    """Trains the shared weights of a super-network and a policy over its networks together.
 
-    In a training step some networks are drawn from the policy. Each sees the training batch, for
-    the loss, and then the validation batch, for its quality; quality and cost make the reward from
-    which the policy learns. All of it happens in `call`, so that what Keras does for any model
-    holds here: `fit`, callbacks, mixed precision, every backend. The quality is that of the weights
-    before the step, where TuNAS takes those after it.
+    Each training step draws some networks from the policy. Every network computes its loss on the
+    training batch and its quality on the validation batch. Quality and cost give the reward from
+    which the policy learns. All of this happens in `call`, so that `fit`, callbacks, mixed
+    precision and all backends work as for any Keras model. The quality is measured with the weights
+    before the update (TuNAS uses those after the update).
 
-    An evaluation looks at the single network last given to `select`.
+    An evaluation uses the single network that was last passed to `select`.
 
     Args:
         super_network: `SuperNetwork`.
         algorithm: `Algorithm`.
         cost: function of a selection that returns a scalar tensor, or `None`.
-        target: float, the wanted cost.
-        total_steps: int, steps of the whole search: schedules are laid over them.
+        target: float, target cost.
+        total_steps: int, steps of the whole search, for schedules.
         quality: `"accuracy"`, `"log_likelihood"`, or a function of labels and logits that returns
             a float32 tensor `(batch,)`.
-        fixed: dict of values that are not searched; `None`: those of the super-network.
-        seed: int, of the draws.
+        fixed: dict of values that are not searched. `None` uses those of the super-network.
+        seed: int, seed of the draws.
 
     Call arguments:
-        inputs: dict of `"clips"`, and in training `"validation_clips"` and `"validation_labels"`.
-            Batches should always have the same shape.
+        inputs: dict with `"clips"`, and in training also `"validation_clips"` and
+            `"validation_labels"`. All batches should have the same shape.
         training: bool.
 
     Returns:
-        Dict of tensors: `"logits"`, in training a tuple with those of each drawn network, and the
-        numbers of the step.
+        Dict of tensors. `"logits"` is a tensor in evaluation and a tuple with one tensor per drawn
+        network in training; `"reward"`, `"quality"` and so on describe the training step.
     """
 
     def __init__(
@@ -353,12 +355,12 @@ class Searcher(keras.Model):
         )  # fmt: skip
 
     def compile(self, optimizer="rmsprop", loss=None, **kwargs):
-        """As `keras.Model.compile`; the loss is that of labels and logits.
+        """Set optimizer and loss, as `keras.Model.compile`.
 
         Args:
-            optimizer: that of the shared weights.
-            loss: `keras.losses.Loss`, its name, or a function of labels and logits; `None`: cross
-                entropy of integer labels.
+            optimizer: optimizer of the shared weights.
+            loss: `keras.losses.Loss`, its name, or a function of labels and logits. `None` means
+                cross entropy with integer labels.
             **kwargs: further arguments of `keras.Model.compile`, except metrics.
         """
         if loss is None:
@@ -367,7 +369,7 @@ class Searcher(keras.Model):
         super().compile(optimizer=optimizer, loss=None, **kwargs)
 
     def build_for(self, clips):
-        """Makes all weights, those of the optimizer included, without computing anything.
+        """Create all weights, those of the optimizer included, without any computation.
 
         Args:
             clips: a batch of clips, or a dict of such.
@@ -375,7 +377,7 @@ class Searcher(keras.Model):
         spec = keras.tree.map_structure(
             lambda a: keras.KerasTensor(a.shape, _float_type(a.dtype)), clips
         )
-        if not all(layer.built for layer in self.super_network._flatten_layers()):
+        if not self.super_network.built:
             selection = self.policy.layout.selection(self.policy.layout.matrix(self.policy.fixed))
             selection = {n: keras.KerasTensor(a.shape, "float32") for n, a in selection.items()}
             self.super_network(spec, selection, training=False)
@@ -384,7 +386,7 @@ class Searcher(keras.Model):
             self.optimizer.build(self.trainable_variables)
 
     def select(self, values):
-        """Makes a network the one that evaluations look at.
+        """Select the network that is used in evaluation.
 
         Args:
             values: dict of plain values.
@@ -454,13 +456,6 @@ class Searcher(keras.Model):
             self.means["quality"].update_state(self.quality(y, logits), sample_weight)
             self.means["accuracy"].update_state(algorithms.accuracy(y, logits), sample_weight)
         return self.get_metrics_result()
-
-    def get_metrics_result(self):
-        names = ("reward", "quality", "cost_ratio", "policy_entropy")
-        results = {"loss": self._loss_tracker.result()}
-        results.update((name, self.means[name].result()) for name in names)
-        results["accuracy"] = self.means["accuracy"].result()
-        return results
 
 
 def _float_type(dtype):

@@ -1,5 +1,6 @@
-"""`TuNAS`: the search of MoViNets, a super-network and a policy that REINFORCE trains beside it."""
+"""`TuNAS`: the search of MoViNets, a super-network and a policy trained with REINFORCE."""
 
+from keras_video.checks import check_choice
 from keras_video.tuner.one_shot.algorithms import Reinforce, Uniform
 from keras_video.tuner.one_shot.oracle import OneShotOracle
 from keras_video.tuner.one_shot.tuner import OneShotTuner
@@ -9,95 +10,47 @@ POLICIES = ("reinforce", "random")
 RANDOM_CANDIDATES = 50
 
 
-class TuNASOracle(OneShotOracle):
-    """The trials of a TuNAS search (Bender et al. 2020; for video Kondratyuk et al. 2021).
-
-    Args:
-        cost: what networks cost: a string such as `"macs"`, a `CostTable`, or a function of a
-            selection (see `SuperNetwork.call`) that returns a scalar tensor.
-        target: float, the cost `T0` that is wanted; `None` looks at quality alone.
-        beta: float below 0, weight of the cost in the reward.
-        reward: `"absolute"`, `Q + beta * |T / T0 - 1|`; `"soft"`, `Q * (T / T0) ** beta`; `"hard"`,
-            the same where the cost is above the target.
-        epochs: int, chunks of training.
-        stages: sequence of `Stage`, instead of `epochs`.
-        policy: `"reinforce"`; or `"random"`, which draws all networks with the same probability: a
-            control, whose candidates are random ones within the target.
-        policy_rate, growth, delay, op_warm_up, filter_warm_up, momentum: see `Reinforce`.
-        num_candidates: int; default 5, with the policy `"random"` 50.
-        margin, never_above: see `OneShotOracle`; with `"random"` `never_above` is on.
-        **kwargs: further arguments of `OneShotOracle`.
-
-    Raises:
-        ValueError: naming the argument that is out of its range.
-    """
-
-    def __init__(
-        self,
-        cost="macs",
-        target=None,
-        beta=-0.10,
-        reward="absolute",
-        epochs=30,
-        stages=None,
-        policy="reinforce",
-        policy_rate=None,
-        growth=10.0,
-        delay=0.25,
-        op_warm_up=0.25,
-        filter_warm_up=0.25,
-        momentum=0.95,
-        num_candidates=None,
-        never_above=None,
-        **kwargs,
-    ):
-        if policy not in POLICIES:
-            raise ValueError(f"policy: expected one of {POLICIES}, got {policy!r}.")
-        learned = Reinforce(
-            reward, beta, policy_rate, growth, delay, op_warm_up, filter_warm_up, momentum
-        )
-        random = policy == "random"
-        if never_above is None:
-            never_above = random and target is not None
-        super().__init__(
-            Uniform(op_warm_up, filter_warm_up) if random else learned,
-            [Stage("search", epochs=epochs)] if stages is None else stages,
-            cost=cost,
-            target=target,
-            num_candidates=num_candidates or (RANDOM_CANDIDATES if random else 5),
-            never_above=never_above,
-            **kwargs,
-        )
-
-
 class TuNAS(OneShotTuner):
-    """Searches networks with shared weights, by REINFORCE, for a wanted cost.
+    """Search for networks of a target cost with shared weights and REINFORCE.
 
-    One super-network holds all networks of a space. In each training step one network is drawn from
-    a policy; its weights learn from a training batch, and the policy from its accuracy on a
-    validation batch and from its cost (Bender et al. 2020, arXiv 2008.06120, the search by which
-    MoViNets were found, Kondratyuk et al. 2021, section 3.1). What is found is trained anew, from
-    scratch: `tuner.hypermodel.build(tuner.get_best_hyperparameters()[0])`.
+    A super-network contains all networks of a space. Each training step draws one network from a
+    policy. The weights of the network learn from a training batch; the policy learns from the
+    network's accuracy on a validation batch and from its cost (Bender et al. 2020, arXiv
+    2008.06120). MoViNets were found by this search (Kondratyuk et al. 2021, section 3.1). The
+    network that is found is then trained from scratch.
 
-    A search that was killed goes on when the same script is started again, and with the same data
-    ends where it would have ended. Several workers: see `Evolution`; the training is one after the
-    other, candidates are shared. All must see the same folder.
+    A search that was killed continues when the same script is started again, and with the same data
+    it has the same result. For several workers see `Evolution`: training runs on one worker at a
+    time, and candidates are shared. All workers need access to the same folder.
 
     Args:
         hypermodel: `ChoiceSpace` with a super-network, such as `MoViNetSpace()`.
-        cost, target, beta, reward, epochs, stages, policy, policy_rate, growth, delay, op_warm_up,
-            filter_warm_up, momentum, num_candidates, margin, never_above: see `TuNASOracle`.
-        constraints: list of `MaxLatency(ms)`, `MaxParams(n)` and so on, which candidates keep.
-        objective: `keras_tuner.Objective`, by which candidates are ranked; default
-            `Objective("reward", "max")`; `"val_accuracy"` is another.
-        seed: int; the same seed and data give the same search.
-        compile, compile_search, steps_per_trial, candidate_epochs, quality: see `OneShotTuner`.
-        oracle_options: dict of further arguments of the oracle.
-        **kwargs: further arguments of `SearchTuner`: `directory`, `project_name`, `overwrite`, ...
+        cost: the cost of networks: a string such as `"macs"`, a `CostTable`, or a function of a
+            selection (see `SuperNetwork.call`) that returns a scalar tensor.
+        target: float, target cost `T0`. `None` ignores the cost.
+        beta: float, at most 0, weight of the cost in the reward.
+        reward: `"absolute"` for `Q + beta * |T / T0 - 1|`; `"soft"` for `Q * (T / T0) ** beta`;
+            `"hard"` for the same, but only if the cost is above the target.
+        epochs: int, number of training chunks.
+        stages: sequence of `Stage`, replaces `epochs`.
+        policy: `"reinforce"`; or `"random"`, a baseline that draws all networks with the same
+            probability, and whose candidates are random networks within the target.
+        policy_rate, growth, delay, op_warm_up, filter_warm_up, momentum: see `Reinforce`.
+        num_candidates: int. Default: 5, or 50 with the policy `"random"`.
+        margin: see `SearchPlan`.
+        never_above: see `SearchPlan`. Default: `True` with the policy `"random"`, else `False`.
+        constraints: list of `MaxLatency(ms)`, `MaxParams(n)` and so on, for candidates.
+        objective: `keras_tuner.Objective` that ranks candidates, for example `"val_accuracy"`.
+            Default: `Objective("reward", "max")`.
+        seed: int. The same seed and data give the same search.
+        oracle_options: dict of further arguments of `TuNASOracle`.
+        **kwargs: further arguments of `OneShotTuner` (`compile`, `compile_search`,
+            `steps_per_trial`, `candidate_epochs`, `quality`) and of `SearchTuner` (`directory`,
+            `project_name`, `overwrite`, ...).
 
     Raises:
-        ValueError: naming the argument that is out of its range; if no network of the space can
-            cost what is wanted; or if the project's folder is that of another search.
+        ValueError: naming the argument that is wrong; if no network of the space can have the
+            target cost; or if the project folder belongs to another search.
 
     Example:
     >>> tuner = keras_video.tuner.TuNAS(
@@ -156,3 +109,51 @@ class TuNAS(OneShotTuner):
             **(oracle_options or {}),
         )
         super().__init__(oracle, hypermodel, **kwargs)
+
+
+class TuNASOracle(OneShotOracle):
+    """The oracle of `TuNAS`, for use with a tuner of your own.
+
+    Args:
+        cost, target, ..., never_above: see `TuNAS`.
+        **kwargs: further arguments of `OneShotOracle`, such as `margin`, `constraints` and `seed`.
+
+    Raises:
+        ValueError: naming the argument that is wrong.
+    """
+
+    def __init__(
+        self,
+        cost="macs",
+        target=None,
+        beta=-0.10,
+        reward="absolute",
+        epochs=30,
+        stages=None,
+        policy="reinforce",
+        policy_rate=None,
+        growth=10.0,
+        delay=0.25,
+        op_warm_up=0.25,
+        filter_warm_up=0.25,
+        momentum=0.95,
+        num_candidates=None,
+        never_above=None,
+        **kwargs,
+    ):
+        check_choice("policy", policy, POLICIES)
+        learned = Reinforce(
+            reward, beta, policy_rate, growth, delay, op_warm_up, filter_warm_up, momentum
+        )
+        random = policy == "random"
+        if never_above is None:
+            never_above = random and target is not None
+        super().__init__(
+            Uniform(op_warm_up, filter_warm_up) if random else learned,
+            [Stage("search", epochs=epochs)] if stages is None else stages,
+            cost=cost,
+            target=target,
+            num_candidates=num_candidates or (RANDOM_CANDIDATES if random else 5),
+            never_above=never_above,
+            **kwargs,
+        )

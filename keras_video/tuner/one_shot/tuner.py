@@ -1,4 +1,4 @@
-"""`OneShotTuner`: runs the trials of a `OneShotOracle`."""
+"""`OneShotTuner`: the tuner that runs the trials of a `OneShotOracle`."""
 
 import os
 
@@ -18,26 +18,26 @@ from keras_video.tuner.spaces.declared import network_values
 
 
 class OneShotTuner(SearchTuner):
-    """A tuner that trains all networks of a space in one, and looks for the best among them.
+    """A tuner that trains a super-network and a policy, and finds the best networks in it.
 
-    The shared weights, the policy, the optimizer and all random seeds are written after each chunk
-    of training, so that a search that was killed ends as it would have.
+    After each chunk of training it saves the shared weights, the policy, the optimizer and all
+    random seeds. So a search that was killed and restarted has the same result.
 
     Args:
         oracle: `OneShotOracle`.
         hypermodel: `ChoiceSpace` with a super-network.
-        steps_per_trial: int, training steps of a chunk; `None`: one epoch of the data.
-        candidate_epochs: int, how long each candidate is trained on as a network of its own before
-            it is ranked; 0 ranks by the accuracy with shared weights.
-        quality: what networks are drawn for, `"accuracy"`, `"log_likelihood"`, or a function of
-            labels and logits that returns a float32 tensor `(batch,)`.
-        compile: function that compiles a candidate's network; see `SearchTuner`.
-        compile_search: function that compiles the `Searcher`, whose `total_steps` says how long the
-            training will be; default AdamW, cosine schedule, cross entropy.
+        steps_per_trial: int, training steps of a chunk. `None` means one epoch of the data.
+        candidate_epochs: int, epochs for which each candidate is trained as a separate network
+            before it is ranked. 0 ranks candidates by their accuracy with shared weights.
+        quality: the quality of networks, `"accuracy"`, `"log_likelihood"`, or a function of labels
+            and logits that returns a float32 tensor `(batch,)`.
+        compile: function that compiles the network of a candidate; see `SearchTuner`.
+        compile_search: function that compiles the `Searcher`; its attribute `total_steps` is the
+            length of the training. Default: AdamW, cosine schedule, cross entropy.
         **kwargs: further arguments of `SearchTuner`: `directory`, `project_name`, `overwrite`, ...
 
     Raises:
-        ValueError: naming the argument that is out of its range.
+        ValueError: naming the argument that is wrong.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class OneShotTuner(SearchTuner):
         check_int("candidate_epochs", candidate_epochs, 0)
         if quality not in QUALITIES and not callable(quality):
             raise ValueError(
-                f"quality: expected {tuple(QUALITIES)} or a function, got {quality!r}."
+                f"quality: expected one of {tuple(QUALITIES)} or a function, got {quality!r}."
             )
         self.plan = oracle.plan
         self.candidate_epochs = candidate_epochs
@@ -77,19 +77,19 @@ class OneShotTuner(SearchTuner):
         callbacks=None,
         verbose=1,
     ):
-        """Searches until all chunks and candidates are done.
+        """Search until all chunks and candidates are complete.
 
         Args:
-            x, y: arrays of clips `(clips, frames, height, width, 3)`, or a dict of such, and of
-                labels, ints `(clips,)` or one-hot `(clips, classes)`; or `x` alone, a
+            x, y: arrays of clips `(clips, frames, height, width, 3)`, or a dict of such arrays, and
+                of labels, ints `(clips,)` or one-hot `(clips, classes)`; or only `x`, a
                 `keras.utils.PyDataset` of such pairs.
-            validation_data: pair of arrays or `PyDataset`, clips that are not trained on: from them
-                the policy learns, and by them candidates are ranked.
-            batch_size: int, clips in a training batch from arrays.
-            validation_batch_size: int, clips in a validation batch; default `batch_size`. TuNAS
-                takes four times as many.
-            callbacks: list of Keras callbacks; each chunk is a `fit` of one epoch.
-            verbose: int; 0 is silent, 1 prints a line per trial, 2 also the progress of `fit`.
+            validation_data: pair of arrays or a `PyDataset`. The policy learns from it, and
+                candidates are ranked by it.
+            batch_size: int, batch size for training arrays.
+            validation_batch_size: int, batch size for validation arrays. Default: `batch_size`.
+                TuNAS uses four times as many.
+            callbacks: list of Keras callbacks. Each chunk is a `fit` of one epoch.
+            verbose: int. 0 prints nothing, 1 a line per trial, 2 also the progress of `fit`.
 
         Raises:
             ValueError: if the data are not as above, or no candidate meets the constraints.
@@ -112,7 +112,7 @@ class OneShotTuner(SearchTuner):
             self._run_and_update_trial(trial, **options)
             trial.status = TrialStatus.COMPLETED
         except Exception as error:
-            # What comes next depends on this chunk: it is run again when the search goes on.
+            # All later trials depend on this chunk: it is repeated when the search is restarted.
             if workers.is_worker():
                 self._tell_fatal(trial)
             if isinstance(error, FatalError):
@@ -122,7 +122,7 @@ class OneShotTuner(SearchTuner):
             ) from error
 
     def run_trial(self, trial, callbacks=None, verbose=1):
-        """Trains a chunk, or evaluates a candidate: dict of metrics."""
+        """Train a chunk or evaluate a candidate; return a dict of metrics."""
         values = trial.hyperparameters.values
         if not is_chunk(trial):
             return self._candidate(trial, verbose)
@@ -151,21 +151,19 @@ class OneShotTuner(SearchTuner):
         found = self._data.fit(model, self.candidate_epochs, number, max(0, verbose - 1))
         model.save_weights(self._get_checkpoint_fname(trial.trial_id))
         if "val_top1" not in found:
-            raise FatalValueError(
-                f"compile: expected a metric of the name 'top1', got {sorted(found)}."
-            )
+            raise FatalValueError(f"compile: expected a metric named 'top1', got {sorted(found)}.")
         quality = max(found["val_top1"])
         trained = self._runner.judge(quality, values, len(self.plan.stages) - 1)
         return {**metrics, **trained, "shared_accuracy": metrics["val_accuracy"]}
 
     def get_best_models(self, num_models=1):
-        """The networks of the best candidates.
+        """Return the networks of the best candidates.
 
-        They have the weights of their own training; with `candidate_epochs=0` their part of the
-        shared weights, and the moving statistics of fresh networks: train them on.
+        They have the weights of their own training. With `candidate_epochs=0` they have their part
+        of the shared weights and new moving statistics, so they need further training.
 
         Raises:
-            ValueError: with `candidate_epochs=0` in a process that has not seen the data.
+            ValueError: with `candidate_epochs=0`, if `search` was not called in this process.
         """
         return super().get_best_models(num_models)
 
@@ -174,6 +172,8 @@ class OneShotTuner(SearchTuner):
         if os.path.exists(path):
             return super().load_model(trial)
         if self._data is None:
-            raise ValueError("get_best_models: expected search() to be called before.")
+            raise ValueError(
+                "get_best_models: expected a tuner with data, got none. Call search() first."
+            )
         self._runner.finish(self._data)
         return self._runner.network(network_values(trial.hyperparameters.values))

@@ -1,4 +1,4 @@
-"""The command line: help, lists, errors, and what it prints; with stand-ins for the models."""
+"""The command line: help, errors and output; most tests replace the models by stand-ins."""
 
 import os
 import pathlib
@@ -12,24 +12,11 @@ import pytest
 
 from keras_video.cli import main
 from keras_video.cli.recipe import Recipe, find_recipe
+from tests.cli.helpers import fails, run
 
 SHARED = pathlib.Path(__file__).parents[2].parent / "shared" / "video"
 PACKAGE = pathlib.Path(main.__file__).parents[1]
 LABELS = ["dark", "middle_grey", "bright"]
-
-
-def run(capsys, *words):
-    code = main.main(list(words))
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
-def fails(capsys, *words):
-    """Runs a command that must fail with one line on stderr; returns the line."""
-    code, out, err = run(capsys, *words)
-    assert code == 2 and out == ""
-    assert err.startswith("keras-video: ") and err.count("\n") == 1 and err.endswith("\n")
-    return err
 
 
 # Help and errors
@@ -92,7 +79,7 @@ def test_no_traceback_unless_asked_for(capsys, monkeypatch):
 
 
 def test_help_and_models_load_no_backend():
-    """In a process of its own, because this one may have Keras already."""
+    """Run in another process, because this one has already imported Keras."""
     code = (
         "import sys; from keras_video.cli.main import main; codes = [main([w]) for w in "
         "('--help', 'models')]; heavy = {'keras', 'tensorflow', 'jax', 'torch', 'av'}; "
@@ -125,12 +112,12 @@ def test_version(capsys):
     assert run(capsys, "--version")[1] == f"keras-video {keras_video.__version__}\n"
 
 
-# Commands with stand-ins: a "model" that tells dark frames from bright ones
+# Commands with a stand-in for the model, which tells dark frames from bright ones
 
 
 @pytest.fixture
 def stand_ins(monkeypatch):
-    """Replaces records, models and streams; returns the list of what the models were shown."""
+    """Replace records, models and streams; return a list of their inputs."""
     seen = []
 
     def record(name, weights, streaming=False):
@@ -169,7 +156,7 @@ def stand_ins(monkeypatch):
 
 @pytest.fixture
 def video(tmp_path):
-    """Three seconds at 10 frames per second: dark, then bright, 64 wide and 48 high."""
+    """Write 3 seconds at 10 frames per second: dark, then bright, 64 wide and 48 high."""
     av = pytest.importorskip("av")
     path = tmp_path / "dark_bright.mp4"
     with av.open(str(path), "w") as container:

@@ -6,35 +6,21 @@ import keras
 import numpy as np
 import pytest
 
-from keras_video.cli import main
 from keras_video.datasets.moving_digits import write_video
 from keras_video.mobile import LiteRTModel
-from tests.helpers import STREAM, tiny_model
+from tests.cli.helpers import fails, run
+from tests.helpers import STREAM, small_model
 
 pytest.importorskip("ai_edge_litert")
 pytest.importorskip("av")
 CLASSES = ["down", "left", "still", "turn", "up"]
 
 
-def run(capsys, *words):
-    code = main.main([str(word) for word in words])
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
-def fails(capsys, *words):
-    """Runs a command that must fail with one line on stderr; returns the line."""
-    code, _, err = run(capsys, *words)
-    assert code == 2
-    assert err.startswith("keras-video: ") and err.count("\n") == 1
-    return err
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """`causal.keras`, as `train --causal` leaves it, and videos of two classes."""
+    """Write `causal.keras`, like `train --causal`, and videos of two classes."""
     root = tmp_path_factory.mktemp("mobile")
-    model = tiny_model(**STREAM, include_preprocessing=True)
+    model = small_model(**STREAM, include_preprocessing=True)
     model.info.update(labels=CLASSES)
     model.save(root / "causal.keras")
     random = np.random.default_rng(0)
@@ -47,7 +33,7 @@ def folder(tmp_path_factory):
 
 
 def test_export_and_bench(capsys, folder):
-    """From a network for clips to the file of a stream, which is then measured."""
+    """Export a causal clip network as the file of a stream, then measure it."""
     path = folder / "stream.tflite"
     words = ("export", folder / "causal.keras", "--streaming", f"--output={path}")
     code, out, err = run(capsys, *words)

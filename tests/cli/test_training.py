@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from keras_video.cli import main, training
+from keras_video.cli import training
 from keras_video.datasets.moving_digits import write_video
+from tests.cli.helpers import fails, run
 
 pytest.importorskip("av")
 CLASSES = ("blue sky", "red_apple", "white-snow")
@@ -17,23 +18,9 @@ COLOURS = {"blue sky": (40, 60, 220), "red_apple": (220, 50, 40), "white-snow": 
 TINY = ("--frames=4", "--size=32", "--frame_rate=6", "--batch_size=4")
 
 
-def run(capsys, *words):
-    code = main.main([str(word) for word in words])
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
-def fails(capsys, *words):
-    """Runs a command that must fail with one line on stderr; returns the line."""
-    code, _, err = run(capsys, *words)
-    assert code == 2
-    assert err.startswith("keras-video: ") and err.count("\n") == 1 and err.endswith("\n")
-    return err
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Three classes of six videos each, which their colour tells."""
+    """Write three classes of six videos each, which differ in colour."""
     root = tmp_path_factory.mktemp("videos")
     rng = np.random.default_rng(0)
     for name in CLASSES:
@@ -46,16 +33,16 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    """Puts a tiny network in the place of MoViNet-A0; returns what it was built with."""
+    """Replace MoViNet-A0 by a small network; return the arguments of each build."""
     from keras_video import applications
     from keras_video.applications.movinet import MoViNet
-    from tests.helpers import STREAM, tiny_config
+    from tests.helpers import STREAM, small_config
 
     built = []
 
     def build(weights=None, classes=600, causal=False, streaming=False, **options):
         built.append({"weights": weights, "classes": classes, "causal": causal, **options})
-        config = tiny_config(**(STREAM if causal or streaming else {}))
+        config = small_config(**(STREAM if causal or streaming else {}))
         return MoViNet(config, classes=classes, streaming=streaming, **options)
 
     monkeypatch.setattr(applications, "MoViNetA0", build, raising=False)
@@ -64,7 +51,7 @@ def tiny(monkeypatch):
 
 @pytest.fixture(scope="module")
 def trained(folder, tmp_path_factory):
-    """Networks of `keras-video train`, by whether they are causal, made once when asked for."""
+    """Return a function that trains a network, causal or not, once for all tests."""
     outputs = {}
 
     def train(capsys, causal):
@@ -80,7 +67,7 @@ def trained(folder, tmp_path_factory):
     return train
 
 
-def test_train_leaves_a_network_that_knows_what_it_wants(capsys, trained, folder):
+def test_train_saves_a_network_with_its_input_specification(capsys, trained, folder):
     import keras
 
     output, out = trained(capsys, False)
@@ -104,7 +91,7 @@ def test_train_leaves_a_network_that_knows_what_it_wants(capsys, trained, folder
     assert report["top"]["1"] == pytest.approx(history["history"]["val_accuracy"][-1])
 
 
-def test_evaluate_finds_all_it_needs_in_the_file(capsys, trained, folder, tmp_path):
+def test_evaluate_reads_the_input_specification_from_the_file(capsys, trained, folder, tmp_path):
     pytest.importorskip("matplotlib")
     output, _ = trained(capsys, False)
     report, plots = tmp_path / "report.json", tmp_path / "plots"
@@ -119,7 +106,7 @@ def test_evaluate_finds_all_it_needs_in_the_file(capsys, trained, folder, tmp_pa
         assert re.search(rf"^{row['name']} +6 +{100 * row['top1']:.2f} %$", out, re.MULTILINE)
     assert str(report) in out and (plots / "confusion_matrix.png").stat().st_size > 5000
 
-    # The videos that `train` kept aside, and only these.
+    # Only the videos that `train` set aside.
     code, out, _ = run(capsys, *words, "--validation_split=0.34")
     assert code == 0 and "Using 6 files for validation" in out
     assert (
@@ -284,5 +271,5 @@ def test_wrong_words_are_named_before_anything_is_loaded(capsys, folder, tmp_pat
     assert "no such file" in fails(capsys, "evaluate", folder, "--weights=/nowhere/m.keras")
     words = ("--weights=none", "--model=A0")
     assert "no-folder" in fails(capsys, "train", tmp_path / "no-folder", *words)
-    assert "no video" in fails(capsys, "train", tmp_path, *words).lower()
+    assert "directory: expected videos" in fails(capsys, "train", tmp_path, *words)
     assert "validation_split" in fails(capsys, "train", folder, *words, "--validation_split=2")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
-from keras_video.models.stream import compile_step
+from keras_video.layers.backend import compile_step
 
 FRAMES = 8  # frames of noise that a stream is compared on, if there are no clips
 

@@ -92,7 +92,7 @@ def test_names_and_docs():
         assert ("This is a reconstruction" in text) == (family[0] == "A")
 
 
-@pytest.mark.parametrize("name", ["auto_tsnet_s", "auto_tsnet_l_dagger", "manual_tsnet_85"])
+@pytest.mark.parametrize("name", ["auto_tsnet_s", "manual_tsnet_85"])
 def test_counts_of_the_built_graph(name):
     spec = CONFIGS[name]
     trainable, multiply_adds = COUNTS[name]
@@ -193,7 +193,6 @@ def test_two_inputs_or_one(tiny):
     expected = to_numpy(run(one, CLIPS))
     pair = (CLIPS[:, ::2], CLIPS)
     assert_near(to_numpy(run(two, pair)), expected)
-    assert_near(to_numpy(run(two, list(pair))), expected)
     assert_near(to_numpy(run(two, {"dense": pair[1], "sparse": pair[0]})), expected)
     assert_differs(to_numpy(run(two, (CLIPS[:, 1::2], CLIPS))), expected)
     other = CLIPS.copy()
@@ -297,9 +296,27 @@ def test_more_bad_arguments():
 # As models
 
 
+# Every kind of block, one fusion and one attention: gradients of a larger network take JAX half a
+# minute to compile.
+TRAINED = TwoStreamSpec(
+    "trained",
+    sparse=(Group(8), Group(16, 1.5, 1, 5)),
+    dense=(Group(8, 1.5, 3, 3), Group(8, 1.5)),
+    fusion=("time_strided_conv", "none"),
+    attention_sparse=(2,),
+    sparse_stem=8,
+    repeats=(1, 2),
+    stages=(1, 2),
+    frames=4,
+    stride=2,
+    hidden=16,
+    dropout=0.0,
+)
+
+
 def test_training_and_saving(tmp_path):
     keras.utils.set_random_seed(0)
-    model = AutoTSNet(TINY, classes=2, two_inputs=True)
+    model = AutoTSNet(TRAINED, classes=2, two_inputs=True)
     videos = np.concatenate([CLIPS // 4, 255 - CLIPS // 4])
     pair, labels = [videos[:, ::2], videos], np.array([0, 0, 1, 1])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -311,10 +328,10 @@ def test_training_and_saving(tmp_path):
     model.save(path)
     again = keras.models.load_model(path)
     assert type(again) is TwoStreamClassifier and again.info == model.info
-    assert_near(again.get_weights(), model.get_weights(), 0.0)
-    one = AutoTSNet(TINY, weights=path, two_inputs=True)
+    assert_near(to_numpy(run(again, pair)), expected)
+    one = AutoTSNet(TRAINED, weights=path, two_inputs=True)
     assert one.output_shape == (None, 2)
-    assert_near(to_numpy(run(one, pair)), expected)
+    assert_near(one.get_weights(), model.get_weights(), 0.0)
 
 
 def test_own_weights_of_another_network(tmp_path, tiny):

@@ -1,4 +1,4 @@
-"""bLVNet-TAM against the published code's numbers, and against the direct form in plain torch."""
+"""bLVNet-TAM compared with the numbers of the published code, and with a direct form in torch."""
 
 import hashlib
 import sys
@@ -98,9 +98,13 @@ POINTS = {
 }
 
 
-@pytest.mark.parametrize("case", read("golden_50"))
+JAX = keras.backend.backend() == "jax"  # compiles every shape of the whole network again
+GOLDEN_CASES = ("r50_2x4_75x53",) if JAX else tuple(read("golden_50"))
+
+
+@pytest.mark.parametrize("case", GOLDEN_CASES)
 def test_golden(case):
-    """Logits, features, and what goes on inside, of the published code."""
+    """Logits, features and inner values of the published code."""
     record = read("golden_50")[case]
     clips = recipe_video(record["input_name"], record["input_shape"])
     assert hashlib.sha256(clips.tobytes()).hexdigest() == record["input_sha256"]
@@ -207,7 +211,7 @@ def direct_form(config, classes, shape):
 DIRECT = ({}, {"blending_frames": 5}, {"temporal": "shift"}, {"temporal": "none"})
 
 
-@pytest.mark.parametrize("options", DIRECT[: 1 if keras.backend.backend() == "jax" else None])
+@pytest.mark.parametrize("options", DIRECT[: 1 if JAX else None])
 def test_one_map_for_each_pair_is_exact(options):
     config = TINY.with_options(num_frames=8, blocks=(2, 2, 2, 1), **options)
     model = BLVNetTAM(config, classes=5, include_preprocessing=False)
@@ -244,7 +248,7 @@ VARIANTS = {
 # Other backends than torch take longer to build than to compute, and compute the same layers.
 PARTS = {
     "tensorflow": ("depth_101", "five_blending_frames", "alpha_4_beta_2", "flow"),
-    "jax": ("five_blending_frames", "flow"),
+    "jax": ("five_blending_frames",),
 }
 
 

@@ -1,4 +1,4 @@
-"""`weights=` of bLVNet-TAM through the front door."""
+"""The argument `weights` of bLVNet-TAM."""
 
 import collections
 import pickle
@@ -103,14 +103,12 @@ def test_half_precision(tmp_path, expected):
     assert 0 < np.abs(outputs - expected).max() < 0.02 * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("form", ["bare", "wrapped", "checkpoint"])
-def test_golden_logits_through_a_file(form, tmp_path):
-    """The whole network of the reference data, through each of the formats."""
+def test_golden_logits_through_a_file(tmp_path):
+    """The whole network of the reference data; `test_forms_of_files` covers the other formats."""
     shapes = {k: s for k, s, _ in read("state_dict_50")["keys"]}
     shapes |= {"new_fc.weight": (16, 2048), "new_fc.bias": (16,)}
-    state = FORMS[form](tensors(recipe_state(shapes)))
-    legacy = {"_use_new_zipfile_serialization": form == "bare"}
-    path = save(state, tmp_path / "st2stv1-bLVNet-TAM-50-a2-b4-f8x2.pth.tar", **legacy)
+    state = checkpoint(tensors(recipe_state(shapes)))
+    path = save(state, tmp_path / "st2stv1-bLVNet-TAM-50-a2-b4-f8x2.pth.tar")
     model = blvnet_tam.BLVNetTAM50(weights=path, num_frames=4, **UNIT)
     outputs = to_numpy(run(model, recipe_video(CASE, (2, 4, 64, 64, 3))))
     wanted = np.load(GOLDEN / "golden_50.npz")[f"{CASE}/logits"]

@@ -43,7 +43,10 @@ def spec_of(network):
 
 def cases():
     for network in ("tvn1_thin", "tvn1"):
-        for case in read(network, "cases")["cases"]:
+        chosen = read(network, "cases")["cases"]
+        if keras.backend.backend() == "jax" and network == "tvn1":  # compiles every case again
+            chosen = [case for case in chosen if case["case"] in ("odd", "hswish_small")]
+        for case in chosen:
             yield pytest.param(network, case, id=f"{network}-{case['case']}")
 
 
@@ -167,7 +170,7 @@ def assert_block(video, block):
     assert_golden([flat.mean(), flat.std()], [block["mean"], block["std"]], block["std"])
 
 
-@pytest.mark.parametrize("seed", range(24 if THOROUGH else 8))
+@pytest.mark.parametrize("seed", range(24 if THOROUGH else 5))
 def test_random_networks_against_numpy(seed):
     """Every kind of layer, in many combinations: names, shapes, blocks, logits, counts."""
     spec, size, per_frame = random_spec(seed)
@@ -207,7 +210,7 @@ def test_random_networks_hold_every_kind_of_layer():
         assert {block[key] for block in blocks} >= values, key
 
 
-@pytest.mark.parametrize("seed", range(6 if THOROUGH else 2))
+@pytest.mark.parametrize("seed", range(6 if THOROUGH else 1))
 def test_one_clip_is_the_first_of_two(seed):
     """A batch of one takes a shorter way to the gates."""
     spec, size, _ = random_spec(seed)

@@ -1,4 +1,4 @@
-"""`weights=` of Tiny Video Networks through the front door."""
+"""The argument `weights` of Tiny Video Networks."""
 
 import json
 import tarfile
@@ -110,7 +110,7 @@ def test_features_of_the_last_block(module):
     features = TinyVideoNet(SPEC, weights=module, include_top=False, pooling="avg", **UNIT)
     whole = TinyVideoNet(SPEC, weights=module, **UNIT)
     logits = to_numpy(whole.get_layer("classifier")(run(features, CLIPS)))
-    np.testing.assert_allclose(logits, to_numpy(run(whole, CLIPS)), atol=1e-5)
+    np.testing.assert_allclose(logits, CASE["logits"], atol=1e-3 * np.std(CASE["logits"]))
 
 
 @pytest.mark.parametrize("extension", ["npz", "weights.h5", "keras"])
@@ -123,7 +123,9 @@ def test_own_files(module, tmp_path, extension):
         model.save(path)
     else:
         model.save_weights(path)
-    assert_golden(TinyVideoNet(SPEC, weights=path, **UNIT))
+    again = TinyVideoNet(SPEC, weights=path, **UNIT)
+    for ours, theirs in zip(again.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
     assert TinyVideoNet(SPEC, weights=path, classes=3).output_shape == (None, 3)
     with pytest.raises(ValueError, match="weights: "):
         TinyVideoNet({**SPEC, "blocks": SPEC["blocks"][:3]}, weights=path)

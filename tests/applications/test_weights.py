@@ -1,13 +1,14 @@
-"""`weights=`: files of the official format through the front door, and files that do not fit."""
+"""The argument `weights` of MoViNet: official files, own files, and files that do not fit."""
 
 import numpy as np
 import pytest
 
 from keras_video.applications import MoViNetA0, MoViNetA1, movinet, pretrained
+from keras_video.applications.movinet import MoViNet
 from keras_video.applications.movinet.weights import RECORDS
 from keras_video.checkpoints import weight_map
 from tests.golden_weights import GOLDEN, official_weights, video
-from tests.helpers import run, to_numpy
+from tests.helpers import STREAM, run, tiny_config, tiny_model, to_numpy
 from tests.tf_checkpoint_writer import write_checkpoint
 
 LOGITS = np.load(GOLDEN / "movinet_a0_logits.npz")
@@ -15,7 +16,7 @@ LOGITS = np.load(GOLDEN / "movinet_a0_logits.npz")
 
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory):
-    """Prefixes of two files as the official code writes them."""
+    """Prefixes of two checkpoints as the official code writes them."""
     folder = tmp_path_factory.mktemp("official")
     prefixes = {}
     for network in ("a0_base", "a0_stream"):
@@ -32,31 +33,30 @@ def assert_golden(model, network, case="sq"):
     assert np.abs(logits - expected).max() <= 1e-4 * max(1, np.abs(expected).max())
 
 
-@pytest.mark.parametrize("form", ["prefix", "folder"])
-def test_official_base_checkpoint_gives_the_official_logits(checkpoints, form):
-    path = checkpoints["a0_base"]
-    model = MoViNetA0(weights=path if form == "prefix" else path.rsplit("/", 1)[0])
-    assert model.output_shape == (None, 16)
-    assert_golden(model, "a0_base", "odd")
+def assert_same_weights(model, other):
+    ours, theirs = weight_map.export(model), weight_map.export(other)
+    assert ours.keys() == theirs.keys()
+    assert all(np.array_equal(ours[name], theirs[name]) for name in theirs)
 
 
-@pytest.mark.parametrize(
-    "gate, golden",
-    [("hard_sigmoid_tf_models", "a0_stream"), ("hard_sigmoid_keras2", "a0_stream_keras2gate")],
-)
-def test_official_stream_checkpoint_gives_the_official_logits(checkpoints, gate, golden):
-    model = MoViNetA0(weights=checkpoints["a0_stream"], causal=True, gate=gate)
-    assert_golden(model, golden)
+@pytest.fixture(scope="module")
+def base(checkpoints):
+    """MoViNet-A0 with the weights of the official base checkpoint."""
+    return MoViNetA0(weights=checkpoints["a0_base"])
 
 
-def test_streaming_takes_the_same_file(checkpoints):
-    model = MoViNetA0(weights=checkpoints["a0_stream"], streaming=True)
-    clip = video("sq")
-    state = model.init_state(len(clip), *clip.shape[2:4])
-    for t in range(clip.shape[1]):
-        logits, state = run(model, clip[:, t : t + 1], state)
-    expected = LOGITS["a0_stream_keras2gate/sq/logits"]
-    assert np.abs(to_numpy(logits) - expected).max() < 1e-4 * np.abs(expected).max()
+def test_official_base_checkpoint_gives_the_official_logits(checkpoints, base):
+    assert base.output_shape == (None, 16)
+    assert_golden(base, "a0_base", "odd")
+    folder = checkpoints["a0_base"].rsplit("/", 1)[0]
+    assert_same_weights(MoViNetA0(weights=folder), base)
+
+
+def test_official_stream_checkpoint_gives_the_official_logits(checkpoints):
+    """`test_movinet.py` compares streams and the other gate with their logits."""
+    model = MoViNetA0(weights=checkpoints["a0_stream"], causal=True)
+    assert_golden(model, "a0_stream_keras2gate")
+    assert_same_weights(MoViNetA0(weights=checkpoints["a0_stream"], streaming=True), model)
 
 
 def test_wrong_variant_is_named(checkpoints):
@@ -71,25 +71,24 @@ def test_wrong_size_is_named(checkpoints):
         MoViNetA1(weights=checkpoints["a0_base"])
 
 
-def test_other_class_count_loads_all_but_the_last_layer(checkpoints, capsys):
+def test_other_class_count_loads_all_but_the_last_layer(checkpoints, base, capsys):
     model = MoViNetA0(weights=checkpoints["a0_base"], classes=7)
     said = capsys.readouterr().out
     assert "has 16 classes, the model 7" in said and "last layer" in said
     assert model.output_shape == (None, 7)
-    whole = MoViNetA0(weights=checkpoints["a0_base"])
-    ours, theirs = weight_map.export(model), weight_map.export(whole)
+    ours, theirs = weight_map.export(model), weight_map.export(base)
     different = [name for name in theirs if not np.array_equal(ours[name], theirs[name])]
     assert set(different) <= {"classifier/kernel", "classifier/bias"} and different
 
 
-def test_without_top(checkpoints):
+def test_without_top(checkpoints, base):
     features = MoViNetA0(weights=checkpoints["a0_base"], include_top=False, pooling="avg")
-    whole = MoViNetA0(weights=checkpoints["a0_base"])
-    pooled = to_numpy(run(features, video("one")))
-    assert pooled.shape == (1, 480)
-    hidden = whole.get_layer("classifier")(whole.get_layer("classifier_hidden")(pooled))
-    expected = to_numpy(run(whole, video("one")))
-    assert np.allclose(to_numpy(hidden), expected, atol=1e-4)
+    assert features.output_shape == (None, 480)
+    ours, theirs = weight_map.export(features), weight_map.export(base)
+    assert set(theirs) - set(ours) == {name for name in theirs if name.startswith("classifier")}
+    assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
+    names = [layer.name for layer in base.layers]  # the rest are the same layers in the same order
+    assert [layer.name for layer in features.layers] == names[: names.index("head_pool") + 1]
 
 
 def test_truncated_file(checkpoints, tmp_path):
@@ -123,7 +122,7 @@ def test_unknown_names_and_paths():
         MoViNetA0(weights="/nowhere/at/all")
 
 
-def test_named_weights_are_converted_once(checkpoints, tmp_path, monkeypatch):
+def test_named_weights_are_converted_once(checkpoints, base, tmp_path, monkeypatch):
     """A hand-placed archive is unpacked, converted, and the converted file is used again."""
     import tarfile
 
@@ -132,29 +131,29 @@ def test_named_weights_are_converted_once(checkpoints, tmp_path, monkeypatch):
     archive.parent.mkdir(parents=True)
     with tarfile.open(archive, "w:gz") as tar:
         tar.add(checkpoints["a0_base"].rsplit("/", 1)[0], arcname="movinet_a0_base")
-    assert_golden(MoViNetA0(weights="kinetics600"), "a0_base", "one")
+    assert_same_weights(MoViNetA0(weights="kinetics600"), base)
     archive.unlink()
     monkeypatch.setattr(pretrained, "fetch", lambda record: pytest.fail("fetched again"))
-    assert_golden(MoViNetA0(weights="kinetics600"), "a0_base", "one")
+    assert_same_weights(MoViNetA0(weights="kinetics600"), base)
     assert not list(tmp_path.rglob("*.partial"))
 
 
 @pytest.mark.parametrize("extension", ["npz", "weights.h5", "keras"])
 def test_own_files(tmp_path, extension):
     path = str(tmp_path / f"mine.{extension}")
-    model = MoViNetA0(classes=5)
+    model = tiny_model()
     if extension == "npz":
         weight_map.save(path, weight_map.export(model), half=False)
     elif extension == "keras":
         model.save(path)
     else:
         model.save_weights(path)
-    clip = video("one")
-    again = MoViNetA0(weights=path)
-    assert np.allclose(to_numpy(run(again, clip)), to_numpy(run(model, clip)), atol=1e-6)
-    assert MoViNetA0(weights=path, classes=3).output_shape == (None, 3)
+    again = MoViNet(tiny_config(), weights=path)
+    assert again.output_shape == (None, 5)
+    assert_same_weights(again, model)
+    assert MoViNet(tiny_config(), weights=path, classes=3).output_shape == (None, 3)
     with pytest.raises(ValueError, match="weights: "):
-        MoViNetA0(weights=path, streaming=True)
+        MoViNet(tiny_config(**STREAM), weights=path, streaming=True)
 
 
 @pytest.mark.parametrize("name", ["bad.npz", "bad.weights.h5", "bad.keras", "bad.pt"])
@@ -165,12 +164,11 @@ def test_damaged_files(tmp_path, name):
 
 
 def test_clip_and_stream_share_a_weights_file(tmp_path):
-    clips = MoViNetA0(classes=4, causal=True)
-    clips.save_weights(tmp_path / "mine.weights.h5")
-    stream = MoViNetA0(streaming=True, weights=tmp_path / "mine.weights.h5")
-    ours, theirs = weight_map.export(stream), weight_map.export(clips)
-    assert ours.keys() == theirs.keys()
-    assert all(np.array_equal(ours[name], theirs[name]) for name in theirs)
+    clips = tiny_model(**STREAM)
+    path = tmp_path / "mine.weights.h5"
+    clips.save_weights(path)
+    stream = MoViNet(tiny_config(**STREAM), streaming=True, weights=path)
+    assert_same_weights(stream, clips)
 
 
 def test_decode_predictions():

@@ -1,20 +1,20 @@
-"""The families of networks, and what a network of one is called where. No Keras here."""
+"""The families of models, and the names of their models in different places. No Keras here."""
 
 import importlib
 from typing import NamedTuple
 
 
 class Family(NamedTuple):
-    """What differs between families where a network is chosen by its name.
+    """Names and facts of a family, to find a model by its name.
 
     Args:
-        module: string; the names of its configs begin with it.
-        builder: string, beginning of the names of its builders.
-        title: string, beginning of the names for people.
-        streams: bool, whether its networks can take frames with a state.
-        classes: int, for which sizes and costs are printed.
-        folder: string, the folder in `applications`; `""` where it is called like `module`.
-        short: string, how its title is called on the command line before the rest of the name.
+        module: string, prefix of the names of its configs.
+        builder: string, prefix of the names of its builders.
+        title: string, prefix of the names in printed texts.
+        streams: bool, whether its models can stream.
+        classes: int, number of classes for which sizes and costs are printed.
+        folder: string, the folder in `applications`. Default: `module`.
+        short: string, prefix of the short names on the command line.
     """
 
     module: str
@@ -37,11 +37,11 @@ class Family(NamedTuple):
         return {name: c for name, c in configs.items() if name.startswith(f"{self.module}_")}
 
     def record(self, name, weights, streaming=False):
-        """The `WeightsRecord` of published weights; raises a `ValueError` where there are none."""
+        """Return the `WeightsRecord` of published weights, or raise a `ValueError`."""
         if self.streams:
             return self.package.weights_record(name, weights, streaming)
         if streaming:
-            raise ValueError(f"{title(name)} takes clips, it cannot follow a stream.")
+            raise ValueError(f"model: expected a model that can stream, got {title(name)}.")
         return self.package.weights_record(name, weights)
 
 
@@ -64,35 +64,35 @@ FAMILIES = (
 
 
 def all_configs():
-    """`{name: config}` of all families."""
+    """Return `{name: config}` of all families."""
     return {name: config for family in FAMILIES for name, config in family.configs.items()}
 
 
 def family_of(name):
-    """The `Family` of a config's name."""
+    """Return the `Family` of the name of a config."""
     return next(family for family in FAMILIES if name.startswith(f"{family.module}_"))
 
 
 def title(name):
-    """`MoViNet-A2` for `movinet_a2`, `TVN-Mobile-1` for `tiny_video_net_mobile_1`."""
+    """Return `MoViNet-A2` for `movinet_a2`, `TVN-Mobile-1` for `tiny_video_net_mobile_1`."""
     return family_of(name).title + "-".join(_parts(name))
 
 
 def builder_name(name):
-    """`MoViNetA2` for `movinet_a2`, `TinyVideoNetMobile1` for `tiny_video_net_mobile_1`."""
+    """Return `MoViNetA2` for `movinet_a2`, `TinyVideoNetMobile1` for `tiny_video_net_mobile_1`."""
     return family_of(name).builder + "".join(_parts(name))
 
 
 def full_name(model, configs):
-    """The key of `configs` for `"A2"`, `"MoViNetA2"`, `"movinet_a2"`, `"TVN1"`, ...
+    """Return the key of `configs` for `"A2"`, `"MoViNetA2"`, `"movinet_a2"`, `"TVN1"`, ...
 
     Raises:
-        ValueError: if there is none; lists the short names.
+        ValueError: if there is no such model; lists the short names.
     """
     names = {_short(name): name for name in configs}
     if _short(model) not in names:
         known = ", ".join(short.upper() for short in names)
-        raise ValueError(f"there is no model {model!r}; expected one of {known}.")
+        raise ValueError(f"model: expected one of {known}, got {model!r}.")
     return names[_short(model)]
 
 
@@ -102,7 +102,7 @@ def _parts(name):
 
 
 def _short(name):
-    """`a2`, `tvn1` and `blvnet50`, however they are written."""
+    """Return `a2`, `tvn1` or `blvnet50` for any way to write a name."""
     letters = name.lower().translate(str.maketrans("", "", "_- "))
     for family in FAMILIES:
         letters = letters.replace(family.builder.lower(), family.short)

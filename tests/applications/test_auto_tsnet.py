@@ -219,7 +219,7 @@ BAD_PAIRS = [
     (clips(2, 6), r"expected dense frames of shape .* with 4 frames, .* got \(2, 6, 40, 34, 3\)"),
     (clips(4, 4), r"expected sparse frames of shape .* with 2 frames, .* got \(2, 4, 40, 34, 3\)"),
     (clips(4)[0], r"expected two clips \(sparse, dense\), got one of shape \(2, 4, 40, 34, 3\)"),
-    (clips(2, 4, 4), r"expected two clips \(sparse, dense\), got 3 of them"),
+    (clips(2, 4, 4), r"expected two clips \(sparse, dense\), got 3 clips"),
     ({"slow": 1, "fast": 2}, r"expected two clips \(sparse, dense\), got \['fast', 'slow'\]"),
     ([*clips(2), *clips(4, batch=3)], "expected as many clips of the sparse and of the dense"),
     ([*clips(2), *clips(4, size=(34, 34))], "expected the same height of the sparse and"),
@@ -236,7 +236,7 @@ def test_bad_pairs(tiny, pair, message):
 
 
 def test_wrong_frame_count_of_one_clip(tiny):
-    with pytest.raises(ValueError, match="with 4 frames, which its layers were made for, got"):
+    with pytest.raises(ValueError, match="with 4 frames, the clip length of its layers, got"):
         tiny[0](CLIPS[:, :2])
 
 

@@ -265,9 +265,9 @@ def test_names_on_the_command_line(model, tmp_path):
     assert recipe.title == "bLVNet-TAM-50 (something_something_v1_16x2)"
     assert (recipe.frames, recipe.size, recipe.resize_side) == (32, (224, 224), 256)
     assert recipe.pictures == "frames of 224 x 224 spread over the video"
-    with pytest.raises(ValueError, match="classes of something_something_v1_16x2 have no names"):
+    with pytest.raises(ValueError, match="because something_something_v1_16x2 has no class names"):
         find_recipe(model, "something_something_v1_16x2")
-    with pytest.raises(ValueError, match="bLVNet-TAM-50 takes clips, it cannot follow a stream"):
+    with pytest.raises(ValueError, match="model: expected a model that can stream"):
         find_recipe(model, "imagenet", streaming=True, labels=str(labels))
 
 

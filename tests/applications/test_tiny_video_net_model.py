@@ -108,7 +108,7 @@ def test_another_number_of_frames_is_another_network():
     four = TinyVideoNet(TINY, classes=3)
     assert one.count_params() < four.count_params()
     assert one(CLIPS[:, :1]).shape == (2, 3)
-    with pytest.raises(ValueError, match=r"with 4 frames, which its layers were made for, got"):
+    with pytest.raises(ValueError, match=r"with 4 frames, the clip length of its layers, got"):
         four(CLIPS[:, :2])
 
 
@@ -221,9 +221,9 @@ def test_names_on_the_command_line(model, tmp_path):
     assert recipe.name == "tiny_video_net_1" and recipe.title == "TVN-1 (charades)"
     assert (recipe.frames, recipe.size, recipe.frame_stride) == (2, (224, 224), 4)
     assert recipe.rate(30.0) == 7.5 and recipe.pictures == "frames of 224 x 224 1 of 4"
-    with pytest.raises(ValueError, match="classes of charades have no names"):
+    with pytest.raises(ValueError, match="because charades has no class names"):
         find_recipe(model, "charades")
-    with pytest.raises(ValueError, match="TVN-1 takes clips, it cannot follow a stream"):
+    with pytest.raises(ValueError, match="model: expected a model that can stream"):
         find_recipe(model, "charades", streaming=True, labels=str(labels))
 
 

@@ -295,7 +295,7 @@ def test_names_on_the_command_line(model, tmp_path):
     assert (recipe.frames, recipe.size, recipe.frame_stride) == (13, (182, 182), 6)
     assert recipe.resize_side == 182 and recipe.rate(30.0) == 5.0
     assert recipe.pictures == "frames of 182 x 182 1 of 6"
-    with pytest.raises(ValueError, match="X3D-S takes clips, it cannot follow a stream"):
+    with pytest.raises(ValueError, match="model: expected a model that can stream"):
         find_recipe(model, "kinetics400", streaming=True, labels=str(labels))
 
 

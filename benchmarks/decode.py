@@ -1,12 +1,13 @@
-"""Reading video: frames per second of a whole file, frames decoded for a sample, two workers.
+"""Benchmark of reading video: all frames of a file, a sample of its frames, and two workers.
 
-On H.264 files of 320 x 240 and 300 frames that it writes itself, with a key frame every 30 frames
-and with a single one. The reference is PyAV as one writes it: `frame.to_ndarray(format="rgb24")`.
-Everything but the two workers is held to one core, and takes turns.
+The script writes H.264 files of 320 x 240 pixels and 300 frames, with a key frame every 30 frames
+or only at the start. The reference is the usual code with PyAV, `frame.to_ndarray(format="rgb24")`.
+The measurements alternate and use one core, except for those of the two workers.
 
     python benchmarks/decode.py
 
-Exit code 1 if neither 3,000 frames per second nor 3 times the reference are reached.
+The exit code is 1 if `VideoReader.get` reaches neither 3,000 frames per second nor 3 times the
+speed of the reference.
 """
 
 import concurrent.futures
@@ -23,8 +24,8 @@ import numpy as np
 from absl import app, flags
 
 FLAGS = flags.FLAGS
-flags.DEFINE_integer("length", 300, "Frames of a file.")
-flags.DEFINE_integer("sample", 16, "Frames taken out of it.")
+flags.DEFINE_integer("length", 300, "Number of frames of a file.")
+flags.DEFINE_integer("sample", 16, "Number of frames of a sample.")
 SIDE = 172
 REFERENCE = "to_ndarray, full size"
 COLUMNS = (
@@ -40,7 +41,7 @@ COLUMNS = (
 
 
 def write_file(path, gop, length):
-    """A texture that drifts and turns brighter, two discs that move over it, and some noise."""
+    """Write a drifting texture of changing brightness, two moving discs, and some noise."""
     import av
 
     rng = np.random.default_rng(0)
@@ -63,11 +64,11 @@ def write_file(path, gop, length):
         container.mux(stream.encode())
 
 
-# Contenders: functions of a path that return uint8 frames and how many were decoded.
+# Contenders: functions of a path that return uint8 frames and the number of decoded frames.
 
 
 def naive(path, numbers=None, **size):
-    """PyAV as in its documentation."""
+    """Read frames with PyAV as its documentation shows."""
     import av
 
     with av.open(path) as container:
@@ -80,7 +81,7 @@ def naive(path, numbers=None, **size):
 
 
 def naive_resized(path):
-    """The same, resized frame by frame, and the centre cut out."""
+    """Read frames as `naive` does, resize each and cut out the centre."""
     height, width = SIDE, round(320 * SIDE / 240)
     frames, decoded = naive(path, width=width, height=height)
     left = (width - SIDE) // 2
@@ -88,7 +89,7 @@ def naive_resized(path):
 
 
 def decoding_alone(path):
-    """No colours, no resize, no arrays: what there is to be had at best."""
+    """Only decode, without conversion to RGB, resizing and arrays: the upper limit."""
     import av
 
     with av.open(path) as container:
@@ -97,7 +98,7 @@ def decoding_alone(path):
 
 
 def get(path, numbers=None, size=SIDE):
-    """`VideoReader.get`, from opening the file on."""
+    """Open the file and call `VideoReader.get`."""
     from keras_video.data import VideoReader
 
     reader = VideoReader(path)
@@ -106,16 +107,16 @@ def get(path, numbers=None, size=SIDE):
 
 
 def iterate(path):
-    """`VideoReader.frames`."""
+    """Open the file and iterate over `VideoReader.frames`."""
     from keras_video.data import VideoReader
 
     return list(VideoReader(path).frames(size=SIDE)), FLAGS.length
 
 
 def take_turns(contenders, rounds):
-    """Wall times, processor times and results of functions without arguments."""
+    """Return wall times, processor times and results of functions without arguments."""
     wall, processor = {name: [] for name in contenders}, {name: [] for name in contenders}
-    results = {name: run() for name, run in contenders.items()}  # warms up, too
+    results = {name: run() for name, run in contenders.items()}  # also warms up
     for _ in range(rounds):
         for name, run in contenders.items():
             start = time.perf_counter(), time.process_time()
@@ -126,7 +127,11 @@ def take_turns(contenders, rounds):
 
 
 def table(title, contenders, reference, alike, rounds):
-    """Measures and prints; `alike` names for each contender the one whose frames it must give."""
+    """Measure the contenders and print a table.
+
+    Args:
+        alike: dict, for some contenders the one that returns the same frames up to rounding.
+    """
     print(f"\n{title}", flush=True)
     times, processor, results = take_turns(contenders, rounds)
     median = {name: statistics.median(values) for name, values in times.items()}
@@ -150,7 +155,7 @@ def table(title, contenders, reference, alike, rounds):
             row["difference"] = round(float(np.abs(np.stack(frames) - theirs).mean()), 2)
         rows.append(row)
     harness.print_table(rows, COLUMNS)
-    print(f"  ratio: times as fast as {reference}; difference: mean of 255 levels; cpu_ms: median")
+    print(f"  ratio: speed relative to {reference}; difference: mean in 0..255; cpu_ms: median")
     return rows
 
 
@@ -195,14 +200,14 @@ def samples(path, title, rounds):
 
 
 def read_clips(path, numbers, clips):
-    """The work of one worker."""
+    """Read several clips, as one worker does."""
     for _ in range(clips):
         get(path, numbers)
     return clips
 
 
 def workers(path, title, rounds):
-    """Clips per second of one and of two workers, each free to use a core."""
+    """Measure one and two workers, each of which may use a core."""
     print(f"\n{title}, clips of {FLAGS.sample} frames", flush=True)
     numbers = list(range(5, FLAGS.length, FLAGS.length // FLAGS.sample))[: FLAGS.sample]
     clips = 4 if FLAGS.quick else 40
@@ -219,7 +224,7 @@ def workers(path, title, rounds):
                 jobs = [pools[kind].submit(read_clips, path, numbers, clips) for _ in range(count)]
                 for job in jobs:
                     job.result(timeout=FLAGS.limit)
-                if turn:  # the first one starts the processes
+                if turn:  # the first turn starts the processes
                     values.append((time.perf_counter() - start) / (count * clips))
     finally:
         for pool in pools.values():
@@ -238,7 +243,7 @@ def workers(path, title, rounds):
             }
         )
     harness.print_table(rows, COLUMNS)
-    print("  milliseconds are those of a clip; ratio: times as fast as one worker")
+    print("  milliseconds per clip; ratio: speed relative to one worker")
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Videos for the reader's tests: they say in their pixels which frame they are."""
+"""Videos for the reader's tests, whose pixels tell the number of each frame."""
 
 from fractions import Fraction
 
@@ -6,24 +6,30 @@ import numpy as np
 
 MILLI = Fraction(1, 1000)
 ONE = 1 << 16
-FRAMES = 40
+FRAMES = 28  # two whole groups of 12 frames and a part
 ODD = {"size": (47, 63), "pixels": "yuv444p"}
 VARIABLE = [10 * k * k for k in range(FRAMES)]  # milliseconds
 LATE = [2500 + 100 * k for k in range(FRAMES)]
 
 
 def shade(number):
-    """Brightness of frame `number`: steps of 6, more than a codec changes."""
+    """Return the brightness of a frame: steps of 6, more than a codec changes."""
     return 12 + 6 * (number % 36)
 
 
 def numbers(frames):
-    """Reads the frame numbers back."""
+    """Return the numbers of frames, read from their brightness."""
     return [round((float(np.mean(frame)) - 12) / 6) for frame in frames]
 
 
 def write_video(path, frames=30, size=(48, 64), rate=10, times=None, codec="libx264", **options):
-    """Writes grey frames that carry their number, at the times (in milliseconds) if given."""
+    """Write gray frames that show their numbers, or the given frames.
+
+    Args:
+        frames: int, or a list of arrays.
+        times: list of ints, milliseconds at which the frames appear, or `None`.
+        options: of the codec; `container`, `pixels` and `matrix` are taken out.
+    """
     import av
 
     pixels = options.pop("pixels", "yuv420p")
@@ -48,7 +54,7 @@ def write_video(path, frames=30, size=(48, 64), rate=10, times=None, codec="libx
 
 
 def scenes(frames, size=(48, 64)):
-    """Coloured blocks, others in every frame, over a drifting ramp that pays for B-frames."""
+    """Return frames of different colored blocks over a drifting ramp, which B-frames compress."""
     height, width = size
     ramp = np.add.outer(np.arange(height), np.arange(width))
     pictures = []
@@ -63,20 +69,20 @@ def scenes(frames, size=(48, 64)):
 
 
 def noise(frames=60):
-    """Frames that do not compress, so that cutting the file cuts frames."""
+    """Return frames that do not compress, so that cutting the file cuts frames."""
     rng = np.random.default_rng(0)
     return [rng.integers(0, 255, (64, 64, 3), dtype="uint8") for _ in range(frames)]
 
 
 def cut(path, part=0.6):
-    """Leaves the first part of a file."""
+    """Keep only the first part of a file."""
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * part)])
     return path
 
 
 def plain(path, turns=0):
-    """All frames as PyAV gives them, turned anticlockwise by 90 degrees so many times."""
+    """Return all frames as PyAV decodes them, after quarter turns anticlockwise."""
     import av
 
     with av.open(str(path)) as container:
@@ -85,7 +91,7 @@ def plain(path, turns=0):
 
 
 def turned(turns, size=(48, 64)):
-    """The matrix of a video that must be turned anticlockwise by 90 degrees so many times."""
+    """Return the matrix of a video that needs so many quarter turns anticlockwise."""
     height, width = size
     return [
         None,
@@ -95,7 +101,7 @@ def turned(turns, size=(48, 64)):
     ][turns]
 
 
-# Options of `write_video` for all that a file can be.
+# Options of `write_video` for all kinds of files.
 MATRIX = {
     "h264.mp4": {"g": "12", "bf": "3"},
     "h264_one_gop.mp4": {"g": "999", "bf": "3", "sc_threshold": "0"},

@@ -1,4 +1,4 @@
-"""`fit` on the backend in use, `tf.data`, and errors that end a run."""
+"""`fit` with data sets of videos, `tf.data`, and errors that end a run."""
 
 import os
 import pathlib
@@ -12,6 +12,8 @@ import pytest
 from keras_video.data import bench
 from keras_video.data.bench import measure
 from keras_video.data.dataset import VideoDataset
+from keras_video.data.decoding import VideoError
+from tests.data.crashing_run import fail
 from tests.data.videos import break_file, write_folder
 
 pytest.importorskip("av")
@@ -26,6 +28,8 @@ def videos(tmp_path_factory):
 
 
 def small_model():
+    """Build a compiled model of 8 classes."""
+    keras.utils.set_random_seed(0)
     model = keras.Sequential(
         [
             keras.Input((4, 16, 16, 3)),
@@ -39,6 +43,21 @@ def small_model():
     return model
 
 
+@pytest.fixture(scope="module")
+def compiled():
+    """The model of all tests, compiled once, and its initial weights."""
+    model = small_model()
+    return model, model.get_weights()
+
+
+@pytest.fixture
+def model(compiled):
+    """The model with its initial weights."""
+    model, weights = compiled
+    model.set_weights(weights)
+    return model
+
+
 def make(videos, **options):
     defaults = {"num_frames": 4, "image_size": 16, "batch_size": 2, "seed": 3}
     return VideoDataset(videos, range(len(videos)), **{**defaults, **options})
@@ -48,21 +67,14 @@ def weights_of(model):
     return np.concatenate([np.ravel(weight) for weight in model.get_weights()])
 
 
-def fitted(data, epochs):
-    """The weights after `fit`, from fixed initial ones. They tell which batch came when."""
-    keras.utils.set_random_seed(0)
-    model = small_model()
-    model.fit(data, epochs=epochs, verbose=0)
-    return weights_of(model)
-
-
-def stepped(batches):
-    """The weights after one step on each of the batches, from the same initial ones."""
-    keras.utils.set_random_seed(0)
-    model = small_model()
+def stepped(model, batches):
+    """The weights after one step on each of the batches. The model gets its old weights back."""
+    before = model.get_weights()
     for batch in batches:
         model.train_on_batch(*batch)
-    return weights_of(model)
+    after = weights_of(model)
+    model.set_weights(before)
+    return after
 
 
 def epochs_of(dataset, epochs):
@@ -76,19 +88,21 @@ def epochs_of(dataset, epochs):
 @pytest.mark.parametrize(
     "options", [{"workers": 0}, {"workers": 2}, {"workers": 2, "use_multiprocessing": True}]
 )
-def test_fit_sees_every_epoch_in_order(videos, options):
-    data = make(videos, **options)
-    weights = fitted(data, epochs=2)
-    assert data.epoch == 3  # one more: Keras ends an epoch before it begins the first
+def test_fit_sees_every_epoch_in_order(model, videos, options):
+    """The weights after training tell which batch came when."""
     batches = epochs_of(make(videos), (1, 2))
-    np.testing.assert_allclose(weights, stepped(batches), rtol=1e-5, atol=1e-6)
-    # Nothing but this order gives these weights.
+    expected = stepped(model, batches)
     batches[4], batches[5] = batches[5], batches[4]
-    assert np.abs(weights - stepped(batches)).max() > 1e-4
+    other_order = stepped(model, batches)
+    data = make(videos, **options)
+    model.fit(data, epochs=2, verbose=0)
+    assert data.epoch == 3  # one more: Keras ends an epoch before it begins the first
+    np.testing.assert_allclose(weights_of(model), expected, rtol=1e-5, atol=1e-6)
+    assert np.abs(weights_of(model) - other_order).max() > 1e-4
 
 
 class Rest(keras.utils.PyDataset):
-    """The end of an epoch, as a run needs it that is resumed in the middle."""
+    """The end of an epoch, for a run that is resumed in the middle of an epoch."""
 
     def __init__(self, dataset, offset):
         super().__init__()
@@ -107,19 +121,15 @@ class Rest(keras.utils.PyDataset):
         self.dataset.on_epoch_end()
 
 
-def test_a_wrapped_dataset_keeps_its_batch_numbers(videos):
-    data = make(videos, workers=2)
-    keras.utils.set_random_seed(0)
-    model = small_model()
-    model.fit(Rest(data, 2), verbose=0, shuffle=False)
-    expected = stepped(epochs_of(make(videos), (1,))[2:])
+def test_a_wrapped_dataset_keeps_its_batch_numbers(model, videos):
+    expected = stepped(model, epochs_of(make(videos), (1,))[2:])
+    model.fit(Rest(make(videos, workers=2), 2), verbose=0, shuffle=False)
     np.testing.assert_allclose(weights_of(model), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_fit_with_validation_evaluate_and_predict(videos):
+def test_fit_with_validation_evaluate_and_predict(model, videos):
     train = make(videos)
     validation = make(videos, shuffle=False, batch_size=3)
-    model = small_model()
     history = model.fit(train, validation_data=validation, epochs=2, verbose=0)
     assert np.isfinite(history.history["val_loss"]).all()
     loss, accuracy = model.evaluate(validation, verbose=0)
@@ -129,12 +139,12 @@ def test_fit_with_validation_evaluate_and_predict(videos):
     np.testing.assert_allclose(logits, model.predict(clips, verbose=0), rtol=1e-4, atol=1e-5)
 
 
-def test_training_goes_on_over_a_broken_file(tmp_path):
+def test_training_continues_despite_a_broken_file(model, tmp_path):
     files = write_folder(tmp_path, (8, 9, 10, 11))
     break_file(files[2])
     data = make(files, errors="skip", workers=2)
     with pytest.warns(UserWarning, match="1 of 4 videos could not be read"):
-        small_model().fit(data, epochs=2, verbose=0)
+        model.fit(data, epochs=2, verbose=0)
     assert [path for path, _ in data.skipped] == [files[2]]
 
 
@@ -166,80 +176,52 @@ def test_tf_dataset_of_unlabelled_views(videos):
     np.testing.assert_array_equal(batch, data[0])
 
 
-def test_fit_on_a_tf_dataset(videos):
+def test_fit_on_a_tf_dataset(model, videos):
     pytest.importorskip("tensorflow")
+    expected = stepped(model, epochs_of(make(videos), (0, 1)))
     data = make(videos)
-    weights = fitted(data.as_tf_dataset(), epochs=2)
-    last = data.epoch  # JAX and torch look at the first batch before they begin
-    assert last == (2 if keras.backend.backend() == "tensorflow" else 3)
-    expected = stepped(epochs_of(make(videos), (last - 2, last - 1)))
-    np.testing.assert_allclose(weights, expected, rtol=1e-5, atol=1e-6)
+    model.fit(data.as_tf_dataset(), epochs=2, verbose=0)
+    assert data.epoch == 2
+    np.testing.assert_allclose(weights_of(model), expected, rtol=1e-5, atol=1e-6)
 
 
 # --- a crash ends the run
 
-CRASH = """
-import multiprocessing, os, signal, sys
 
-def die(clips, labels, rng):
-    if 3 in labels and multiprocessing.parent_process():
-        os.kill(os.getpid(), signal.SIGKILL)
-    return clips, labels
-
-def fail(clips, labels, rng):
-    if 3 in labels:
-        raise ArithmeticError("the colours of video 3 overflow")
-    return clips, labels
-
-def train(files, how, processes):
-    from tests.data.test_dataset_fit import VideoDataset, small_model  # workers need no Keras
-    data = VideoDataset(
-        files, range(len(files)), num_frames=4, image_size=16, batch_size=2, seed=0, workers=2,
-        use_multiprocessing=processes, augment={"die": die, "fail": fail}.get(how),
-    )
-    small_model().fit(data, epochs=2, verbose=0)
-
-if __name__ == "__main__":
-    *files, broken = sys.argv[1:]
-    for how in ("fail", "broken"):
-        for processes in (False, True):
-            try:
-                train([*files, broken] if how == "broken" else files, how, processes)
-            except Exception as error:
-                print(how, processes, str(error).replace("\\n", " "))
-    train(files, "die", True)
-"""
+@pytest.mark.parametrize("processes", [False, True])
+def test_an_error_in_a_worker_ends_the_run(videos, processes):
+    data = make(videos, augment=fail, workers=2, use_multiprocessing=processes)
+    with pytest.raises(ArithmeticError, match="the colors of video 3 overflow"):
+        small_model().fit(data, epochs=2, verbose=0)
 
 
-def test_a_crash_in_a_worker_ends_the_run(tmp_path):
-    files = write_folder(tmp_path, [8, 9, 10, 11, 12, 13])
-    break_file(files[5])
-    script = tmp_path / "train.py"
-    script.write_text(CRASH)
+def test_a_broken_file_ends_the_run(videos, tmp_path):
+    broken = write_folder(tmp_path, [8])
+    break_file(broken[0])
+    data = make([*videos[:5], *broken], workers=2, use_multiprocessing=True)
+    with pytest.raises(VideoError, match=r"00\.mp4: "):
+        small_model().fit(data, epochs=2, verbose=0)
+
+
+def test_a_killed_worker_ends_the_process(videos):
     result = subprocess.run(
-        [sys.executable, str(script), *files],
+        [sys.executable, "-m", "tests.data.crashing_run", *videos],
         capture_output=True,
         text=True,
         timeout=LIMIT,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
+        cwd=ROOT,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
     )
     assert result.returncode == 1, result.stderr
     assert "A worker process ended abruptly" in result.stderr
-    lines = result.stdout.splitlines()
-    assert len(lines) == 4, result.stderr
-    for line, how, processes in zip(
-        lines, ("fail", "fail", "broken", "broken"), (False, True) * 2, strict=True
-    ):
-        assert line.startswith(f"{how} {processes} ")
-        assert {"fail": "the colours of video 3 overflow", "broken": "05.mp4: "}[how] in line
 
 
 # --- how fast
 
 
 class Clock:
-    """Time that passes when batches are made or a model works, and not otherwise."""
+    """A clock that moves only when batches are made or a model works."""
 
     def __init__(self, monkeypatch):
         self.now = 0.0
@@ -280,8 +262,8 @@ def test_measure_finds_the_bottleneck(monkeypatch, model_seconds, slower):
         assert result["bottleneck"] == slower
 
 
-def test_measure_on_real_videos(videos):
-    result = measure(make(videos), small_model(), batches=5, training=True)
+def test_measure_on_real_videos(model, videos):
+    result = measure(make(videos), model, batches=5, training=True)
     assert result["clips"] == 10 and result["clips_per_second"] > 0
     assert result["model_clips_per_second"] > 0 and result["bottleneck"] in ("data", "model")
     with pytest.raises(ValueError, match="batches: expected an int of at least 1, got 0"):

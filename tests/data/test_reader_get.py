@@ -1,6 +1,7 @@
 """`VideoReader.get` against plain decoding: the same frames, and no more work than it takes."""
 
 import concurrent.futures
+import functools
 import itertools
 import multiprocessing
 import pathlib
@@ -29,24 +30,35 @@ av = pytest.importorskip("av")
 SHARED = pathlib.Path(__file__).parents[2].parent / "shared" / "video"
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A function that writes a video of `MATRIX` on its first call and returns its path."""
+    folder = tmp_path_factory.mktemp("videos")
+
+    @functools.cache
+    def write(name):
+        options = dict(MATRIX[name])
+        codec = options.get("codec", "libx264")
+        if codec not in av.codecs_available:
+            pytest.skip(f"PyAV comes without {codec}")
+        size, frames = options.pop("size", (48, 64)), options.pop("frames", FRAMES)
+        return write_video(folder / name, scenes(frames, size), **options)
+
+    return write
+
+
 @pytest.fixture(scope="module", params=MATRIX)
-def video(request, tmp_path_factory):
-    """A path, and its frames as plain decoding gives them, turned by the test."""
-    options = dict(MATRIX[request.param])
-    codec = options.get("codec", "libx264")
-    if codec not in av.codecs_available:
-        pytest.skip(f"PyAV comes without {codec}")
-    size = options.pop("size", (48, 64))
-    frames = scenes(options.pop("frames", FRAMES), size)
-    path = write_video(tmp_path_factory.mktemp("videos") / request.param, frames, **options)
+def video(request, written):
+    """A path, and the upright frames of plain decoding."""
+    path = written(request.param)
     turns = next((k for k in range(1, 4) if f"turned_{k}" in request.param), 0)
     expected = plain(path, turns)
-    assert len(expected) == len(frames)
+    assert len(expected) == MATRIX[request.param].get("frames", FRAMES)
     return path, expected
 
 
 def requests(count):
-    """Sets of frame numbers as users ask for them, and worse."""
+    """Sets of frame numbers: usual ones, and all special cases."""
     rng = np.random.default_rng(0)
     yield [0]
     yield [count - 1]
@@ -178,13 +190,10 @@ def test_other_codecs_decode_from_the_last_key_frame(tmp_path):
         *("h265.mp4", "h265_10bit.mkv", "vp9.webm", "av1.mp4", "mjpeg.avi"),
     ],
 )
-def test_other_containers_do_too(tmp_path, monkeypatch, name, read_on):
-    """What shows before the key frame that it follows needs the group of the key frame before."""
+def test_other_containers_do_too(written, monkeypatch, name, read_on):
+    """A frame shown before the key frame that it follows needs the group of the previous one."""
     monkeypatch.setattr("keras_video.data.decoding.READ_ON", read_on)
-    options = MATRIX[name]
-    if options.get("codec", "libx264") not in av.codecs_available:
-        pytest.skip(f"PyAV comes without {options['codec']}")
-    reader = VideoReader(write_video(tmp_path / name, scenes(FRAMES), **options))
+    reader = VideoReader(written(name))
     for number in range(FRAMES):
         reader.get([number])
         assert reader.decoded <= 24

@@ -9,8 +9,8 @@ from tests.helpers import randomize_weights
 
 
 def x3d(**options):
-    """X3D-XS, narrow and shallow; the padding of odd sizes differs from that of even ones."""
-    options = {"input_shape": (4, 32, 32, 3), "hidden": 16, "width": 0.7, "depth": 1.0, **options}
+    """Build a narrow, shallow X3D-XS with every kind of block."""
+    options = {"input_shape": (4, 32, 32, 3), "hidden": 16, "width": 0.7, "depth": 0.5, **options}
     return X3DXS(classes=5, dropout=0.0, **options)
 
 

@@ -1,6 +1,6 @@
 """Layers of the mobile form that Keras does not have: reshapes of frames, hard swish, running mean.
 
-They compute on tensors of rank 4 at most, frames folded into the batch, on every backend.
+They compute on tensors of rank 4 at most, with frames folded into the batch, on every backend.
 """
 
 import math
@@ -19,7 +19,9 @@ HARD_SWISH = ("fused", "divided", "folded")
 
 @keras.saving.register_keras_serializable("keras_video")
 class Refold(keras.layers.Layer):
-    """Reshapes, the first axis taking what is left: folds frames into the batch and back.
+    """Reshape to a target shape, to fold frames into the batch and back.
+
+    The first axis takes what is left.
 
     Args:
         target_shape: tuple of ints, the shape without the first axis.
@@ -48,7 +50,10 @@ class Refold(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_video")
 class FrameSlice(keras.layers.Layer):
-    """Every `step`-th of the frames from `start` to before `stop`.
+    """Take every `step`-th frame from `start` to before `stop`.
+
+    Args:
+        start, stop, step: ints, as of a Python slice.
 
     Call arguments:
         inputs: tensor `(batch, frames, ...)`.
@@ -72,7 +77,11 @@ class FrameSlice(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_video")
 class RepeatFrames(keras.layers.Layer):
-    """Repeats the features of a clip, `(batch, 1, 1, channels)`, for each of its frames."""
+    """Repeat the features of a clip, `(batch, 1, 1, channels)`, for each of its frames.
+
+    Args:
+        frames: int, frames of a clip.
+    """
 
     def __init__(self, frames, **kwargs):
         super().__init__(**kwargs)
@@ -85,7 +94,7 @@ class RepeatFrames(keras.layers.Layer):
     def call(self, inputs):
         channels = inputs.shape[-1]
         x = ops.reshape(inputs, (-1, 1, channels))
-        # A sum, because runtimes have no fast operation that repeats.
+        # By adding zeros, because runtimes have no fast operation that repeats.
         x = x + ops.zeros((1, self.frames, 1), dtype=x.dtype)
         return ops.reshape(x, (-1, 1, 1, channels))
 
@@ -95,7 +104,7 @@ class RepeatFrames(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_video")
 class ShiftedRelu6(keras.layers.Layer):
-    """`relu6(x + 3)`: six times the hard sigmoid."""
+    """Compute `relu6(x + 3)`, six times the hard sigmoid."""
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -106,7 +115,7 @@ class ShiftedRelu6(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_video")
 class HardSwish(keras.layers.Layer):
-    """`x * relu6(x + 3) / 6`, written so that the converter makes one operation of it."""
+    """Compute `x * relu6(x + 3) / 6`, in the form that the converter turns into one operation."""
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -117,20 +126,21 @@ class HardSwish(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_video")
 class RunningMean(keras.layers.Layer):
-    """Mean of the features of all frames so far.
+    """Average the features of all frames so far.
 
     Args:
-        frames: int, number of frames in the clip or in one call.
-        keep_frames: bool, whether there is an output for each frame, or one for the last.
+        frames: int, number of frames in the clip or in one step.
+        keep_frames: bool, whether there is an output for each frame, or only for the last.
 
     Call arguments:
-        inputs: features `(batch * frames, 1, 1, channels)` of clips; or, in a stream, the list of
+        inputs: features `(batch * frames, 1, 1, channels)` of clips. In a stream, the list of
             features `(frames, 1, 1, channels)`, the mean so far `(1, 1, 1, channels)`, and
-            `(frames, 1, 1, 1)`: one divided by the number of frames up to and with each. So
-            nothing in the network counts, and nothing overflows.
+            `(frames, 1, 1, 1)`: one divided by the number of each frame, counted from 1. The
+            network does not count itself, so that nothing can overflow. With `frames=1`, features
+            and mean may have a batch of streams.
 
     Returns:
-        Means of the shape of the features, or of one frame.
+        Means of the shape of the features; of one frame for `keep_frames=False`.
     """
 
     def __init__(self, frames, keep_frames=True, **kwargs):
@@ -173,11 +183,14 @@ class RunningMean(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_video")
 class AddPositions(keras.layers.Layer):
-    """Adds the encoding of `PositionalEncoding` to features of frames.
+    """Add the encoding of `PositionalEncoding` to features of frames.
+
+    Args:
+        frames: int, number of frames in the clip or in one step.
 
     Call arguments:
-        inputs: features `(batch * frames, 1, 1, channels)` of clips; or, in a stream, the list of
-            them and of the numbers of the frames `(frames, 1, 1, 1)`, counted from 0.
+        inputs: features `(batch * frames, 1, 1, channels)` of clips. In a stream, the list of the
+            features and the numbers of the frames, `(frames, 1, 1, 1)`, counted from 0.
     """
 
     def __init__(self, frames, **kwargs):
@@ -207,7 +220,7 @@ class AddPositions(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_video")
 class FrameAvgPool(SpatialAvgPool):
-    """`SpatialAvgPool` on `(batch * frames, height, width, channels)`."""
+    """`SpatialAvgPool` for tensors `(batch * frames, height, width, channels)`."""
 
     def build(self, input_shape):
         pass
@@ -222,7 +235,7 @@ class FrameAvgPool(SpatialAvgPool):
 
 @keras.saving.register_keras_serializable("keras_video")
 class FrameMaxPool(SpatialMaxPool):
-    """`SpatialMaxPool` on `(batch * frames, height, width, channels)`."""
+    """`SpatialMaxPool` for tensors `(batch * frames, height, width, channels)`."""
 
     build = FrameAvgPool.build
     compute_output_shape = FrameAvgPool.compute_output_shape
@@ -231,10 +244,10 @@ class FrameMaxPool(SpatialMaxPool):
 
 @keras.saving.register_keras_serializable("keras_video")
 class Grow(keras.layers.Layer):
-    """Frames `(batch * frames, height, width, channels)` of another size, by nearest pixels.
+    """Enlarge frames `(batch * frames, height, width, channels)` by nearest pixels.
 
     Args:
-        size: `(height, width)`.
+        size: 2 ints, the new `(height, width)`.
     """
 
     def __init__(self, size, **kwargs):
@@ -253,7 +266,7 @@ class Grow(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_video")
 class FramesPool(TemporalPool):
-    """`TemporalPool` on `(batch, frames, height * width, channels)`."""
+    """`TemporalPool` for tensors `(batch, frames, height * width, channels)`."""
 
     def build(self, input_shape):
         pass
@@ -264,7 +277,7 @@ class FramesPool(TemporalPool):
 
 @keras.saving.register_keras_serializable("keras_video")
 class Attention(keras.layers.Layer):
-    """`softmax(theta phi^T) g` over all positions, the inner part of `NonLocal`.
+    """Compute `softmax(theta phi^T) g` over all positions, the inner part of `NonLocal`.
 
     Call arguments:
         inputs: list of `theta`, `phi` and `g`, each `(batch, frames, height * width, channels)`.
@@ -282,10 +295,10 @@ class Attention(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_video")
 class NodeGather(keras.layers.Layer):
-    """States of the nodes of `GloRe`: sums over all positions.
+    """Compute the states of the nodes of `GloRe`: weighted sums over all positions.
 
     Call arguments:
-        inputs: list of states `(batch, frames, pixels, states)` and weights
+        inputs: list of the states `(batch, frames, pixels, states)` and the weights
             `(batch, frames, pixels, nodes)` of the positions.
 
     Returns:
@@ -306,11 +319,11 @@ class NodeGather(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_video")
 class NodeScatter(keras.layers.Layer):
-    """The way back: every position gets the sum of its nodes, and a bias.
+    """Scatter the nodes of `GloRe`: every position gets a weighted sum of them, plus a bias.
 
     Call arguments:
-        inputs: list of weights `(batch, frames, pixels, nodes)` and of what the nodes tell,
-            `(batch, 1, nodes, channels)`.
+        inputs: list of the weights `(batch, frames, pixels, nodes)` of the positions, and the
+            values `(batch, 1, nodes, channels)` of the nodes.
 
     Returns:
         A tensor `(batch, frames, pixels, channels)`.
@@ -320,13 +333,13 @@ class NodeScatter(keras.layers.Layer):
         self.bias = self.add_weight((input_shape[1][-1],), "zeros", name="bias")
 
     def compute_output_shape(self, input_shape):
-        weights, told = input_shape
-        return (*weights[:-1], told[-1])
+        weights, values = input_shape
+        return (*weights[:-1], values[-1])
 
     def call(self, inputs):
-        weights, told = inputs
+        weights, values = inputs
         _, frames, pixels, nodes = weights.shape
-        channels = told.shape[-1]
+        channels = values.shape[-1]
         x = ops.reshape(weights, (-1, frames * pixels, nodes))
-        y = ops.matmul(x, ops.reshape(told, (-1, nodes, channels))) + self.bias
+        y = ops.matmul(x, ops.reshape(values, (-1, nodes, channels))) + self.bias
         return ops.reshape(y, (-1, frames, pixels, channels))

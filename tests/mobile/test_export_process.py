@@ -1,6 +1,7 @@
-"""Export in a process of its own, as on JAX and torch, whose backends have no converter."""
+"""Export in another process on TensorFlow, as on JAX and torch, which have no converter."""
 
 import json
+import sys
 
 import keras
 import numpy as np
@@ -32,16 +33,27 @@ def test_the_file_is_that_of_tensorflow(model, tmp_path, capfd):
     assert_near(LiteRTModel(path).predict(clips), to_numpy(run(model, clips)[0]))
 
 
-def test_what_the_process_says_is_passed_on(model, tmp_path, monkeypatch):
-    with pytest.raises(RuntimeError, match="process on TensorFlow failed: frames: expected"):
-        export_process.run(model, str(tmp_path / "a.tflite"), None, {**OPTIONS, "frames": 0})
+def test_errors_of_the_process_are_passed_on(model, tmp_path, monkeypatch):
+    """With a script as the process, which fails at once or sleeps."""
+    python = tmp_path / "python"
+    monkeypatch.setattr(sys, "executable", str(python))
+    path = tmp_path / "a.tflite"
+    write_script(python, "echo noise >&2; echo 'frames: expected an int, got x.' >&2; exit 1")
+    with pytest.raises(RuntimeError, match="process on TensorFlow failed: frames: expected an int"):
+        export_process.run(model, path, None, OPTIONS)
+    write_script(python, "exec sleep 20")
     monkeypatch.setattr(export_process, "LIMIT", 0.05)
     with pytest.raises(RuntimeError, match="expected it to end within 0.05 s"):
-        export_process.run(model, str(tmp_path / "a.tflite"), None, OPTIONS)
-    assert not list(tmp_path.iterdir())
+        export_process.run(model, path, None, OPTIONS)
+    assert not path.exists()
 
 
-def test_clips_reach_the_process(model, tmp_path, monkeypatch):
+def write_script(path, commands):
+    path.write_text(f"#!/bin/sh\n{commands}\n")
+    path.chmod(0o755)
+
+
+def test_what_the_process_reads_and_says(model, tmp_path, monkeypatch, capsys):
     """The worker reads what `run` saves in the folder; checked without a process."""
     seen = {}
 
@@ -58,3 +70,12 @@ def test_clips_reach_the_process(model, tmp_path, monkeypatch):
     assert (seen["path"], seen["quantization"], seen["stream"]) == ("x.tflite", "int8", True)
     np.testing.assert_array_equal(seen["representative_data"], random_video())
     assert seen["names"] == [layer.name for layer in model.layers]
+    result = json.loads((tmp_path / export_process.RESULT).read_text())
+    assert export_process.Comparison(**result) == (0.0, 1.0, 2)
+
+    def fail(model, path, **options):
+        raise ValueError("frames: expected\n  an int.")
+
+    monkeypatch.setattr(export_worker, "export_litert", fail)
+    assert export_worker.main(str(tmp_path)) == 1
+    assert capsys.readouterr().err == "frames: expected an int.\n"

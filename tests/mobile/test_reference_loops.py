@@ -1,7 +1,7 @@
 """The loops of docs/mobile.md, for Raspberry Pi and Android, give what `LiteRTModel` gives.
 
-That for Android is compiled here against stand-ins for three classes of LiteRT; what its
-interpreter is asked to compute, the real one computes in this process.
+The Android loop is compiled against stand-ins for three classes of LiteRT. The stand-in for the
+interpreter passes its inputs to the real interpreter in this process.
 """
 
 import importlib.util
@@ -51,7 +51,7 @@ def expected(path):
     lite = LiteRTModel(path)
     pixels = lite.info["pixels"]
     answers = list(lite.stream(VIDEO if pixels == 255 else VIDEO / np.float32(255)))
-    assert np.ptp(answers, axis=0).max() > 1e-3  # they follow the frames
+    assert np.ptp(answers, axis=0).max() > 1e-3  # the predictions follow the frames
     return np.stack(answers)
 
 
@@ -107,7 +107,7 @@ def test_android(path, expected, classes, tmp_path):
 
 
 def serve(java, path, calls):
-    """Computes what the stand-in for the interpreter asks for."""
+    """Run the real interpreter on the inputs that the stand-in sends."""
     lite = LiteRTModel(path).interpreter
     runner = lite.get_signature_runner()
     inputs, outputs = runner.get_input_details(), runner.get_output_details()
@@ -133,7 +133,7 @@ def serve(java, path, calls):
 
 
 def test_the_docs_show_these_loops():
-    """Every block of code in the docs is a piece of the files that are run here."""
+    """Every code block in the docs is part of the files that are run here."""
     text = (ROOT / "docs" / "mobile.md").read_text()
     for language, name in (("python", "raspberry_pi.py"), ("java", "StreamClassifier.java")):
         source = (LOOPS / name).read_text()

@@ -1,13 +1,16 @@
 """Layers that compute in float32 what int8 would give: for calibration, training and conversion.
 
-Activations are rounded to 256 levels of one range per tensor that holds zero; kernels to 255 levels
-per output channel, symmetric around zero (Jacob et al. 2018, arXiv 1712.05877, section 3;
-Krishnamoorthi 2018, arXiv 1806.08342, section 2). Gradients pass the rounding unchanged.
+Activations are rounded to 256 levels of one range per tensor, which contains zero. Kernels are
+rounded to 255 levels per output channel, symmetric around zero (Jacob et al. 2018, arXiv
+1712.05877, section 3; Krishnamoorthi 2018, arXiv 1806.08342, section 2). Gradients pass the
+rounding unchanged.
 """
 
 import keras
 import numpy as np
 from keras import ops
+
+from keras_video.checks import check_number
 
 LEVELS = 255  # steps between the ends of an activation's range
 KERNEL_LEVELS = 127  # steps from zero to the largest weight of a channel
@@ -15,17 +18,17 @@ KERNEL_LEVELS = 127  # steps from zero to the largest weight of a channel
 
 @keras.saving.register_keras_serializable("keras_video")
 class FakeQuantize(keras.layers.Layer):
-    """Rounds activations to the 256 values that int8 has for a range.
+    """Round activations to the 256 values that int8 has for a range.
 
     Args:
-        limits: `(smallest, largest)`, a range that is known, or `None` for one that is learned: in
-            training it follows the extremes of the batches; with `trainable = False` it stays. A
-            learned range that has not seen a batch lets its input pass.
+        limits: `(smallest, largest)`, a known range, or `None` for a learned one. A learned range
+            follows the extremes of the training batches; with `trainable = False` it stays. Before
+            the first batch it lets its input pass.
         momentum: float in [0, 1), how much of the old range remains in a training step.
 
     Call arguments:
         inputs: float tensor of any shape.
-        training: bool, whether a learned range follows.
+        training: bool, whether a learned range follows the inputs.
 
     Returns:
         A tensor of the shape of the inputs.
@@ -37,8 +40,7 @@ class FakeQuantize(keras.layers.Layer):
 
     def __init__(self, limits=None, momentum=0.99, **kwargs):
         super().__init__(**kwargs)
-        if not 0 <= momentum < 1:
-            raise ValueError(f"momentum: expected a number in [0, 1), got {momentum!r}.")
+        check_number("momentum", momentum, 0, below=1)
         self.limits = None if limits is None else holding_zero(*limits)
         self.momentum = momentum
 
@@ -70,13 +72,13 @@ class FakeQuantize(keras.layers.Layer):
         self.largest.assign(keep * self.largest + (1.0 - keep) * highest)
 
     def get_limits(self):
-        """`(smallest, largest)` as floats."""
+        """Return `(smallest, largest)` as floats."""
         if self.limits is not None:
             return self.limits
         return tuple(float(ops.convert_to_numpy(v)) for v in (self.smallest, self.largest))
 
     def set_limits(self, smallest, largest):
-        """Where a learned range begins, for example what calibration found."""
+        """Set a learned range, for example to the result of a calibration."""
         for variable, value in zip(
             (self.smallest, self.largest), holding_zero(smallest, largest), strict=True
         ):
@@ -87,14 +89,15 @@ class FakeQuantize(keras.layers.Layer):
 
 
 class _Rounding:
-    """What the convolutions with rounded kernels share.
+    """Base of the convolutions with rounded kernels.
 
-    In mobile form kernels hold the constant factors of what comes before them, such as 1/255, and
-    would be far too small for the usual learning rates. A power of two brings them back to the size
-    of an initialised kernel, without any rounding.
+    Kernels of mobile forms include the constant factors before them, such as 1/255. Such small
+    weights do not suit the usual learning rates. The weights are therefore stored divided by
+    `kernel_scale`, a power of two, which brings them to the size of an initialised kernel without
+    any rounding.
     """
 
-    AXIS = None  # of the kernel, the output channels
+    AXIS = None  # axis of the output channels in the kernel
 
     def __init__(self, *args, kernel_scale=1.0, **kwargs):
         super().__init__(*args, **kwargs)
@@ -104,7 +107,7 @@ class _Rounding:
         return round_kernel(self.kernel * self.kernel_scale, self.AXIS)
 
     def get_plain_weights(self):
-        """Kernel and bias as a layer without rounding has them."""
+        """Return kernel and bias as a layer without rounding has them."""
         kernel, *bias = self.get_weights()
         return [kernel * np.float32(self.kernel_scale), *bias]
 
@@ -122,7 +125,7 @@ class QuantizedConv2D(_Rounding, keras.layers.Conv2D):
 
     Args:
         *args, **kwargs: those of `Conv2D`.
-        kernel_scale: float, a constant that the kernel is multiplied by.
+        kernel_scale: float, factor of the stored kernel.
     """
 
     AXIS = 3
@@ -133,7 +136,7 @@ class QuantizedConv2D(_Rounding, keras.layers.Conv2D):
 
 @keras.saving.register_keras_serializable("keras_video")
 class QuantizedDepthwiseConv2D(_Rounding, keras.layers.DepthwiseConv2D):
-    """`DepthwiseConv2D` whose kernel is rounded to int8; arguments as of `QuantizedConv2D`."""
+    """`DepthwiseConv2D` whose kernel is rounded to int8, see `QuantizedConv2D`."""
 
     AXIS = 2
 
@@ -151,19 +154,19 @@ class QuantizedDepthwiseConv2D(_Rounding, keras.layers.DepthwiseConv2D):
 
 
 def usual_scale(kernel, depthwise):
-    """The power of two between a kernel and one of its shape from the He initialisation."""
+    """Return the power of two between the size of a kernel and that of its He initialisation."""
     size = np.sqrt(np.mean(np.square(kernel, dtype="float64")))
     inputs = np.prod(kernel.shape[:2] if depthwise else kernel.shape[:3])
     return float(2.0 ** np.round(np.log2(size / np.sqrt(2 / inputs)))) if size > 0 else 1.0
 
 
 def fake_quantize(inputs, smallest, largest):
-    """Rounds to 256 levels of a range; on TensorFlow as the operation that the converter knows."""
+    """Round to 256 levels of a range, on TensorFlow by an operation that the converter knows."""
     return keras.quantizers.fake_quant_with_min_max_vars(inputs, smallest, largest)
 
 
 def round_kernel(kernel, axis):
-    """A kernel rounded to int8 with one step size for each entry along `axis`."""
+    """Round a kernel to int8, with one step size for each entry along `axis`."""
     kernel = ops.convert_to_tensor(kernel)
     others = tuple(i for i in range(len(kernel.shape)) if i != axis)
     step = ops.max(ops.abs(kernel), axis=others, keepdims=True) / KERNEL_LEVELS
@@ -172,14 +175,14 @@ def round_kernel(kernel, axis):
 
 
 def rounded_weights(layer):
-    """The weights of a convolution as int8 has them, for a layer that does not round by itself."""
+    """Return the weights of a convolution, with its kernel rounded to int8."""
     kernel, *bias = layer.get_weights()
     axis = 2 if isinstance(layer, keras.layers.DepthwiseConv2D) else 3
     return [ops.convert_to_numpy(round_kernel(kernel, axis)), *bias]
 
 
 def fake_quantize_array(x, smallest, largest):
-    """`fake_quantize` of NumPy arrays, zero being exact as int8 has it."""
+    """Compute `fake_quantize` of a NumPy array, with an exact zero as int8 has it."""
     step = np.float32((largest - smallest) / LEVELS)
     if step <= 0:
         return np.zeros_like(x)
@@ -188,7 +191,7 @@ def fake_quantize_array(x, smallest, largest):
 
 
 def holding_zero(smallest, largest):
-    """A range as floats, widened where needed to hold zero, which must be exact."""
+    """Return a range as floats, widened to contain zero, which int8 has to store exactly."""
     smallest, largest = min(float(smallest), 0.0), max(float(largest), 0.0)
     if not smallest < largest < float("inf") or smallest == -float("inf"):
         raise ValueError(

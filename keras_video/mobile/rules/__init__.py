@@ -1,4 +1,4 @@
-"""Rules of the mobile form, one per layer class. Importing this package registers all of them."""
+"""Rules of the mobile form, one per layer class. This package registers all of them on import."""
 
 from keras_video.mobile.rules import (
     attention,

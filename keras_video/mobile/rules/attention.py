@@ -1,20 +1,25 @@
-"""Rules of the layers with gates or attention."""
+"""Rules for layers with gates or attention."""
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_video.layers import ContextGate, GatedConv3D, NonLocal, PositionalEncoding, SqueezeExcite
 from keras_video.layers.non_local import PROJECTIONS
 from keras_video.mobile.primitives import AddPositions, Attention, RepeatFrames
 from keras_video.mobile.rules.convolution import convolve, video_conv
 from keras_video.mobile.rules.pooling import pixel_means, running_mean
-from keras_video.mobile.rules.registry import Features, activate, rule
+from keras_video.mobile.rules.registry import (
+    FLOAT,
+    Features,
+    activate,
+    add,
+    array,
+    pointwise_kernel,
+    rule,
+)
 
-FLOAT = {"dtype": "float32"}
-
-# Gates as `factor * relu6(scale * x + 3)`: scale and 3 go into the kernel before, and the factor
-# into the one behind.
+# Hard gates are `factor * relu6(scale * x + 3)`, as `(scale, factor)`. The scale and the 3 are
+# folded into the kernel before the gate, the factor into the kernel after it.
 HARD_GATES = {
     "hard_sigmoid": (1.0, 1 / 6),
     "hard_sigmoid_keras2": (1.2, 1 / 6),
@@ -24,10 +29,12 @@ HARD_GATES = {
 
 @rule(SqueezeExcite)
 def squeeze_excite(rewriter, layer, features):
-    """Gates from pooled channels: of the clip, of every frame, or of the frames so far."""
+    """Multiply by gates from channels pooled over the clip, each frame, or the frames so far."""
     name = layer.name
     if rewriter.stream and not layer.causal and layer.squeeze != "2d":
-        raise ValueError(f"model: expected a causal network for a stream, but {name} looks ahead.")
+        raise ValueError(
+            f"model: expected a causal network for a stream, got {name}, which looks ahead."
+        )
     pooled = _pool(rewriter, layer, features)
     y = _multiply(rewriter, features, _gates(rewriter, layer, pooled, name), name)
     return activate(rewriter, y, layer.output_activation, f"{name}_output")
@@ -35,7 +42,7 @@ def squeeze_excite(rewriter, layer, features):
 
 @rule(ContextGate)
 def context_gate(rewriter, layer, features):
-    """Gates from the mean of the clip."""
+    """Multiply by gates from the mean of the clip."""
     means = _clip_means(rewriter, features, layer.name)
     gates = _context_gates(rewriter, layer, means, layer.name)
     return _multiply(rewriter, features, gates, layer.name)
@@ -43,7 +50,7 @@ def context_gate(rewriter, layer, features):
 
 @rule(GatedConv3D)
 def gated_conv(rewriter, layer, features, residual=None):
-    """Convolution, gates before or behind it, residual, activation."""
+    """Convolve with gates before or after, add the residual, activate."""
     name, before = layer.name, layer.gated == "inputs"
     if before:
         features = _both_gates(rewriter, layer, features)
@@ -55,45 +62,42 @@ def gated_conv(rewriter, layer, features, residual=None):
 
 
 def pointwise(rewriter, conv, features, residual, activation, name):
-    """An inner convolution under the name of the layer that holds it, residual, activation."""
+    """Apply an inner convolution under the name of its layer, add the residual, activate."""
     y = video_conv(rewriter, renamed(conv, name), features)
     return _closed(rewriter, y, residual, activation, name)
 
 
 def _closed(rewriter, y, residual, activation, name):
     if residual is not None:
-        tensors = [rewriter.plain(x, f"{name}_{i}") for i, x in enumerate((y, residual))]
-        tensor = keras.layers.Add(name=f"{name}_sum", **FLOAT)(tensors)
-        y = y._replace(tensor=tensor, factor=1.0, conv=None)
+        y = add(rewriter, (y, residual), f"{name}_sum", name)
     return activate(rewriter, y, activation, name)
 
 
 @rule(NonLocal)
 def non_local(rewriter, layer, features):
-    """Projections and the last convolution as 1x1 kernels, attention between them."""
+    """Attend over all positions, between 1x1 convolutions."""
     name = layer.name
     _, height, width, _ = features.shape
     parts = []
     for part, kernel in zip(PROJECTIONS, layer.projections, strict=True):
-        kernel = _numpy(kernel)[None, None]
+        kernel = pointwise_kernel(kernel)
         bias = np.zeros(kernel.shape[-1], "float32")
         y = convolve(features, kernel, bias, name=f"{name}_{part}")
         parts.append(rewriter.by_frames(y, f"{name}_{part}"))
     y = Attention(name=f"{name}_attention", **FLOAT)(parts)
     y = Features(rewriter.by_pixels(y, height, width, name), features.frames)
     y = video_conv(rewriter, renamed(layer.conv, f"{name}_conv"), y)
-    tensors = [rewriter.plain(x, f"{name}_{i}") for i, x in enumerate((features, y))]
-    return Features(keras.layers.Add(name=name, **FLOAT)(tensors), features.frames)
+    return add(rewriter, (features, y), name)
 
 
 @rule(PositionalEncoding)
 def positional_encoding(rewriter, layer, features):
-    """On features of frames."""
+    """Add the encoding of the frame number to the features of each frame."""
     return _add_positions(rewriter, features, layer.scale, layer.name)
 
 
 def _pool(rewriter, layer, features):
-    """What a squeeze-excite looks at: features of the clip or of every frame."""
+    """Return the features that the gates are computed from: of the clip or of every frame."""
     name = layer.name
     if layer.squeeze == "3d" and not layer.causal:
         return _clip_means(rewriter, features, name)
@@ -116,32 +120,32 @@ def _pool(rewriter, layer, features):
 
 
 def _add_positions(rewriter, features, scale, name):
-    """The factor stays outside, so that the encoding is divided by it."""
+    """Add positions. The encoding is divided by the pending factor, which multiplies it later."""
     layer = AddPositions(features.frames, name=name, **FLOAT)
     inputs = features.tensor
     if rewriter.stream:
         inputs = [inputs, rewriter.clock("position", features.frames)]
     y = layer(inputs)
-    layer.set_weights([_numpy(scale) / features.factor])
+    layer.set_weights([array(scale) / features.factor])
     return features._replace(tensor=y, conv=None)
 
 
 def _clip_means(rewriter, features, name):
-    """Mean over all frames and pixels, `(batch, 1, 1, channels)`."""
+    """Return the mean over all frames and pixels, `(batch, 1, 1, channels)`."""
     x = rewriter.by_frames(features, f"{name}_means")
     pool = keras.layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_means", **FLOAT)
     return features._replace(tensor=pool(x), frames=1, conv=None)
 
 
 def _gates(rewriter, layer, pooled, name):
-    """The two dense layers of a squeeze-excite on pooled features."""
-    kernel, bias = _numpy(layer.reduce_kernel)[None, None], _numpy(layer.reduce_bias)
+    """Apply the two dense layers of a squeeze-excite to pooled features."""
+    kernel, bias = pointwise_kernel(layer.reduce_kernel), array(layer.reduce_bias)
     inside = layer.activation if layer.activation in ("relu", "relu6") else None
     y = convolve(pooled, kernel, bias, activation=inside, name=f"{name}_reduce")
     if not inside:
         y = activate(rewriter, y, layer.activation, f"{name}_reduce")
     y = y._replace(conv=None)
-    kernel, bias = _numpy(layer.expand_kernel)[None, None], _numpy(layer.expand_bias)
+    kernel, bias = pointwise_kernel(layer.expand_kernel), array(layer.expand_bias)
     if layer.gate == "sigmoid":
         y = convolve(y, kernel, bias, name=f"{name}_expand")
         return activate(rewriter, y, "sigmoid", f"{name}_expand")
@@ -152,14 +156,13 @@ def _gates(rewriter, layer, pooled, name):
 
 
 def _context_gates(rewriter, layer, means, name):
-    kernel, bias = _numpy(layer.gate_kernel)[None, None], _numpy(layer.gate_bias)
-    return activate(
-        rewriter, convolve(means, kernel, bias, name=f"{name}_gate"), "sigmoid", f"{name}_gate"
-    )
+    kernel, bias = pointwise_kernel(layer.gate_kernel), array(layer.gate_bias)
+    y = convolve(means, kernel, bias, name=f"{name}_gate")
+    return activate(rewriter, y, "sigmoid", f"{name}_gate")
 
 
 def _both_gates(rewriter, layer, features):
-    """Those of the squeeze-excite and then of the context gate, each from what it multiplies."""
+    """Apply the squeeze-excite, then the context gate; each looks at what it multiplies."""
     if layer.squeeze_excite is not None:
         name = f"{layer.name}_squeeze_excite"
         means = _clip_means(rewriter, features, name)
@@ -174,7 +177,7 @@ def _both_gates(rewriter, layer, features):
 
 
 def _multiply(rewriter, features, gates, name):
-    """Features times gates, of every frame or of the clip; the factors of both are left over."""
+    """Multiply features by gates of every frame or of the clip; both factors stay pending."""
     factor = features.factor * gates.factor
     multiply = keras.layers.Multiply(name=name, **FLOAT)
     if gates.frames == features.frames:
@@ -187,12 +190,8 @@ def _multiply(rewriter, features, gates, name):
 
 
 def renamed(conv, name):
-    """The inner convolution of a layer under the name of that layer."""
+    """Copy the inner convolution of a layer under another name."""
     twin = type(conv).from_config({**conv.get_config(), "name": name})
     twin.build((None, None, None, None, conv.kernel.shape[-2] * conv.groups))
     twin.set_weights(conv.get_weights())
     return twin
-
-
-def _numpy(weight):
-    return np.asarray(ops.convert_to_numpy(weight), "float32")

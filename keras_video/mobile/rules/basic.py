@@ -1,14 +1,21 @@
-"""Rules for layers of Keras that need no kernel: models, sums, activations."""
+"""Rules for Keras layers without kernels: inner models, sums, activations."""
 
 import keras
 import numpy as np
 
-from keras_video.mobile.rules.registry import activate, keras_activation, rule, rule_for
+from keras_video.mobile.rules.registry import (
+    FLOAT,
+    activate,
+    add,
+    keras_activation,
+    rule,
+    rule_for,
+)
 
 
 @rule(keras.Model)
 def inner_model(rewriter, layer, features):
-    """A model used as a layer is rewritten where it stands."""
+    """Rewrite a model that is used as a layer, in its place."""
     if not isinstance(layer, keras.Sequential):
         return rewriter.inline(layer, features)
     for part in layer.layers:
@@ -18,34 +25,34 @@ def inner_model(rewriter, layer, features):
 
 @rule(keras.layers.Rescaling)
 def rescaling(rewriter, layer, features):
-    """The factor is left to the next kernel; borders padded with zeros stay zero."""
+    """Leave the scale to the next kernel. Borders padded with zeros stay zero."""
     scale = layer.scale
     if np.any(layer.offset) or not isinstance(scale, (int, float)) or scale <= 0:
-        twin = keras.layers.Rescaling(scale, layer.offset, dtype="float32", name=layer.name)
+        twin = keras.layers.Rescaling(scale, layer.offset, name=layer.name, **FLOAT)
         tensor = twin(rewriter.plain(features, layer.name))
         return features._replace(tensor=tensor, factor=1.0, conv=None)
     return features._replace(factor=features.factor * scale, conv=None)
 
 
 @rule(keras.layers.Add)
-def add(rewriter, layer, *terms):
-    """A sum; residual and branch come without factors."""
-    tensors = [rewriter.plain(term, f"{layer.name}_{i}") for i, term in enumerate(terms)]
-    tensor = keras.layers.Add(dtype="float32", name=layer.name)(tensors)
-    return terms[0]._replace(tensor=tensor, factor=1.0, conv=None)
+def sum_of_terms(rewriter, layer, *terms):
+    """Add the terms without their factors."""
+    return add(rewriter, terms, layer.name)
 
 
 @rule(keras.layers.Concatenate)
 def concatenate(rewriter, layer, *parts):
-    """Channels side by side."""
+    """Join channels."""
     if layer.axis not in (-1, 4):
-        raise ValueError(f"model: {layer.name} expected to join channels, got axis={layer.axis}.")
+        raise ValueError(
+            f"model: expected {layer.name} to join channels, axis=-1, got axis={layer.axis}."
+        )
     tensors = [rewriter.plain(part, f"{layer.name}_{i}") for i, part in enumerate(parts)]
-    tensor = keras.layers.Concatenate(dtype="float32", name=layer.name)(tensors)
+    tensor = keras.layers.Concatenate(name=layer.name, **FLOAT)(tensors)
     return parts[0]._replace(tensor=tensor, factor=1.0, conv=None)
 
 
 @rule(keras.layers.Activation, keras.layers.ReLU)
 def activation(rewriter, layer, features):
-    """An activation that is a layer of its own."""
+    """Apply an activation that is a layer of its own."""
     return activate(rewriter, features, keras_activation(layer), layer.name)

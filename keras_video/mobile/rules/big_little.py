@@ -1,32 +1,37 @@
-"""Rules of the layers of big-little networks: aggregation of frames, merge of branches."""
+"""Rules for layers of big-little networks: temporal aggregation, merge of branches."""
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_video.layers import BigLittleMerge, TemporalAggregation
 from keras_video.layers.temporal_aggregation import OF_PAIR
 from keras_video.mobile.primitives import FrameSlice, Grow, Refold
 from keras_video.mobile.rules.attention import pointwise
 from keras_video.mobile.rules.convolution import INSIDE, convolution, fill
-from keras_video.mobile.rules.registry import Features, activate, rule, rule_for
-
-FLOAT = {"dtype": "float32"}
+from keras_video.mobile.rules.registry import (
+    FLOAT,
+    Features,
+    activate,
+    add,
+    array,
+    check_clips,
+    rule,
+    rule_for,
+)
 
 
 @rule(TemporalAggregation)
 def temporal_aggregation(rewriter, layer, features, of_pair=None):
-    """A depthwise kernel on the image of frames and pixels; of equal pairs one for either frame."""
+    """Blend frames by a depthwise kernel; equal pairs have one for each of their two frames."""
     name = layer.name
-    if rewriter.stream:
-        raise ValueError(f"model: expected a network for a stream, but {name} takes clips.")
+    check_clips(rewriter, layer)
     if layer.blend != "sum" or layer.num_frames is not None:
         raise ValueError(
             f"model: expected {name} with blend='sum' and num_frames=None, got {layer.blend!r} and "
-            f"{layer.num_frames}: it has no mobile form."
+            f"{layer.num_frames}, which have no mobile form."
         )
     wanted = OF_PAIR[:2] if of_pair in (None, "both") else (of_pair,)
-    kernel = np.asarray(ops.convert_to_numpy(layer.kernel), "float32") * features.factor
+    kernel = array(layer.kernel) * features.factor
     taps = dict(zip(layer.distances, kernel, strict=True))
     if layer.equal_pairs:
         outputs = tuple(
@@ -45,7 +50,7 @@ def temporal_aggregation(rewriter, layer, features, of_pair=None):
 
 @rule(BigLittleMerge)
 def big_little_merge(rewriter, layer, little, big=None):
-    """Nearest pixels of the big branch, projection of the little one, sum, activation, fusion."""
+    """Enlarge the big branch, project the little one, add, activate, fuse."""
     name = layer.name
     if big is not None and big.shape[1:3] != little.shape[1:3]:
         x = rewriter.plain(big, f"{name}_big")
@@ -56,9 +61,7 @@ def big_little_merge(rewriter, layer, little, big=None):
     elif big is None:
         y = activate(rewriter, little, layer.activation, name)
     else:
-        tensors = [rewriter.plain(x, f"{name}_{i}") for i, x in enumerate((little, big))]
-        tensor = keras.layers.Add(name=f"{name}_sum", **FLOAT)(tensors)
-        y = little._replace(tensor=tensor, factor=1.0, conv=None)
+        y = add(rewriter, (little, big), f"{name}_sum", name)
         y = activate(rewriter, y, layer.activation, name)
     if layer.fusion is None:
         return y
@@ -66,7 +69,7 @@ def big_little_merge(rewriter, layer, little, big=None):
 
 
 def _of_pairs(taps, frame):
-    """The weights by distance in pairs, for the first or the second frame of each."""
+    """Return the weights by distance in pairs, for the first or the second frame of each pair."""
     merged = {}
     for distance, weights in taps.items():
         later = (distance + OF_PAIR.index(frame)) // 2
@@ -75,7 +78,7 @@ def _of_pairs(taps, frame):
 
 
 def _blend(rewriter, layer, features, taps, name):
-    """Weighted sum of the frames at these distances, then the activation."""
+    """Sum the frames at these distances with weights, then activate."""
     _, height, width, channels = features.shape
     first, last = min(taps), max(taps)
     nothing = np.zeros(channels, "float32")
@@ -85,7 +88,7 @@ def _blend(rewriter, layer, features, taps, name):
     if before or after:
         pad = keras.layers.ZeroPadding2D(((before, after), (0, 0)), name=f"{name}_padded", **FLOAT)
         x = pad(x)
-    # Where all distances lie on one side, the window begins or ends beside the frame itself.
+    # If all distances have the same sign, the window does not contain the frame itself.
     start, count = before + first, features.frames + last - first
     if (start, count) != (0, x.shape[1]):
         x = FrameSlice(start, start + count, name=f"{name}_window", **FLOAT)(x)
@@ -98,7 +101,7 @@ def _blend(rewriter, layer, features, taps, name):
 
 
 def _frame_of_pairs(rewriter, features, frame, name):
-    """The first or the second of every two frames."""
+    """Take the first or the second of every two frames."""
     _, height, width, _ = features.shape
     x = rewriter.by_frames(features, name)
     x = FrameSlice(OF_PAIR.index(frame), features.frames, 2, name=name, **FLOAT)(x)
@@ -107,7 +110,7 @@ def _frame_of_pairs(rewriter, features, frame, name):
 
 
 def _joined(outputs, name):
-    """First and second frames in turn."""
+    """Interleave first and second frames."""
     frames, (_, height, width, channels) = outputs[0].frames, outputs[0].shape
     parts = [
         Refold((1, height * width, channels), name=f"{name}_part{i}", **FLOAT)(y.tensor)

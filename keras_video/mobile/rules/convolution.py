@@ -1,13 +1,21 @@
-"""Rules of the convolutions: 3D kernels as 2D ones."""
+"""Rules for convolutions: 3D kernels become 2D kernels."""
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_video.layers import ReZero, StochasticDepth, VideoConv3D
 from keras_video.layers.frames import same_pads, space_pads
 from keras_video.mobile.primitives import FrameSlice
-from keras_video.mobile.rules.registry import Features, activate, keras_activation, nothing, rule
+from keras_video.mobile.rules.registry import (
+    FLOAT,
+    Features,
+    activate,
+    array,
+    keras_activation,
+    nothing,
+    pointwise_kernel,
+    rule,
+)
 
 INSIDE = ("relu", "relu6")  # activations that runtimes compute inside the convolution
 
@@ -16,14 +24,14 @@ rule(StochasticDepth)(nothing)
 
 @rule(ReZero)
 def rezero(rewriter, layer, features):
-    """The scalar becomes part of the kernel before it."""
-    return rewriter.scaled(features, float(ops.convert_to_numpy(layer.scale)), layer.name)
+    """Fold the scale into the kernel before it."""
+    return rewriter.scaled(features, float(array(layer.scale)), layer.name)
 
 
 @rule(VideoConv3D)
 def video_conv(rewriter, layer, features):
-    """Kernels over space as they are; over frames as images of frames and pixels; else by taps."""
-    kernel, bias = (None if w is None else _numpy(w) for w in layer.folded_weights())
+    """Convolve over pixels, over frames, or over both as a sum of 2D kernels."""
+    kernel, bias = (None if w is None else array(w) for w in layer.folded_weights())
     bias = np.zeros(kernel.shape[-1], "float32") if bias is None else bias
     taps, *extents = kernel.shape[:3]
     stride, *strides = layer.strides
@@ -45,9 +53,9 @@ def video_conv(rewriter, layer, features):
 
 @rule(keras.layers.Dense)
 def dense(rewriter, layer, features):
-    """A 1x1 convolution of features."""
-    kernel = _numpy(layer.kernel)[None, None]
-    bias = _numpy(layer.bias) if layer.use_bias else np.zeros(kernel.shape[-1], "float32")
+    """Convolve features with a 1x1 kernel."""
+    kernel = pointwise_kernel(layer.kernel)
+    bias = array(layer.bias) if layer.use_bias else np.zeros(kernel.shape[-1], "float32")
     name = keras_activation(layer)
     inside = name if name in INSIDE else None
     y = convolve(features, kernel, bias, activation=inside, name=layer.name)
@@ -57,13 +65,18 @@ def dense(rewriter, layer, features):
 def convolve(
     features, kernel, bias, strides=(1, 1), groups=1, activation=None, name=None, space="same"
 ):
-    """A 2D convolution that takes the factor of its input.
+    """Convolve with a 2D kernel that takes over the pending factor of its input.
 
     Args:
         features: `Features`.
         kernel: array `(height, width, channels / groups, filters)`.
         bias: array `(filters,)`.
-        space: `"symmetric"` for half the kernel on every side; all else is `"same"`.
+        strides: 2 ints.
+        groups: int, channel groups.
+        activation: one of `INSIDE`, or `None`.
+        name: string, of the layer.
+        space: string, padding of the image: `"symmetric"` for half the kernel on every side;
+            anything else is `"same"`.
 
     Returns:
         `Features`.
@@ -76,9 +89,9 @@ def convolve(
 
 
 def convolution(kernel, channels, groups, strides, padding, activation, name):
-    """The Keras layer for a 2D kernel, still without weights."""
+    """Return the Keras layer for a 2D kernel, without weights."""
     options = {"strides": tuple(strides), "padding": padding, "activation": activation}
-    options |= {"dtype": "float32", "name": name}
+    options |= {"name": name, **FLOAT}
     if groups > 1 and groups == channels == kernel.shape[-1]:
         options["depthwise_initializer"] = "zeros"
         return keras.layers.DepthwiseConv2D(kernel.shape[:2], **options)
@@ -87,28 +100,28 @@ def convolution(kernel, channels, groups, strides, padding, activation, name):
 
 
 def fill(layer, kernel, bias):
-    """Sets the weights of a built convolution."""
+    """Set the weights of a built convolution."""
     if isinstance(layer, keras.layers.DepthwiseConv2D):
         kernel = np.swapaxes(kernel, 2, 3)
     layer.set_weights([kernel, bias])
 
 
 def _padded(x, kernel, strides, name, space):
-    """The image and the padding to use: by hand where it is not that of Keras.
+    """Return the image and the padding for Keras, with explicit zeros if Keras pads otherwise.
 
-    That is where strides are wider than kernels, and where half the kernel differs from `same`.
+    Keras pads otherwise for strides wider than the kernel, and for symmetric padding.
     """
     same = same_pads(x.shape[1:3], kernel, strides)
     pads = space_pads(x.shape[1:3], kernel, strides, space)
     if pads == same and all(s <= k for s, k in zip(strides, kernel, strict=True)):
         return x, "same"
     if pads != ((0, 0), (0, 0)):
-        x = keras.layers.ZeroPadding2D(pads, dtype="float32", name=f"{name}_padded")(x)
+        x = keras.layers.ZeroPadding2D(pads, name=f"{name}_padded", **FLOAT)(x)
     return x, "valid"
 
 
 def _over_frames(rewriter, layer, features, kernel, bias, activation):
-    """A kernel over frames alone, `(taps, 1)` on the image of frames and pixels."""
+    """Convolve over frames only, with a kernel `(taps, 1)` on the image of frames and pixels."""
     _, height, width, channels = features.shape
     window = _window(rewriter, layer, features, len(kernel))
     strides = (layer.strides[0], 1)
@@ -121,7 +134,7 @@ def _over_frames(rewriter, layer, features, kernel, bias, activation):
 
 
 def _by_taps(rewriter, layer, features, kernel, bias):
-    """A kernel over frames and pixels: the sum of 2D kernels, each on frames of its own."""
+    """Convolve over frames and pixels by a sum of 2D kernels, one for each tap over frames."""
     _, height, width, _ = features.shape
     stride, *strides = layer.strides
     window = _window(rewriter, layer, features, len(kernel))
@@ -130,44 +143,41 @@ def _by_taps(rewriter, layer, features, kernel, bias):
     for i, tap in enumerate(kernel):
         name = f"{layer.name}_tap{i}"
         stop = i + (frames - 1) * stride + 1
-        x = FrameSlice(i, stop, stride, dtype="float32", name=f"{name}_slice")(window)
+        x = FrameSlice(i, stop, stride, name=f"{name}_slice", **FLOAT)(window)
         x = features._replace(tensor=rewriter.by_pixels(x, height, width, name), frames=frames)
         offset = bias if i == 0 else np.zeros_like(bias)
         y = convolve(x, tap, offset, strides, layer.groups, name=name, space=layer.padding)
         terms.append(y.tensor)
-    y = keras.layers.Add(dtype="float32", name=layer.name)(terms)
+    y = keras.layers.Add(name=layer.name, **FLOAT)(terms)
     return Features(y, frames)
 
 
 def _window(rewriter, layer, features, taps):
-    """`(batch, more frames, height * width, channels)`: with the frames that a kernel needs."""
+    """Return the frames that a kernel needs, `(batch, more frames, height * width, channels)`."""
     name = f"{layer.name}_window"
     x = rewriter.by_frames(features, layer.name)
     if rewriter.stream:
         if layer.padding != "causal":
             raise ValueError(
-                f"model: expected a causal network for a stream, but {layer.name} looks ahead."
+                f"model: expected a causal network for a stream, got {layer.name}, which looks "
+                "ahead."
             )
         past = rewriter.state(f"{layer.name}_past", (1, taps - 1, *x.shape[2:]))
         rewriter.keep(f"{layer.name}_past", x)
-        return keras.layers.Concatenate(axis=1, dtype="float32", name=name)([past, x])
+        return keras.layers.Concatenate(axis=1, name=name, **FLOAT)([past, x])
     before, after = taps - 1, 0
     if layer.padding != "causal":
         extent, stride = (features.frames,), layer.strides[:1]
         ((before, after),) = space_pads(extent, (taps,), stride, layer.padding)
     if before == after == 0:
         return x
-    return keras.layers.ZeroPadding2D(((before, after), (0, 0)), dtype="float32", name=name)(x)
+    return keras.layers.ZeroPadding2D(((before, after), (0, 0)), name=name, **FLOAT)(x)
 
 
 def _every(rewriter, features, stride, name):
-    """The first of every `stride` frames."""
+    """Take the first of every `stride` frames."""
     _, height, width, _ = features.shape
     x = rewriter.by_frames(features, name)
-    x = FrameSlice(0, features.frames, stride, dtype="float32", name=f"{name}_slice")(x)
+    x = FrameSlice(0, features.frames, stride, name=f"{name}_slice", **FLOAT)(x)
     y = rewriter.by_pixels(x, height, width, name)
     return features._replace(tensor=y, frames=x.shape[1], conv=None)
-
-
-def _numpy(weight):
-    return np.asarray(ops.convert_to_numpy(weight), "float32")

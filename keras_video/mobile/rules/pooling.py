@@ -1,4 +1,4 @@
-"""Rules of the layers that pool: over pixels, over frames, over all."""
+"""Rules for pooling layers: over pixels, over frames, over both."""
 
 import keras
 
@@ -18,32 +18,27 @@ from keras_video.mobile.primitives import (
     Refold,
     RunningMean,
 )
-from keras_video.mobile.rules.registry import rule
-
-FLOAT = {"dtype": "float32"}
+from keras_video.mobile.rules.registry import FLOAT, check_clips, rule
 
 
 @rule(SpatialAvgPool)
 def spatial_avg_pool(rewriter, layer, features):
-    """Inside every frame."""
+    """Average within every frame."""
     twin = FrameAvgPool(layer.pool_size, layer.strides, layer.padding, name=layer.name, **FLOAT)
     return features._replace(tensor=twin(features.tensor), conv=None)
 
 
 @rule(SpatialMaxPool)
 def spatial_max_pool(rewriter, layer, features):
-    """Inside every frame; factors are above 0 and pass."""
+    """Take the maximum within every frame. Pending factors are above 0 and stay pending."""
     twin = FrameMaxPool(layer.pool_size, layer.strides, layer.padding, name=layer.name, **FLOAT)
     return features._replace(tensor=twin(features.tensor), conv=None)
 
 
 @rule(TemporalPool)
 def temporal_pool(rewriter, layer, features):
-    """Over the image of frames and pixels, by Keras' layers where no window is cut off."""
-    if rewriter.stream:
-        raise ValueError(
-            f"model: expected a causal network for a stream, but {layer.name} looks ahead."
-        )
+    """Pool over frames, by Keras' layers if no window reaches over the end."""
+    check_clips(rewriter, layer)
     _, height, width, _ = features.shape
     size, stride = layer.pool_size, layer.strides
     x = rewriter.by_frames(features, layer.name)
@@ -60,15 +55,14 @@ def temporal_pool(rewriter, layer, features):
 
 @rule(FrameMeans)
 def frame_means(rewriter, layer, features):
-    """Mean of the pixels of every frame."""
+    """Average the pixels of every frame."""
     return pixel_means(features, layer.name)
 
 
 @rule(keras.layers.GlobalAveragePooling1D)
 def mean_over_frames(rewriter, layer, features):
-    """Of features of frames."""
-    if rewriter.stream:
-        raise ValueError(f"model: expected a network for a stream, but {layer.name} takes clips.")
+    """Average features over frames."""
+    check_clips(rewriter, layer)
     if layer.data_format != "channels_last":
         raise ValueError(
             f"model: expected {layer.name} with data_format='channels_last', got "
@@ -81,16 +75,15 @@ def mean_over_frames(rewriter, layer, features):
 
 @rule(CumulativeAvgPool)
 def cumulative_avg_pool(rewriter, layer, features):
-    """Mean of the pixels, then over the frames so far."""
+    """Average the pixels, then the frames so far."""
     means = pixel_means(features, layer.name)
     return running_mean(rewriter, means, layer.name, layer.keep_frames)
 
 
 @rule(keras.layers.GlobalMaxPooling3D)
 def global_max_pooling(rewriter, layer, features):
-    """Maximum over all frames and pixels."""
-    if rewriter.stream:
-        raise ValueError(f"model: expected a network for a stream, but {layer.name} takes clips.")
+    """Take the maximum over all frames and pixels."""
+    check_clips(rewriter, layer)
     x = rewriter.by_frames(features, layer.name)
     y = keras.layers.GlobalMaxPooling2D(keepdims=True, name=layer.name, **FLOAT)(x)
     return features._replace(tensor=y, frames=1, conv=None)
@@ -98,7 +91,7 @@ def global_max_pooling(rewriter, layer, features):
 
 @rule(FrameVote)
 def frame_vote(rewriter, layer, features):
-    """As it is, on `(batch, frames, classes)`."""
+    """Apply the same layer to `(batch, frames, classes)`."""
     x = rewriter.plain(features, f"{layer.name}_input")
     x = Refold((features.frames, x.shape[-1]), name=f"{layer.name}_frames", **FLOAT)(x)
     y = FrameVote(name=layer.name, **FLOAT)(x)
@@ -107,13 +100,13 @@ def frame_vote(rewriter, layer, features):
 
 
 def pixel_means(features, name):
-    """`(batch * frames, 1, 1, channels)`."""
+    """Average the pixels, to `(batch * frames, 1, 1, channels)`."""
     pool = keras.layers.GlobalAveragePooling2D(keepdims=True, name=name, **FLOAT)
     return features._replace(tensor=pool(features.tensor), conv=None)
 
 
 def running_mean(rewriter, features, name, keep_frames):
-    """Mean over the frames so far, of features of frames."""
+    """Average features over the frames so far."""
     frames = features.frames
     layer = RunningMean(frames, keep_frames, name=f"{name}_running", **FLOAT)
     frames = frames if keep_frames else 1
@@ -124,7 +117,7 @@ def running_mean(rewriter, features, name, keep_frames):
     clock = rewriter.clock("inverse_count", features.frames)
     y = layer([features.tensor, mean, clock])
     kept = y
-    if frames > 1:  # of which the runner keeps the last
+    if frames > 1:  # the runner keeps the last of them
         kept = Refold((frames, 1, channels), name=f"{name}_mean_frames", **FLOAT)(y)
     rewriter.keep(f"{name}_mean", kept)
     return features._replace(tensor=y, frames=frames)

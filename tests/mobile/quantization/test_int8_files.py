@@ -1,4 +1,4 @@
-"""Files in int8: what is computed in which type, and how far from the network in float."""
+"""int8 files: which operations compute in which type, and how near the float model they are."""
 
 import keras
 import numpy as np
@@ -33,8 +33,14 @@ def path(model, tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def step(model):
+    """The stream form in int8 that the file is made from."""
+    return deployed_int8(model, CLIPS, stream=True)[0]
+
+
 def follow(model, frames, state=None):
-    """What the network answers to each frame, and its state afterwards."""
+    """Return the predictions for each frame, and the last state."""
     state, answers = state or model.init_state(1), []
     for frame in frames:
         answer, state = model(frame[None, None], state)
@@ -46,17 +52,15 @@ def test_only_running_means_compute_in_float(path):
     found = inspect(path)
     floats = found.float_operations
     assert {op.name for op in floats} <= {"ADD", "SUB", "MUL", "CONCATENATION"}
-    assert (
-        len(floats) <= 4 * 4 + 4
-    )  # four means: three in attention, with a concatenation, one head
+    # Four operations for each of four means, three of them with a concatenation in attention.
+    assert len(floats) <= 4 * 4 + 4
     kernels = [op for op in found.operations if op.name in ("CONV_2D", "DEPTHWISE_CONV_2D")]
     assert len(kernels) > 15 and all("FLOAT32" not in op.types for op in kernels)
     assert bench(path, calls=1).delegated == 1
 
 
-def test_files_compute_what_training_computes(model, path):
-    """The int8 kernels give what fake quantization gives, but for roundings to the next value."""
-    step, _ = deployed_int8(model, CLIPS, stream=True)
+def test_files_compute_what_training_computes(model, step, path):
+    """int8 kernels and fake quantization agree, except for values that round to the next one."""
     lite = LiteRTModel(path)
     for clip in CLIPS[:2]:
         received = np.stack(list(lite.stream(clip)))
@@ -66,11 +70,14 @@ def test_files_compute_what_training_computes(model, path):
 
 
 def test_long_streams_do_not_drift(model, path):
-    """A hundred times longer than what ranges were learned on; a mean without steps would stop."""
+    """The stream is a hundred times longer than the clips of the calibration.
+
+    A running mean in int8 would stop: its steps would be rounded to zero.
+    """
     lite = LiteRTModel(path)
     frames = np.concatenate([clip for clip in CLIPS] * 25)
     received = np.stack(list(lite.stream(frames)))
-    # Twice the video at either end is compared; what is between passes in one piece.
+    # Two rounds of the video are compared at each end. The frames between pass in one call.
     twice = 2 * 24
     first, state = follow(model, frames[:twice])
     _, state = model(frames[None, twice:-twice], state)
@@ -82,7 +89,7 @@ def test_long_streams_do_not_drift(model, path):
     assert late < max(NOISE, 1.5 * early)
     bright = np.ones_like(frames[:200])
     later = np.stack([lite.step(frame) for frame in bright])
-    assert_differs(later[-1], received[-1], 0.02)  # after 600 frames it still listens
+    assert_differs(later[-1], received[-1], 0.02)  # the stream still follows its frames
 
 
 def test_kept_layers_stay_in_float(model, tmp_path):
@@ -131,11 +138,10 @@ def test_other_families(tmp_path, case):
     assert all(op.output.startswith("normalize") for op in floats)
 
 
-def test_compaction(model):
+def test_compaction(step):
     from ai_edge_litert import schema_py_generated as schema
 
-    form, _ = deployed_int8(model, CLIPS[:1], stream=True)
-    content = convert(form, "int8")
+    content = convert(step, "int8")
     assert compact(content) == content or len(compact(content)) <= len(content)
     file = schema.Model.GetRootAs(content)
     begin = np.frombuffer(content, "uint8").__array_interface__["data"][0]

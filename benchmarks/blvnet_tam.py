@@ -1,12 +1,12 @@
-"""bLVNet-TAM-50: speed beside plain torch, memory, and training beside a plain ResNet-50.
+"""bLVNet-TAM-50 compared with plain torch: speed, memory, and a training step against ResNet-50.
 
     python benchmarks/blvnet_tam.py                    # logits of a clip of 8x2 frames, 224 pixels
-    python benchmarks/blvnet_tam.py --part=memory      # peak of that, in fresh processes
-    python benchmarks/blvnet_tam.py --part=training    # one step, beside ResNet-50 on each frame
+    python benchmarks/blvnet_tam.py --part=memory      # peak memory, each in a new process
+    python benchmarks/blvnet_tam.py --part=training    # one step, against ResNet-50 on each frame
 
-Plain torch is the direct form of the published code: both frames of a pair are kept behind every
-stage. Ours keeps one map for them, and folds batch norm. The plain ResNet-50 (TSN) is built of our
-own layers; it looks at as many frames, and at half as many.
+The plain torch model is the direct form of the published code, which keeps both frames of a pair
+after every stage. Our model keeps one feature map for the pair, and folds batch norm. The plain
+ResNet-50 (TSN) consists of our own layers. It uses the same number of frames, or half of them.
 """
 
 import time

@@ -1,9 +1,9 @@
-"""What temporal aggregation is worth on moving digits: none, fixed shifts (TSM), learned (TAM).
+"""Accuracy on moving digits without temporal aggregation, with fixed shifts (TSM), and with TAM.
 
-A narrow bLVNet-TAM and a narrow ResNet on each frame (TSN) are trained alike, on motions that come
-in pairs of exact time reversals. The task can only be solved by the order of the frames: a network
-that does not see it is right in half of the cases within the pair. The paper's table 5 asks the
-same of Something-Something.
+A narrow bLVNet-TAM and a narrow ResNet on each frame (TSN) are trained in the same way. The motions
+are pairs of exact time reversals, so only the order of the frames tells them apart: a network that
+ignores the order is right in half of the cases within a pair. Table 5 of the paper makes the same
+comparison on Something-Something.
 
     python benchmarks/blvnet_tam_digits.py
 """

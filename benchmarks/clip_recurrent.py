@@ -1,12 +1,12 @@
-"""Clip-recurrent training: what it costs in memory, and what it can learn.
+"""Training on long videos in subclips: memory, and what the model learns.
 
-Memory: the largest resident size of a fresh process that makes three training steps of MoViNet-A0,
-one on clips of 8 frames, one on 64 frames in subclips of 8, one on 64 frames at once.
+Memory: the peak resident memory of a new process that makes three training steps of MoViNet-A0, on
+clips of 8 frames, on 64 frames in subclips of 8, and on 64 frames at once.
 
-Learning: in a video of four parts, a digit moves left or right in the first and in the last one,
-and turns in between. How often did it move left? Half of the videos have the answer 1. Whoever
-trains on 8 frames sees one of the two moves at most; in subclips of 8 the network is trained on the
-whole video.
+Learning: each video has four parts. A digit moves left or right in the first part and in the last
+one, and turns in between. The label is how often it moves left; for half of the videos that is 1.
+Training on 8 frames shows the model at most one of the two moves, training in subclips of 8 shows
+it the whole video.
 
     python benchmarks/clip_recurrent.py --part=memory
     python benchmarks/clip_recurrent.py --part=learning      # about 20 minutes

@@ -1,11 +1,11 @@
 """Depthwise 3D convolutions: every `implementation` of `DepthwiseConv3D` on every backend.
 
-Forward, and forward with the gradients of input and kernel. What `implementation="auto"` chooses
-rests on this table.
+Measures the forward pass, and the forward pass with gradients of input and kernel. The choices of
+`implementation="auto"` come from this table.
 
     python benchmarks/depthwise.py
     python benchmarks/depthwise.py --kernels=3x3x3 --strides=1
-    python benchmarks/depthwise.py --kernels=5x1x1 --strides=1    # over frames alone
+    python benchmarks/depthwise.py --kernels=5x1x1 --strides=1    # over frames only
 """
 
 import harness

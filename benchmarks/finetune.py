@@ -1,9 +1,9 @@
-"""Fine-tuning on a folder of video files: from the shipped weights, and from scratch.
+"""Fine-tuning on a folder of video files, from pretrained weights and from scratch.
 
-480 H.264 files of eight classes that the weights `moving_digits` have not seen: two motions one
-after the other, other digits, backgrounds, speed and size. A fifth of the files is kept for
-validation. Both runs use `keras_video.training.finetune` with the same data order; the picture
-shows their validation accuracy by the number of steps.
+480 H.264 files of eight classes that are new to the weights `moving_digits`: two motions one after
+the other, with other digits, backgrounds, speeds and sizes. A fifth of the files is the validation
+set. Both runs use `keras_video.training.finetune` with the same order of the data. The plot shows
+the validation accuracy over the number of steps.
 
     python benchmarks/finetune.py                  # about 15 minutes on two cores
 """

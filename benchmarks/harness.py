@@ -1,9 +1,9 @@
-"""Runs the contenders of a table side by side, in turns, and writes what they took.
+"""Runs the contenders of a table in turns, and writes their times.
 
-Each contender lives in a process of its own, since a Keras backend is chosen once per process. The
-processes stay alive and are asked in rounds, one after the other, so that a noisy minute of the
-machine hits all of them alike; only one computes at a time. Every wait has a limit. What the
-contenders compute is compared as well: a fast wrong answer shows in the column `difference`.
+Each contender has its own process, because a Keras backend is chosen once per process. The
+processes stay alive and compute in rounds, one after the other, so that a disturbance affects all
+of them. Only one computes at a time, and every wait has a limit. The results of the
+contenders are compared as well: the column `difference` shows wrong results.
 """
 
 import csv

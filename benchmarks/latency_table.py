@@ -1,11 +1,11 @@
-"""How well the sum of measured layers foretells the time of a whole network.
+"""How well the sum of measured layers predicts the latency of a whole network.
 
 `LatencyTable` measures each distinct layer of a MoViNet space alone, in LiteRT, and fits one factor
-to a few whole networks. Here other, uniformly drawn networks are measured as a whole, and what the
-table says is set beside it; so is what their multiply-adds say, with a factor fitted to the same
-few networks.
+to a few whole networks. This script measures other networks, drawn uniformly, as a whole, and
+compares them with the predictions of the table, and with predictions from multiply-adds with a
+factor fitted to the same few networks.
 
-    python benchmarks/latency_table.py                # 584 layers; goes on where it was stopped
+    python benchmarks/latency_table.py                # 584 layers; continues after an interruption
     python benchmarks/latency_table.py --quick        # a miniature: does it run?
 
 `latency_table.csv` has a row for each held-out network.

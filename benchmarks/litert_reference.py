@@ -1,8 +1,8 @@
-"""The same networks as float32 LiteRT files: what the processor can do.
+"""The same networks as float32 LiteRT files, as a measure of what the processor can do.
 
-Exported by `keras_video.mobile` and run by LiteRT's interpreter with its XNNPACK kernels. As a
-script it exports a clip and a stream file, compares what they compute with Keras, and shows which
-operations they consist of and how long they take:
+They are exported by `keras_video.mobile` and run by LiteRT's interpreter with its XNNPACK kernels.
+As a script, this exports a clip file and a stream file, compares their results with Keras, and
+prints their operations and times:
 
     python benchmarks/litert_reference.py                      # or with a1, a2
 """

@@ -1,8 +1,8 @@
-"""Peak memory of a process that classifies one clip, or follows a stream, by number of frames.
+"""Peak memory of a process that classifies one clip or a stream, by number of frames.
 
-Every number is the largest resident size (VmHWM) of a fresh process, with everything that Python,
-Keras and the backend take; `before_mb` is what it held before the first frame. A clip grows with
-its frames, a stream must not.
+Every number is the peak resident memory (VmHWM) of a new process, including Python, Keras and the
+backend; `before_mb` is its memory before the first frame. The memory of a clip grows with its
+frames, that of a stream must not.
 
     python benchmarks/memory.py
 """

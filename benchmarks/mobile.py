@@ -1,9 +1,9 @@
-"""What the forms of a LiteRT file cost: size, time and memory of A0, A1, A2 as streams and clips.
+"""Size, time and memory of LiteRT files: A0, A1, A2 as streams and clips, in several precisions.
 
-The weights are random, since the cost does not depend on them; int8 is calibrated on noise. Every
-file is measured in a process of its own. A network that was trained for int8 has the file of one
-that was calibrated, with other numbers in it, and costs the same. What is lost in accuracy, on the
-moving digits, is measured by examples/quantize_for_mobile.py.
+The weights are random, because the cost does not depend on them. int8 is calibrated on noise. Every
+file is measured in its own process. A quantization-aware model has the same file as a calibrated
+one, with other numbers, and the same cost. `examples/quantize_for_mobile.py` measures the loss of
+accuracy on moving digits.
 
     python benchmarks/mobile.py                                # half an hour
     python benchmarks/mobile.py --networks=a0 --forms=float32,int8

@@ -1,7 +1,7 @@
-"""Do all networks survive the export? Streams of MoViNet at their published sizes, clips, TVN.
+"""Exports all models: streams of MoViNet at their published sizes, clips, Tiny Video Networks.
 
-Each is exported with random weights as a float32 file, which is then compared with Keras over 30
-frames, inspected and timed. Exit code 1 if one fails.
+Each model is exported with random weights as a float32 file, which is compared with Keras over 30
+frames, inspected and timed. The exit code is 1 if one fails.
 
     python benchmarks/mobile_export.py                         # some minutes
     python benchmarks/mobile_export.py --only=a0,a1

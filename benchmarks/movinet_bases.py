@@ -1,4 +1,4 @@
-"""The rule by which the MoViNet search spaces are scaled: finds their coefficients again."""
+"""Finds the coefficients again by which the MoViNet search spaces are scaled."""
 
 import random
 import statistics

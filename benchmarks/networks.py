@@ -1,4 +1,4 @@
-"""The networks and inputs of all benchmarks: the same weights and the same clips for everybody."""
+"""The models and inputs of all benchmarks, with the same weights and clips on every backend."""
 
 import numpy as np
 

@@ -1,16 +1,15 @@
-"""Does one-shot search find the best network, where it is known, and does it beat random search?
+"""One-shot search where the best network is known, against random search.
 
-The space is the toy of the tests: five sites, each closed or looking at the clip in one of three
-ways through one or two channels; 16,807 networks, of which one sees all there is to see at the
-wanted cost. Three searches train the same super-network for the same number of steps:
+The space is the toy of the tests. It has five sites; each is closed, or reads the clip in one of
+three ways through one or two channels. Of its 16,807 networks, one reads all the information within
+the target cost. Three searches train the same super-network for the same number of steps:
 
 - `TuNAS`: REINFORCE on the absolute reward;
 - `Parsec`: importance sampling under a hinge, 4 networks in each step;
 - `random`: all networks with the same probability; then the best of random networks within the
-  target, as many as passes over the validation clips are worth the validation batches of the policy
-  of TuNAS, and the candidates' beside.
+  target. It may evaluate as many as the validation batches of TuNAS' policy and candidates allow.
 
-What was found is judged by fresh clips, which no search has seen, with the shared weights.
+The result is evaluated with the shared weights, on new clips that no search has used.
 
     python benchmarks/one_shot_toy.py [--quick] [--seeds=0,1,2,3,4] [--backends=tensorflow]
 """

@@ -1,11 +1,11 @@
-"""PARSEC against random search where the answer is known: 12 variables of 5 choices, one limit.
+"""PARSEC against random search where the best network is known: 12 variables of 5 choices.
 
-The score of a network is a sum over its choices, read with noise; so is its cost, which may be 0.5
-at most. Networks over the limit are never tried, by neither search, and the budgets are equal. What
-PARSEC says in the end, the likeliest value of each variable, is compared with the best network that
-random search has tried, both by their score without noise: random search is given credit for what
-it could not have told. There are two toys: in one the score of a choice has nothing to do with its
-cost; in the other costlier choices are mostly better, so that what is good lies at the limit.
+The score of a network is a sum over its choices, measured with noise. So is its cost, which has a
+limit of 0.5. Neither search tries networks above the limit, and the budgets are equal. The result
+of PARSEC, the most probable value of each variable, is compared with the best network that random
+search has tried, both by their score without noise. This favours random search, which could not
+know that score. There are two toys: in one, score and cost of a choice are independent; in the
+other, more expensive choices are mostly better, so that good networks lie at the limit.
 
     python benchmarks/parsec_toy.py
     python benchmarks/parsec_toy.py --quick

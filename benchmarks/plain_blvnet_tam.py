@@ -1,8 +1,8 @@
-"""bLVNet-TAM written plainly in PyTorch: the yardstick for ours, and a second opinion on it.
+"""bLVNet-TAM in plain PyTorch: the reference of the benchmark, and a check of our model.
 
-Written from the paper (Fan et al. 2019) and from what is known of the published state dicts, whose
-names it has. It is the direct form: both frames of a pair are kept, with equal features, and every
-temporal aggregation runs over all of them. Our network must give the same logits.
+Written from the paper (Fan et al. 2019) and from the names in the published state dicts, which it
+uses. It is the direct form: both frames of a pair are kept, with equal features, and every temporal
+aggregation runs over all of them. Our model must give the same logits.
 """
 
 import torch

@@ -1,9 +1,8 @@
-"""Tiny Video Networks as one writes them in TensorFlow without tuning, as a frozen graph.
+"""Tiny Video Networks in plain TensorFlow, as a frozen graph: the reference of `tiny_video_net.py`.
 
-Layer after layer, frames folded into the batch, batch norm, gates, residual and activation as steps
-of their own, weights as constants for the graph optimiser: how the published code computes them.
-It stands beside our layers in `tiny_video_net.py`, because its published times are from another
-machine.
+Like the published code, it computes layer by layer, with frames folded into the batch. Batch norm,
+gates, residual and activation are separate steps, and weights are constants for the graph
+optimizer. The published times were measured on another machine.
 """
 
 import networks

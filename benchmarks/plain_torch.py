@@ -1,8 +1,8 @@
-"""MoViNet base as one writes it in PyTorch without tuning: the yardstick of the benchmarks.
+"""MoViNet base in plain PyTorch, without tuning: the reference of the benchmarks.
 
-`nn.Conv3d` (with `groups` for the depthwise ones), `nn.BatchNorm3d` and `nn.SiLU` on contiguous
+`nn.Conv3d` (with `groups` for depthwise convolutions), `nn.BatchNorm3d` and `nn.SiLU` on contiguous
 `(batch, channels, frames, height, width)`. It reads the same plan as the Keras model and loads the
-same named weights, so that both can be checked to compute the same.
+same named weights, so that the results of both can be compared.
 """
 
 import torch

@@ -1,9 +1,9 @@
-"""X3D as one writes it in PyTorch without tuning: the yardstick of `x3d.py`.
+"""X3D in plain PyTorch, without tuning: the reference of `x3d.py`.
 
-`nn.Conv3d` (with `groups` for the depthwise ones), `nn.BatchNorm3d`, `nn.SiLU` on contiguous
+`nn.Conv3d` (with `groups` for depthwise convolutions), `nn.BatchNorm3d`, `nn.SiLU` on contiguous
 `(batch, channels, frames, height, width)`. It is written from the paper and the published names of
-the weights, not from our plan, so that it can bear witness: its state dict is what the published
-files hold, and it loads into our networks by the path that those take.
+the weights, not from our plan, and is therefore an independent check: its state dict has the form
+of the published files, and our models load it in the same way.
 """
 
 import math

@@ -1,6 +1,6 @@
-"""A plain ResNet-50 on every frame of a clip, and the mean of its answers: TSN (Wang et al. 2016).
+"""A plain ResNet-50 on each frame of a clip, with averaged logits: TSN (Wang et al. 2016).
 
-Of the same layers as bLVNet-TAM, so that a comparison shows the networks and not their authors.
+It consists of the same layers as bLVNet-TAM, so that a comparison shows only the architectures.
 """
 
 from keras_video.applications.blvnet_tam.config import Residual

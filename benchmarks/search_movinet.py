@@ -1,14 +1,14 @@
 """TuNAS over the MoViNet space against random networks and MoViNet-A0 of the same cost.
 
-One search on moving digits, in the A0-sized space on small clips, for the multiply-adds of A0. Then
-what it found, ten random networks of the space and A0, its widths scaled, all of the cost of what
-was found (within 5 %), are trained from scratch alike, each in a process of its own. Labels and
-order of random networks are fixed before anything is trained. The search sees training and
-validation clips; the table is about test clips, whose digits no network has seen.
+One search on moving digits, in the A0-sized space on small clips, with the multiply-adds of A0 as
+its target. Then the network that was found, ten random networks of the space, and A0 with scaled
+widths, all of the same cost (within 5 %), are trained from scratch in the same way, each in its own
+process. The random networks and their order are fixed before anything is trained. The search uses
+training and validation clips; the table shows test clips, whose digits no network has seen.
 
-    python benchmarks/search_movinet.py                   # some hours on two cores; resumes
-    python benchmarks/search_movinet.py --part=search     # the search alone
-    python benchmarks/search_movinet.py --part=compare    # the trainings alone; resumes
+    python benchmarks/search_movinet.py                   # some hours on two cores; can be resumed
+    python benchmarks/search_movinet.py --part=search     # only the search
+    python benchmarks/search_movinet.py --part=compare    # only the trainings; can be resumed
     python benchmarks/search_movinet.py --quick           # a miniature: does it run?
 
 `search_movinet.csv` has a row for each training; `search_movinet.png` shows what was found.

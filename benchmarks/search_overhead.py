@@ -1,7 +1,7 @@
-"""What a search costs beside training: time per trial, time to take it up again, disk.
+"""The overhead of a search: time per trial without training, time to resume, disk space.
 
-A trial answers at once, so that all that is left is the oracle: drawing networks of the full space
-of Tiny Video Networks, counting their costs, rejecting, writing files.
+A trial returns its result at once. What remains is the work of the oracle: drawing networks of the
+full space of Tiny Video Networks, computing their costs, rejecting some, writing files.
 
     python benchmarks/search_overhead.py                # 600 and 2,000 trials
     python benchmarks/search_overhead.py --quick

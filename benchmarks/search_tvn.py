@@ -1,14 +1,14 @@
 """Evolution against random search under a latency limit, on moving digits, with equal budgets.
 
-Five pairs of searches with the same oracle, limit and rejections; the random one of a pair never
-leaves the random start. Each network that a search asks for is really timed and trained, once: the
-numbers are kept by network, and shipped as a table on which anyone can replay the same searches in
-a minute. Two networks made by hand in the manner of TVN-1 are widened until they take as long, and
-trained alike. What the searches found is timed again.
+Five pairs of searches with the same oracle, limit and rejections; the random search of a pair draws
+all its networks as evolution draws its first ones. Each network that a search asks for is timed and
+trained once. The results are kept per network, and published as a table with which the same
+can be repeated in a minute. Networks designed by hand like TVN-1 are widened to the same latency
+and trained in the same way. The networks that were found are timed again.
 
-    python benchmarks/search_tvn.py --part=search     # an hour on two cores; resumes
-    python benchmarks/search_tvn.py --part=replay     # the same from the table; training is over
-    python benchmarks/search_tvn.py --part=hand       # the networks made by hand
+    python benchmarks/search_tvn.py --part=search     # an hour on two cores; can be resumed
+    python benchmarks/search_tvn.py --part=replay     # the same from the table, without training
+    python benchmarks/search_tvn.py --part=hand       # the networks designed by hand
     python benchmarks/search_tvn.py --part=remeasure  # on a machine that is idle
 
 Without `--part` it does all of them. `search_tvn_table.csv` is the table, `search_tvn.csv` has a

@@ -1,13 +1,13 @@
 """Progressive against one-step search of a two-stream network on moving digits.
 
-Both are PARSEC with shared weights over the same small space, with as many steps, drawn networks,
-clips and the same target of multiply-adds at the end. The progressive one searches the sparse
-stream, then the dense stream and the fusions, then the places of attention, and each stage must end
-within a target of its own; the other searches everything at once. What either finds is trained from
-scratch alike, with a few seeds, and measured on clips whose digits no search has seen.
+Both are PARSEC with shared weights over the same small space, with equal numbers of steps and drawn
+networks, the same clips, and the same target of multiply-adds at the end. The progressive search
+covers the sparse stream, then the dense stream and the fusions, then the places of attention, and
+each stage has its own target. The other searches everything at once. The results are trained from
+scratch in the same way, with a few seeds, and measured on clips whose digits no search has seen.
 
-    python benchmarks/search_two_stream.py --part=progressive   # 27 minutes (busy cores); resumes
-    python benchmarks/search_two_stream.py --part=one_step      # 43 minutes; resumes
+    python benchmarks/search_two_stream.py --part=progressive   # 27 minutes (busy cores); resumable
+    python benchmarks/search_two_stream.py --part=one_step      # 43 minutes; resumable
     python benchmarks/search_two_stream.py --part=compare       # 26 minutes
 
 Without `--part` it does all of them. `search_two_stream.csv` has a row for each stage, and one for

@@ -1,13 +1,13 @@
 """One training step of the MoViNet super-network against one of its largest child.
 
-The super-network draws another network in each step, as in a search; its largest child is compiled
-alone: widest, deepest, with squeeze-excite, and the kernel that has the most multiply-adds (1x7x7)
-or, the other one, the most weights over frames and pixels (5x3x3). Both learn from the same clips
-by the same optimizer. In turns, so that a noisy minute hits all alike.
+The super-network draws another network in each step, as in a search. Its largest child is compiled
+alone: widest, deepest, with squeeze-excite, and with the kernel of the most multiply-adds (1x7x7)
+or of the most weights over frames and pixels (5x3x3). Both train on the same clips with the same
+optimizer. They run in turns, so that a disturbance of the machine affects both.
 
     python benchmarks/super_network.py                       # times, TensorFlow and JAX
-    python benchmarks/super_network.py --part=memory         # peak of a process for each form
-    python benchmarks/super_network.py --backends=torch      # torch alone
+    python benchmarks/super_network.py --part=memory         # peak memory of each
+    python benchmarks/super_network.py --backends=torch      # only torch
 
 `super_network.csv` has the times, `super_network_memory.csv` the peaks.
 """

@@ -1,4 +1,4 @@
-"""Logits of one clip by Tiny Video Networks, beside the published times and LiteRT.
+"""Logits of one clip by Tiny Video Networks, compared with plain TensorFlow and LiteRT.
 
 python benchmarks/tiny_video_net.py                        # TVN-1 to 4 and the mobile ones
 python benchmarks/tiny_video_net.py --models=1,mobile_1

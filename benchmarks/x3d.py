@@ -1,4 +1,4 @@
-"""Logits of one clip by X3D, beside the same network written plainly in torch.
+"""Logits of one clip by X3D, compared with the same network in plain torch.
 
 python benchmarks/x3d.py                        # X3D-S 13 x 182, X3D-M 16 x 256
 python benchmarks/x3d.py --models=xs,s,m,l

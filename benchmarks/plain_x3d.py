@@ -176,7 +176,7 @@ def load_named(model, named, names):
     """Copies weights `{our name: array}` in the Keras layouts; all must be used.
 
     Args:
-        names: `{our name: published name}`, `converters.x3d.published_names`.
+        names: `{our name: published name}`, `applications.x3d.checkpoints.published_names`.
     """
     targets = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
     if set(targets) != set(names.values()) or set(named) != set(names):

@@ -1,11 +1,11 @@
 """Fine-tunes MoViNet-A0 on a folder of videos, one folder per class.
 
-    python examples/finetune.py                                # on videos that it makes itself
+    python examples/finetune.py                                # on generated videos
     python examples/finetune.py --folder=my_videos --weights=kinetics600 --frames=16 --size=172
 
-First only the classifier and the last stages are trained, then everything at a lower rate. Stop it
-whenever you like: the same command goes on where it was. At the end it leaves the network, the
-names of its classes, and the accuracy on the validation videos.
+First only the classifier and the last stages are trained, then all layers with a lower learning
+rate. To continue an interrupted run, use the same command. The output folder gets the model, the
+names of its classes, and a report of the accuracy on the validation videos.
 """
 
 import os
@@ -20,15 +20,15 @@ from keras_video.datasets.moving_digits import write_folder
 from keras_video.training import finetune
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("folder", "", "Folder with a folder of videos for each class.")
+flags.DEFINE_string("folder", "", "Videos, in one folder per class.")
 flags.DEFINE_string("weights", "moving_digits", "kinetics600, moving_digits, or a path.")
 flags.DEFINE_integer("frames", 12, "Frames of a clip.")
-flags.DEFINE_float("frame_rate", 0, "Frames per second; 0 for those of the videos.")
+flags.DEFINE_float("frame_rate", 0, "Frames per second; 0 for the rate of the videos.")
 flags.DEFINE_integer("size", 48, "Side of the frames in pixels.")
-flags.DEFINE_integer("epochs", 4, "Epochs with all layers, after one with the last ones.")
+flags.DEFINE_integer("epochs", 4, "Epochs with all layers, after one with the last stages.")
 flags.DEFINE_integer("batch_size", 16, "Clips in a step.")
 flags.DEFINE_float("learning_rate", 2e-3, "Highest learning rate.")
-flags.DEFINE_string("output", "finetuned", "Where the results go.")
+flags.DEFINE_string("output", "finetuned", "Folder for the results.")
 
 
 def main(argv):

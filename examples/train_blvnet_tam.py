@@ -1,16 +1,16 @@
 """Trains bLVNet-TAM on a folder of videos, progressively: few frames first, then more.
 
-    python examples/train_blvnet_tam.py                        # on videos that it makes itself
+    python examples/train_blvnet_tam.py                        # on generated videos
     python examples/train_blvnet_tam.py --folder=my_videos --weights=imagenet --size=224 --width=64
 
-The recipe of the paper (Fan et al. 2019, section 4.1): a network of 8x2 frames starts from ImageNet
-and is trained for 50 epochs; one of 16x2 frames starts from it and takes 25. Nesterov momentum of
-0.9, weight decay of 0.0005, batches of 64 clips, a learning rate of 0.01 that follows a cosine in
-the first part (as in the published code) and falls by ten after 2/5 and 4/5 of the later ones.
-Frames are spread over the whole video; crops have several scales.
+The recipe of the paper (Fan et al. 2019, section 4.1): a model of 8x2 frames starts from ImageNet
+weights and is trained for 50 epochs; a model of 16x2 frames starts from its weights and is trained
+for 25. Nesterov momentum of 0.9, weight decay of 0.0005, batches of 64 clips, learning rate of
+0.01: cosine decay in the first part (as in the published code), division by ten after 2/5 and 4/5
+of the later parts. Frames are spread over the whole video, crops have several scales.
 
-By default a narrow network learns four pairs of motions, in a few minutes. Stop it whenever you
-like: the same command goes on where it was.
+By default, a narrow model learns four pairs of motions in a few minutes. To continue an interrupted
+run, use the same command.
 """
 
 import os
@@ -25,18 +25,18 @@ from keras_video.datasets.moving_digits import write_folder
 from keras_video.training import finetune
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("folder", "", "Folder with a folder of videos for each class.")
+flags.DEFINE_string("folder", "", "Videos, in one folder per class.")
 flags.DEFINE_integer("depth", 50, "50, 101 or 152.")
-flags.DEFINE_string("weights", "", "What to start from: imagenet, a path, or nothing.")
+flags.DEFINE_string("weights", "", "Weights to start from: imagenet, a path, or none.")
 flags.DEFINE_list("pairs", ["8", "16"], "Pairs of frames of each part.")
 flags.DEFINE_list("epochs", ["8", "4"], "Epochs of each part; 50,25 in the paper.")
 flags.DEFINE_integer("size", 48, "Side of the frames in pixels; 224 in the paper.")
 flags.DEFINE_integer("width", 16, "Channels of the first convolution; 64 in the paper.")
 flags.DEFINE_integer("batch_size", 16, "Clips in a step; 64 in the paper.")
 flags.DEFINE_float("learning_rate", 0.01, "The highest rate.")
-flags.DEFINE_float("weight_decay", 5e-4, "Of all weights.")
-flags.DEFINE_float("dropout", 0.5, "Before the classifier.")
-flags.DEFINE_boolean("flip", False, "Mirror clips, where left and right mean the same.")
+flags.DEFINE_float("weight_decay", 5e-4, "Weight decay of all weights.")
+flags.DEFINE_float("dropout", 0.5, "Dropout rate before the classifier.")
+flags.DEFINE_boolean("flip", False, "Mirror clips; only if left and right mean the same.")
 flags.DEFINE_integer("workers", 2, "Threads that read videos.")
 flags.DEFINE_integer("seed", 1, "Of weights, split, order and augmentation.")
 flags.DEFINE_string("output", "blvnet_tam", "Where the results go.")

@@ -2,11 +2,11 @@
 
     python examples/train_kinetics.py --config=a0_base --train=train.csv --root=kinetics/train
 
-The settings are in `keras_video.training.RECIPES`: RMSprop, cosine schedule, label smoothing,
-weight decay, stochastic depth, frames and augmentation (without AutoAugment, for which there is
-RandAugment). The official batch of 1,024 clips needs many accelerators; with a smaller
-`--batch_size` the learning rate is scaled down and the steps are scaled up in proportion.
-`--print` only shows what would be done.
+The settings are those of `keras_video.training.RECIPES`: RMSprop, cosine schedule, label smoothing,
+weight decay, stochastic depth, frames and augmentation (with RandAugment instead of AutoAugment).
+The official batch of 1,024 clips needs many accelerators. With a smaller `--batch_size`, the
+learning rate decreases and the number of steps increases in proportion. `--print` only prints the
+settings.
 """
 
 import dataclasses
@@ -17,15 +17,15 @@ from absl import app, flags
 from keras_video.training import RECIPES, resumable_fit
 
 FLAGS = flags.FLAGS
-flags.DEFINE_enum("config", "a0_base", sorted(RECIPES), "Which official run.")
+flags.DEFINE_enum("config", "a0_base", sorted(RECIPES), "Official run to repeat.")
 flags.DEFINE_string("train", "", "List of the training videos (Kinetics CSV, or `path label`).")
-flags.DEFINE_string("root", "", "Folder that the paths of the list start from.")
-flags.DEFINE_integer("classes", 600, "Classes.")
+flags.DEFINE_string("root", "", "Folder that contains the paths of the list.")
+flags.DEFINE_integer("classes", 600, "Number of classes.")
 flags.DEFINE_integer("batch_size", 64, "Clips in a step.")
-flags.DEFINE_integer("steps", 0, "Steps in all; 0 for as many clips as the official run.")
+flags.DEFINE_integer("steps", 0, "Number of steps; 0 for as many clips as the official run.")
 flags.DEFINE_integer("workers", 8, "Threads that read videos.")
 flags.DEFINE_integer("seed", 1, "Seed of weights, order and augmentation.")
-flags.DEFINE_string("output", "kinetics", "Where weights and backups go.")
+flags.DEFINE_string("output", "kinetics", "Folder for weights and backups.")
 flags.DEFINE_boolean("print", False, "Only print the settings.")
 
 

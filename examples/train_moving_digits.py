@@ -1,19 +1,19 @@
-"""Trains the weights that ship with the library, on moving digits.
+"""Trains the weights `moving_digits` that are included in the library.
 
     python examples/train_moving_digits.py --variant base      # about 20 minutes on two cores
     python examples/train_moving_digits.py --variant stream
-    python examples/train_moving_digits.py --variant tvn       # the network our own search found
-    python examples/train_moving_digits.py --measure           # the shipped weights again
+    python examples/train_moving_digits.py --variant tvn       # the model that our own search found
+    python examples/train_moving_digits.py --measure           # measures the included weights
 
-MoViNet-A0 (base, stream) sees 8 frames of 48x48 pixels. Half of the clips are the whole motion, the
-other half 8 frames cut out of a motion that takes 12, so that the network also knows slower motions
-and incomplete ones. The residual branches start at 0.3 instead of 0: in so short a training it
-saves half of the epochs. The Tiny Video Network sees those frames of a motion of 16 frames of 40x40
-pixels that it was found on, at its own size.
+MoViNet-A0 (base, stream) takes 8 frames of 48x48 pixels. Half of the clips are a whole motion, the
+other half are 8 frames of a motion of 12 frames, so that the model also learns slower and
+incomplete motions. The residual branches start at 0.3 instead of 0, which halves the epochs of such
+a short training. The Tiny Video Network uses some frames of a motion of 16 frames of 40x40 pixels,
+as in the search, at its own size.
 
-At the end the weights are written, measured on the 1,600 fixed test clips with the two controls
-(reversed clips must get the partner's class, shuffled frames must fall to chance within the pair),
-and the figures are put into the model card.
+At the end the script writes the weights and measures them on the 1,600 fixed test clips, with two
+controls: reversed clips must get the class of the reversed motion, and with shuffled frames the
+accuracy within a pair must fall to chance. The results are written into the model card.
 """
 
 import json
@@ -31,10 +31,10 @@ from keras_video.datasets import moving_digits
 
 FLAGS = flags.FLAGS
 VARIANTS = ("base", "stream", "tvn")
-flags.DEFINE_enum("variant", "base", VARIANTS, "Which network to train.")
-flags.DEFINE_boolean("measure", False, "Only measure the shipped weights again.")
-flags.DEFINE_integer("epochs", None, "Epochs of 1,600 clips. Default: 10, of the TVN 120.")
-flags.DEFINE_float("learning_rate", None, "Peak of AdamW. Default: 2e-3, of the TVN 3e-3.")
+flags.DEFINE_enum("variant", "base", VARIANTS, "Model to train.")
+flags.DEFINE_boolean("measure", False, "Only measure the included weights.")
+flags.DEFINE_integer("epochs", None, "Epochs of 1,600 clips. Default: 10, for tvn 120.")
+flags.DEFINE_float("learning_rate", None, "Peak of AdamW. Default: 2e-3, for tvn 3e-3.")
 flags.DEFINE_integer("batch_size", 16, "Clips in a step.")
 flags.DEFINE_integer("threads", 0, "TensorFlow threads; 0 for all cores.")
 flags.DEFINE_string("output", "moving_digits_weights", "Folder for the weights and their card.")
@@ -48,7 +48,7 @@ TITLES = {"base": "MoViNet-A0 base", "stream": "MoViNet-A0 stream", "tvn": "Tiny
 
 
 class MixedSpeeds(keras.utils.PyDataset):
-    """Batches of 8 frames: whole motions, and pieces of motions that take 12 frames."""
+    """Batches of 8 frames: whole motions, and parts of motions of 12 frames."""
 
     def __init__(self, num_clips, batch_size, seed=0, **kwargs):
         super().__init__(**kwargs)
@@ -72,7 +72,7 @@ class MixedSpeeds(keras.utils.PyDataset):
 
 
 class Sampled(keras.utils.PyDataset):
-    """Batches cut to the frames and the size of the network that was found."""
+    """Batches with the frames and the size of the model that the search found."""
 
     def __init__(self, split, num_clips, batch_size, seed=0, **kwargs):
         super().__init__(**kwargs)
@@ -116,7 +116,7 @@ def make_model(variant, weights=None):
 
 
 def evaluate(model, variant, num_clips=1600):
-    """Top-1 in percent on the test clips, on reversed and on shuffled ones."""
+    """Return top-1 accuracies in percent on test clips, and on reversed and shuffled ones."""
     test = make_data(variant, "test", num_clips, 50)
     random = np.random.default_rng(0)
     hits = {"top1": [], "reversed_top1_of_partner": [], "shuffled_top1_within_pair": []}
@@ -138,7 +138,7 @@ def predict(model, clips):
 
 
 def train(variant, epochs, learning_rate, batch_size, output):
-    """Trains one variant, writes weights and card, returns the measured figures."""
+    """Train one variant, write its weights and card, return the measured accuracies."""
     keras.utils.set_random_seed(1)
     epochs = epochs or (120 if variant == "tvn" else 10)
     learning_rate = learning_rate or (3e-3 if variant == "tvn" else 2e-3)
@@ -160,7 +160,7 @@ def train(variant, epochs, learning_rate, batch_size, output):
     os.makedirs(output, exist_ok=True)
     stem = os.path.join(output, STEMS[variant])
     weight_map.save(f"{stem}.npz", weight_map.export(model))
-    # Measured as shipped, that is after rounding to half precision.
+    # Measured as included in the library: rounded to half precision.
     weight_map.assign(model, weight_map.load(f"{stem}.npz"))
     frames, height, width, _ = model.input_shape[1:]
     size = (height, width) if height else tiny_video_net.CONFIGS[FOUND].clip[1:3]

@@ -1,14 +1,14 @@
-"""From a trained network to int8 files for a phone, on moving digits: what is lost?
+"""Quantize a trained model for phones, and measure the loss of accuracy on moving digits.
 
     python examples/quantize_for_mobile.py                     # the files, and 1,024 streams
     python examples/quantize_for_mobile.py --train             # quantization-aware training as well
     python examples/quantize_for_mobile.py --drift             # 5,000 frames without a reset
 
-The shipped streaming MoViNet-A0 is written as float32, float16 and dynamic-range file, as int8 file
-calibrated on 64 streams of 20 frames, and, with `--train`, as int8 file after a short training in
-which it learns to say in int8 what it said in float32: its own predictions are the labels, so no
-labelled video is needed. Then all files watch the same streams of 60 frames: the digits keep doing
-one of the 16 motions, which takes 12 frames. Needs TensorFlow.
+The published streaming MoViNet-A0 is written as a float32, float16, dynamic-range and int8 file. The
+int8 file is calibrated on 64 streams of 20 frames. With `--train`, a second int8 file comes from a
+short training with int8 rounding. Its labels are the float predictions of the model, so that no
+labelled video is needed. All files then classify the same streams of 60 frames, in which the digits
+repeat one of the 16 motions; a motion takes 12 frames. Needs TensorFlow.
 """
 
 import csv
@@ -45,19 +45,19 @@ FORMS = {"float32": None, "float16": "float16", "dynamic": "dynamic", "int8": "i
 
 
 def stream(index, frames, split="test"):
-    """Video and label: one motion again and again."""
+    """Return a video of one repeated motion, and its label."""
     label = index % len(moving_digits.CLASS_NAMES)
     motions = [label] * -(-frames // MOTION)
     return moving_digits.make_video(motions, MOTION, SIZE, split, seed=index)[:frames], label
 
 
 def training_streams(count, first=FIRST_TRAINING_SEED):
-    """uint8 array `(count, 20, 48, 48, 3)` of digits that no test stream shows."""
+    """Return a uint8 array `(count, 20, 48, 48, 3)` of digits that are in no test stream."""
     return np.stack([stream(first + i, SHORT, "train")[0] for i in range(count)])
 
 
 def train(model, calibration):
-    """A copy of the network that gives in int8 the predictions of the original."""
+    """Train a copy with int8 rounding to give the predictions of the float model."""
     import keras
 
     from keras_video.mobile import mobile_form, quantize_aware
@@ -77,7 +77,7 @@ def train(model, calibration):
 
 
 def write_files():
-    """Writes all files; returns `{name: path}`."""
+    """Write all files."""
     import keras_video
     from keras_video.mobile import export_litert
 
@@ -97,7 +97,7 @@ def path_of(name):
 
 
 def follow(path, videos, moments):
-    """Predictions at these frames, and milliseconds per frame.
+    """Return the predictions after these frames, and milliseconds per frame.
 
     Args:
         videos: iterable of uint8 arrays `(frames, 48, 48, 3)`.
@@ -120,7 +120,7 @@ def follow(path, videos, moments):
 
 
 def compare(names):
-    """Top-1 of all files and their agreement with float32; one row per file."""
+    """Return top-1 of all files and their agreement with float32, one row per file."""
     tests = [stream(i, MEASURED) for i in range(FLAGS.streams)]
     labels = np.array([label for _, label in tests])
     rows, reference = [], None
@@ -144,7 +144,7 @@ def compare(names):
 
 
 def drift(names):
-    """Agreement with float32 after 60, 500 and 5,000 frames; one row per file and moment."""
+    """Return the agreement with float32 after 60, 500 and 5,000 frames; a row per file and moment."""
     rows, reference = [], None
     for name in names:
         videos = (stream(i, LONG)[0] for i in range(FLAGS.long_streams))

@@ -9,8 +9,8 @@ import org.tensorflow.lite.Interpreter;
 import org.tensorflow.lite.Tensor;
 
 /**
- * Follows a video with a LiteRT file of keras-video export --streaming: one frame in, one answer
- * out; the state stays here. Feed frames at the rate that keras_video.json in the file names.
+ * Classifies a video, frame by frame, with a LiteRT file of keras-video export --streaming. The
+ * object keeps the state. Feed frames at the rate given in keras_video.json in the file.
  */
 public final class StreamClassifier {
   private static final String KEY = "serving_default";
@@ -32,7 +32,7 @@ public final class StreamClassifier {
     reset();
   }
 
-  /** Forgets the past. Where a tensor is quantized, its zero point stands for zero. */
+  /** Starts a new stream. In quantized tensors the zero point stands for zero. */
   public void reset() {
     count = 0;
     for (String name : states) {
@@ -42,7 +42,7 @@ public final class StreamClassifier {
     }
   }
 
-  /** Predictions for the next frame: RGB bytes, row by row. Divide them by 255 if pixels is 1. */
+  /** Returns predictions for the next frame: RGB bytes, row by row; pixels is 255 or 1. */
   public float[] classify(byte[] rgb, float pixels) {
     ByteBuffer frame = (ByteBuffer) inputs.get("frames");
     Tensor.QuantizationParams range = input("frames").quantizationParams();
@@ -61,7 +61,7 @@ public final class StreamClassifier {
     return floats(network.getOutputTensorFromSignature("predictions", KEY), "predictions");
   }
 
-  /** Appends what is new at the end, and drops as much at the beginning. */
+  /** Appends the output at the end, and drops as many bytes at the beginning. */
   private static void append(ByteBuffer state, ByteBuffer fresh) {
     int kept = state.capacity() - fresh.capacity();
     for (int i = 0; i < kept; i++) state.put(i, state.get(i + fresh.capacity()));

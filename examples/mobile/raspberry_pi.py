@@ -1,6 +1,6 @@
-"""Follows a camera with a LiteRT file of `keras-video export --streaming`.
+"""Classify the frames of a camera with a LiteRT file of `keras-video export --streaming`.
 
-Needs numpy, ai-edge-litert and, for the camera, opencv-python; neither Keras nor TensorFlow:
+It needs numpy, ai-edge-litert and, for the camera, opencv-python, but neither Keras nor TensorFlow:
 
     python raspberry_pi.py digits.tflite
 """
@@ -15,10 +15,10 @@ from ai_edge_litert.interpreter import Interpreter
 
 
 class StreamClassifier:
-    """One frame in, one answer out; the state stays here."""
+    """Take one frame at a time and return predictions. The object keeps the state."""
 
     def __init__(self, path, threads=4):
-        with zipfile.ZipFile(path) as archive:  # behind the network, in the same file
+        with zipfile.ZipFile(path) as archive:  # at the end of the same file
             self.info = json.loads(archive.read("keras_video.json"))
             self.labels = archive.read("labels.txt").decode().splitlines()
         self.network = Interpreter(model_path=path, num_threads=threads)
@@ -28,14 +28,14 @@ class StreamClassifier:
         self.reset()
 
     def reset(self):
-        """Forgets the past. Where a tensor is quantized, its zero point stands for zero."""
+        """Start a new stream. In quantized tensors the zero point stands for zero."""
         self.count, self.state = 0, {}
         for name in self.info["state"]:
             wanted = self.inputs[name]
             self.state[name] = np.full(wanted["shape"], wanted["quantization"][1], wanted["dtype"])
 
     def classify(self, frame):
-        """Predictions for the next frame, `(height, width, 3)` in RGB bytes."""
+        """Return the predictions for the next frame, `(height, width, 3)` in RGB bytes."""
         pixels = frame[None] * np.float32(self.info["pixels"] / 255)
         scale, zero = self.inputs["frames"]["quantization"]
         if scale:
@@ -45,7 +45,7 @@ class StreamClassifier:
         clocks = {name: value for name, value in clocks.items() if name in self.inputs}
         pixels = pixels.astype(self.inputs["frames"]["dtype"])
         results = self.step(frames=pixels, **clocks, **self.state)
-        for name, old in self.state.items():  # append what is new, drop the oldest
+        for name, old in self.state.items():  # append the output, drop the oldest
             both = np.concatenate([old, results[name]], axis=1)
             self.state[name] = both[:, -old.shape[1] :]
         self.count += 1
@@ -69,7 +69,7 @@ def main(path, camera=0):
         side = min(frame.shape[:2])
         top, left = ((n - side) // 2 for n in frame.shape[:2])
         frame = cv2.resize(frame[top : top + side, left : left + side], (width, height))
-        answer = network.classify(frame[..., ::-1])  # OpenCV's colours are in the order BGR
+        answer = network.classify(frame[..., ::-1])  # OpenCV gives colours in the order BGR
         print(network.labels[int(answer.argmax())], flush=True)
         time.sleep(max(0.0, period - (time.monotonic() - begin)))
 

@@ -6,6 +6,8 @@ set -u
 export OMP_NUM_THREADS=1  # torch's threads would wait for each other
 python=$1
 status=0
+limit="timeout 2400"
+command -v timeout > /dev/null || limit=""  # macOS has no such command
 shared="tests/layers tests/models tests/applications tests/training"
 mobile_jax="tests/mobile/quantization/test_quantization.py tests/mobile/quantization/test_fake_quantization.py"
 mobile_jax="$mobile_jax tests/mobile/test_export_process.py"
@@ -16,7 +18,8 @@ run() {
     backend=$1
     shift
     echo "== $backend"
-    KERAS_BACKEND=$backend timeout 2400 "$python" -m pytest -q -n 2 --dist worksteal --durations=5 "$@" || status=1
+    # shellcheck disable=SC2086
+    KERAS_BACKEND=$backend $limit "$python" -m pytest -q -n 2 --dist worksteal --durations=5 "$@" || status=1
 }
 
 run tensorflow tests

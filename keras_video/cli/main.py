@@ -300,7 +300,7 @@ COMMAND_LINE = CommandLine(
     commands=COMMANDS,
     intro="keras-video: efficient video recognition with Keras",
     closing="""\
-Keras chooses the backend: set KERAS_BACKEND to tensorflow, jax or torch.
+The backend is set by KERAS_BACKEND=tensorflow, jax or torch.
 
 first steps:
   keras-video demo                         see it work, offline, in a minute

@@ -1,3 +1,5 @@
+"""Backups: a killed training run ends with the same weights as an uninterrupted one."""
+
 import json
 import os
 import subprocess
@@ -15,7 +17,7 @@ LABELS = (np.arange(20) % 5).astype("int32")
 
 
 class Shuffled(keras.utils.PyDataset):
-    """Seven batches an epoch, another order in each."""
+    """Seven batches in an epoch, with other videos in each epoch."""
 
     epoch = 0
     batches = 7
@@ -36,7 +38,7 @@ class Killed(BaseException):
 
 
 class Kill(keras.callbacks.Callback):
-    """Ends the run after so many batches of all, as a crash would."""
+    """Ends the run after a number of batches, like a crash."""
 
     def __init__(self, batches):
         super().__init__()
@@ -83,7 +85,7 @@ def unbroken(tmp_path_factory):
     return [to_numpy(w.value) for w in model.weights]
 
 
-# In the middle of the first epoch, on a backup, at the end of an epoch, in the last one.
+# During the first epoch, at a backup, at the end of an epoch, in the last epoch.
 @pytest.mark.parametrize("kills", [(5,), (2,), (7,), (8,), (20,), (3, 4, 5)])
 def test_a_killed_run_ends_like_an_unbroken_one(tmp_path, unbroken, kills):
     for kill in kills:

@@ -1,4 +1,4 @@
-"""`evaluate` against direct computations, for every kind of data set and protocol."""
+"""`evaluate` compared with direct computations, for every kind of data set and protocol."""
 
 import json
 import types
@@ -18,7 +18,7 @@ NAMES = [f"class_{k}" for k in range(CLASSES)]
 
 
 def colour_model(activation=None, classes=CLASSES, name="colours"):
-    """Logits are fixed mixtures of the mean colour of a clip; `colour_logits` knows them too."""
+    """Build a model whose logits are those of `colour_logits`: fixed mixtures of the mean colour."""
     frames = keras.Input((None, None, None, 3))
     x = keras.layers.GlobalAveragePooling3D()(frames)
     outputs = keras.layers.Dense(classes, activation=activation, use_bias=False)(x)
@@ -41,7 +41,7 @@ def softmax(x):
 
 
 def coloured_clips(videos=VIDEOS, views=None, seed=0):
-    """Clips of one colour each, and labels of which two thirds are those that the model says."""
+    """Return clips of one colour each, and labels; the model is right for two thirds of them."""
     rng = np.random.default_rng(seed)
     shape = (videos,) if views is None else (videos, views)
     colours = rng.random((*shape, 1, 1, 1, 3), dtype="float32")
@@ -68,7 +68,7 @@ class Stored(keras.utils.PyDataset):
 
 
 class Videos(Stored):
-    """What `evaluate` knows of a `VideoDataset`."""
+    """A data set with what `evaluate` uses of a `VideoDataset`."""
 
     def __init__(self, *args, views=None, class_names=NAMES, skipped=(), **kwargs):
         super().__init__(*args, **kwargs)
@@ -95,7 +95,7 @@ def model():
 
 
 def assert_is_right(result, clips, labels):
-    """Every figure, from its definition, for a data set without several labels."""
+    """Check each metric by its definition, for videos with one label."""
     logits = colour_logits(clips)
     np.testing.assert_allclose(result.logits, logits, atol=1e-4)
     order = np.argsort(-logits, axis=-1)
@@ -121,7 +121,7 @@ def assert_is_right(result, clips, labels):
 def test_pair_of_arrays(model):
     clips, labels = coloured_clips()
     result = evaluate(model, (clips, labels), class_names=NAMES, verbose=False)
-    assert 0.4 < result.top1 < 0.9 and result.top1 < result.top5  # the figures can be wrong
+    assert 0.4 < result.top1 < 0.9 and result.top1 < result.top5  # the metrics can be wrong
     assert_is_right(result, clips, labels)
     assert (result.protocol, result.views, result.skipped) == ("single_clip", 1, [])
 
@@ -185,7 +185,7 @@ def test_what_took_the_place_of_a_broken_file_does_not_count(model):
 
 
 def test_batches_of_one_size_reach_the_model():
-    """So that it is compiled once; the answers of the filling are not counted."""
+    """The model is compiled once; outputs for padded clips are not counted."""
     clips, labels = coloured_clips()
     shapes = []
 
@@ -205,7 +205,7 @@ def test_batches_of_one_size_reach_the_model():
 
 def test_logits_of_views_are_averaged_before_softmax():
     clips, labels = coloured_clips(views=3)
-    clips[:, 0] *= 4  # views that are surer than others
+    clips[:, 0] *= 4  # views with larger logits than others
     logits = colour_logits(clips)
     right = logits.mean(axis=1)
     wrong = np.log(softmax(logits).mean(axis=1))
@@ -239,7 +239,7 @@ def test_protocols_ask_a_video_dataset_for_its_views(model):
 
 
 def test_several_labels(model):
-    clips = 0.4 * coloured_clips()[0]  # far from where a sigmoid is 1 in float32
+    clips = 0.4 * coloured_clips()[0]  # where a sigmoid is not 1 in float32
     labels = np.random.default_rng(1).random((VIDEOS, CLASSES)) < 0.3
     labels[:, 5] = False
     result = evaluate(colour_model("sigmoid"), (clips, labels.astype("int32")), verbose=False)
@@ -264,7 +264,7 @@ def test_several_labels(model):
 
 @pytest.fixture(scope="module")
 def streams():
-    """A streaming network, the clip network with its weights, and videos with labels."""
+    """Return a clip network, a streaming network with its weights, videos, and labels."""
     clip_model = small_model(causal=True, **{k: v for k, v in STREAM.items() if k != "causal"})
     stream_model = small_model(streaming=True, seed=5, **STREAM)
     copy_weights(clip_model, stream_model)
@@ -303,7 +303,7 @@ def test_chunks_and_videos_of_different_length(streams):
     batches = [(clips[:5], labels[:5]), (clips[5:, :3], labels[5:])]
     result = evaluate(stream_model, batches, "streaming", verbose=False, chunk_frames=4)
     np.testing.assert_array_equal(result.frames_seen, [4, 6])
-    assert result.accuracy_after[-1] == result.top1  # videos that ended keep their last answer
+    assert result.accuracy_after[-1] == result.top1  # shorter videos keep their last output
     shorter = evaluate(stream_model, batches[1], "streaming", verbose=False)
     after_4 = evaluate(stream_model, (clips[:5, :4], labels[:5]), "streaming", verbose=False)
     assert shorter.top1 < 1

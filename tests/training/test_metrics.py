@@ -1,4 +1,4 @@
-"""Metrics against slow references that follow the definitions word by word."""
+"""Metrics compared with slow references that follow their definitions."""
 
 import math
 
@@ -19,9 +19,10 @@ def softmax(x):
 
 
 def charades_map(scores, labels):
-    """`Charades_v1_classify.m`, from its description: a list per class, walked from the top.
+    """Compute average precisions as in the description of `Charades_v1_classify.m`.
 
-    Videos without labels get the score minus infinity. Returns a list with NaN for 0 / 0.
+    For each class the videos are sorted by score. Videos without labels get the score minus
+    infinity. The list that is returned has NaN for 0 / 0.
     """
     scores = [list(row) if any(hot) else [-math.inf] * len(row)
               for row, hot in zip(scores, labels, strict=True)]  # fmt: skip
@@ -48,7 +49,7 @@ def test_average_precision_by_hand():
 
 
 def test_equal_scores_keep_their_order():
-    """A constant answer gets the precision of the order in which the videos came."""
+    """Equal scores give the precision of the original order of the videos."""
     assert metrics.average_precision(np.zeros(4), [0, 0, 0, 1]) == pytest.approx(1 / 4)
     assert metrics.average_precision(np.zeros(4), [1, 0, 0, 0]) == 1
 
@@ -121,7 +122,7 @@ def test_confusion_has_truth_in_rows():
 
 def test_means_of_log_probabilities_are_those_of_logits():
     logits = 4 * RNG.standard_normal((3, 20, 6))  # views, videos, classes
-    logits[0, :, 2] += 15  # one view that is very sure: means of probabilities would follow it
+    logits[0, :, 2] += 15  # large logits in one view would dominate a mean of probabilities
     probabilities = softmax(logits).astype("float32")
     from_logits = softmax(logits.mean(axis=0))
     from_softmax = softmax(metrics.to_logits(probabilities, "softmax").mean(axis=0))

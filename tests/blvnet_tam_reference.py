@@ -1,4 +1,4 @@
-"""The recipe of the reference data of bLVNet-TAM: weights and clips from names, by NumPy alone."""
+"""The recipe of the reference data of bLVNet-TAM: weights and clips from names, with NumPy."""
 
 import json
 import zlib

@@ -108,7 +108,7 @@ def our_weights(network, config):
 
 
 def summary(array):
-    """18 numbers about an array: mean, deviation, the first 8 values and the last 8."""
+    """18 numbers of an array: mean, deviation, the first 8 values and the last 8."""
     flat = np.asarray(array, "float64").ravel()
     numbers = np.full(18, np.nan)
     numbers[:2] = flat.mean(), flat.std()
@@ -118,7 +118,7 @@ def summary(array):
 
 
 def load_reference(network):
-    """Logits, end points and states of a network; with `KERAS_VIDEO_ACCEPT=1` taken anew."""
+    """Logits, end points and states of a model; `KERAS_VIDEO_ACCEPT=1` rewrites them."""
     path = GOLDEN / f"movinet_{network}.npz"
     if os.environ.get("KERAS_VIDEO_ACCEPT") == "1":
         np.savez_compressed(path, **pack(shared_reference(network)))
@@ -127,13 +127,13 @@ def load_reference(network):
 
 
 def shared_reference(network):
-    """The numbers that the official code gave, where the folder `../shared` is."""
+    """The numbers of the official code, from the folder `../shared`."""
     folder = GOLDEN.parents[2] / "shared" / "reference" / "movinet"
     return dict(np.load(folder / f"{network}.npz"))
 
 
 def pack(reference):
-    """The same numbers in few arrays: one table per case for end points, one for states."""
+    """The same numbers in fewer arrays: one table per case for end points, one for states."""
     packed = {}
     for case in CASES:
         for kind in ("logits", "stream1/logits", "stream2/logits", "stream3/logits"):

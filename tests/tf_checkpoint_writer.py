@@ -1,4 +1,4 @@
-"""Writes TensorFlow checkpoints without TensorFlow, so that tests on any backend can read some."""
+"""Write TensorFlow checkpoints without TensorFlow, for tests on any backend."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ RESTART_INTERVAL = 16
 
 
 def write_checkpoint(prefix, arrays, graph=True, names=None, links=None, shards=1, block_size=4096):
-    """Writes `prefix.index` and `prefix.data-...`.
+    """Write `prefix.index` and `prefix.data-...`.
 
     Args:
         prefix: path without extension; its folder is made.
@@ -55,7 +55,7 @@ def write_checkpoint(prefix, arrays, graph=True, names=None, links=None, shards=
 
 
 def encode_table(records, block_size=4096):
-    """A sorted string table."""
+    """Return a sorted string table."""
     file, index, block = b"", {}, {}
 
     def close_block():
@@ -76,7 +76,7 @@ def encode_table(records, block_size=4096):
 
 
 def append_block(file, records, kind=0):
-    """Returns the handle of a block and the file with the block at its end."""
+    """Append a block to a file, and return its handle and the file."""
     block, restarts, previous = b"", [], b""
     for i, (key, value) in enumerate(sorted(records.items())):
         shared = 0
@@ -96,7 +96,7 @@ def append_block(file, records, kind=0):
 
 
 def encode_graph(arrays, names, links):
-    """The object graph whose child names spell the checkpoint keys; slots hang on node 0."""
+    """Return the object graph whose child names form the checkpoint keys; node 0 has the slots."""
     children, variables, slots = [{}], {}, []
 
     def node_at(path):

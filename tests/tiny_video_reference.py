@@ -1,4 +1,4 @@
-"""Tiny Video Networks in NumPy, float64, step by step as their description has them.
+"""Tiny Video Networks in NumPy, in float64, step by step as they are described.
 
 Written from the description of the published builder, on frames folded into the batch and with its
 names, not from the code under test. Slow: meant for networks of a few channels.
@@ -12,7 +12,7 @@ EPSILON = 1e-5
 
 
 def recipe_weight(name, shape, gain=3.5):
-    """Value of a variable by the recipe of the reference data: it follows from name and shape."""
+    """Value of a variable in the recipe of the reference data, from its name and shape."""
     draws = np.random.default_rng(zlib.crc32(name.encode("ascii"))).standard_normal(tuple(shape))
     kind = name.rsplit("/", 1)[-1]
     if kind == "kernel":
@@ -30,7 +30,7 @@ def recipe_weight(name, shape, gain=3.5):
 
 
 def recipe_clips(clips, frames, size, seed):
-    """Clips by the recipe of the reference data: 7 x 7 coloured tiles and some noise."""
+    """Clips of the recipe of the reference data: coloured tiles of 7x7 pixels and noise."""
     random = np.random.default_rng(seed)
     coarse = random.random((clips, frames, 7, 7, 3))
     fine = random.random((clips, frames, size, size, 3))
@@ -39,7 +39,7 @@ def recipe_clips(clips, frames, size, seed):
 
 
 class Reference:
-    """One forward pass; afterwards `shapes` holds the variables and `blocks` what blocks gave.
+    """One forward pass. Then `shapes` has the variables and `blocks` the outputs of blocks.
 
     Args:
         spec: dict as the published code writes it.
@@ -162,7 +162,7 @@ class Reference:
         return x + self.conv(scope, y.reshape(*x.shape[:3], width), 1, 1, x.shape[-1])
 
     def number(self, name):
-        """TensorFlow's way to call a second layer of a kind in a scope."""
+        """Name of the next layer of a kind in a scope, numbered like TensorFlow."""
         count = self.numbers[name] = self.numbers.get(name, -1) + 1
         return f"{name}_{count}" if count else name
 
@@ -173,7 +173,7 @@ class Reference:
 
 
 def cut(x, kernel, stride, axis, fill=0.0):
-    """Windows along an axis, `(..., windows, kernel, ...)`; TensorFlow's SAME rule."""
+    """Windows along an axis, `(..., windows, kernel, ...)`, with the SAME rule of TensorFlow."""
     size = x.shape[axis]
     count = -(-size // stride)
     total = max((count - 1) * stride + kernel - size, 0)
@@ -185,7 +185,7 @@ def cut(x, kernel, stride, axis, fill=0.0):
 
 
 def pool(x, kernel, stride, kind, axes):
-    """Maximum, or mean of the cells that are no padding."""
+    """Maximum, or mean of the cells that are not padding."""
     real = np.ones_like(x)
     for axis in axes:
         if kind == "maxpool":

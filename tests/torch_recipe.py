@@ -1,4 +1,4 @@
-"""Weights and inputs of the X3D and GloRe reference data, made again from their written recipe.
+"""Weights and inputs of the X3D and GloRe reference data, computed from their recipe.
 
 The recipe stands in the manifests: every weight follows from its published name and its shape,
 every input from the name of its case.

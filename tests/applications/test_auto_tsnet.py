@@ -1,4 +1,4 @@
-"""Two-stream networks: the published budget to the last digit, the graph, the inputs."""
+"""Two-stream models: the published budget to the last digit, the graph, the inputs."""
 
 import json
 from itertools import product
@@ -15,7 +15,7 @@ from keras_video.models import TwoStreamClassifier, fold_batch_norm
 from keras_video.utils import macs, params, peak_activation_memory
 from tests.helpers import assert_differs, assert_near, few_steps, randomize_weights, run, to_numpy
 
-# Parameters and multiply-adds at 400 classes, by the side of the frames.
+# Parameters, and multiply-adds for frames of some sizes, at 400 classes.
 COUNTS = {
     "auto_tsnet_s": (8_570_754, {160: 2_457_982_856, 182: 3_367_251_688}),
     "auto_tsnet_s_dagger": (7_633_762, {160: 2_000_168_840, 182: 2_761_428_712}),
@@ -27,7 +27,7 @@ COUNTS = {
     "manual_tsnet_70": (7_561_542, {160: 2_039_525_832}),
     "manual_tsnet_55": (6_938_662, {160: 2_063_528_904}),
 }
-# In 10^6 and 10^9, what the paper prints.
+# Published numbers, in 10^6 and 10^9.
 PAPER = {
     "auto_tsnet_s": (8.6, {160: 2.46, 182: 3.4}),
     "auto_tsnet_s_dagger": (7.7, {160: 2.05, 182: 2.8}),
@@ -61,7 +61,7 @@ def test_counts_without_building(name):
 
 @pytest.mark.parametrize("name", PAPER)
 def test_the_published_budget_is_met(name):
-    """Within 2.5 %: what the docstrings promise."""
+    """Within 2.5 %, as the docstrings say."""
     published, giga = PAPER[name]
     assert params(CONFIGS[name], 400, trainable=True) / 1e6 == pytest.approx(published, rel=0.025)
     for size, value in giga.items():
@@ -130,7 +130,7 @@ def macs_of(model):
 
 
 def _macs_of_reasoning(layer, shapes):
-    """Every product of the paper's formula as a matrix product of its factors' sizes."""
+    """Multiply-adds of each matrix product in the formula of the paper."""
     positions = int(np.prod(layer.output.shape[1:-1]))
     channels, states = shapes["state_kernel"]
     nodes = shapes["node_kernel"][1]
@@ -143,7 +143,7 @@ def _macs_of_reasoning(layer, shapes):
 
 
 def test_places_of_squeeze_excite_shortcuts_and_strides():
-    """Every other block of a stage attends, through its groups; stages begin with the stride."""
+    """Every second block of a stage has squeeze-excite; the first block has the stride."""
     groups = S.plan().sparse.groups
     attends = [[bool(b.squeeze_excite) for b in group.blocks] for group in groups]
     assert attends[:4] == [[True], [False, True], [True], [False, True, False, True]]
@@ -160,7 +160,7 @@ def test_places_of_squeeze_excite_shortcuts_and_strides():
 
 
 def test_work_of_the_streams():
-    """What the sparse stream costs by itself; the paper says 1.39 and 1.40 billion."""
+    """Multiply-adds of the sparse stream alone; the paper says 1.39 and 1.40 billion."""
     assert count(S.sparse_alone(), 160) == 1_358_549_032
     assert count(CONFIGS["manual_tsnet_70"].sparse_alone(), 160) == 1_349_593_032
     model = AutoTSNet(TINY.sparse_alone(), classes=3)
@@ -180,7 +180,7 @@ def test_spec_is_plain_data():
 
 @pytest.fixture(scope="module")
 def tiny():
-    """The network that takes its sparse clip itself, and the one that is given it."""
+    """A model with one input, and one with two inputs and the same weights."""
     one = randomize_weights(AutoTSNet(TINY, classes=3))
     two = AutoTSNet(TINY, classes=3, two_inputs=True)
     weight_map.assign(two, weight_map.export(one))

@@ -50,7 +50,7 @@ def test_published_counts(depth):
 
 @pytest.mark.parametrize("depth, convolutions", [(50, 23_776_198_656), (101, 32_074_104_832)])
 def test_published_multiply_adds(depth, convolutions):
-    """To the last digit; and they grow with the frames."""
+    """Equal to the last digit, and proportional to the number of frames."""
     config = CONFIGS[f"blvnet_tam_{depth}"]
     steps = config.trace(config.clip, 174)
     temporal = sum(step.macs for step in steps if step.name.endswith("_temporal"))
@@ -77,7 +77,7 @@ def test_our_copy_is_the_shared_one(shared):
 
 
 def recipe_weights(config=R50, classes=16):
-    """The reference data's weights by our names."""
+    """The weights of the reference data under our names."""
     names = converter.published_names(config)
     shapes = converter._published_shapes(names, config, classes)
     full = {k: k if k.startswith("new_fc") else f"baseline_model.{k}" for k in shapes}
@@ -137,7 +137,7 @@ def test_golden(case):
 
 
 def test_golden_weights():
-    """The recipe makes the weights that the reference was computed with."""
+    """The recipe gives the weights that the reference was computed with."""
     record = read("golden_50")["r50_2x4_64x64"]["weights_sample"]
     for key, expected in record.items():
         shapes = {k: s for k, s, _ in read("state_dict_50")["keys"]} | {"new_fc.bias": (16,)}
@@ -149,7 +149,7 @@ UNITS = read("golden_units")
 
 
 def assign_unit(model, names, case):
-    """Fills a model of one block; `names` are those of `published_names` for it."""
+    """Fill a model of one block; `names` are those of `published_names` for it."""
     shapes = dict((k, tuple(s)) for k, s in case["keys"] if not k.endswith("tracked"))
     assert set(shapes) == set(names)
     state = {k: recipe_weight(case["key_prefix"] + k, s) for k, s in shapes.items()}
@@ -194,7 +194,7 @@ def test_golden_stage():
 
 
 def direct_form(config, classes, shape):
-    """The network with both frames of a pair kept, equal as they are, behind every stage."""
+    """The model without sharing: after each stage both frames of a pair are kept."""
     from keras_video.blocks import big_little_stem
 
     plan = config.plan(classes)
@@ -245,7 +245,7 @@ VARIANTS = {
 }
 
 
-# Other backends than torch take longer to build than to compute, and compute the same layers.
+# Other backends need more time to build than to compute, and the layers are the same.
 PARTS = {
     "tensorflow": ("depth_101", "five_blending_frames", "alpha_4_beta_2", "flow"),
     "jax": ("five_blending_frames",),
@@ -254,7 +254,7 @@ PARTS = {
 
 @pytest.mark.parametrize("name", PARTS.get(keras.backend.backend(), VARIANTS))
 def test_plain_torch_gives_our_logits(name, tmp_path):
-    """The direct form, written again, with the published names; at odd sizes, through a file."""
+    """A second implementation in torch gives the same logits, at odd sizes, through a file."""
     torch = pytest.importorskip("torch")
     from plain_blvnet_tam import PlainBLVNetTAM, channels_first
 
@@ -278,7 +278,7 @@ def test_plain_torch_gives_our_logits(name, tmp_path):
 
 
 def test_plain_torch_is_the_published_network():
-    """Keys, and golden logits, of the yardstick itself."""
+    """The second implementation has the published keys and gives the golden logits."""
     torch = pytest.importorskip("torch")
     from plain_blvnet_tam import PlainBLVNetTAM, channels_first, load_named
 

@@ -120,7 +120,7 @@ def test_probabilities_and_input_tensor():
 
 
 def test_without_aggregation_the_pairs_do_not_mix():
-    """The features of a pair depend on its own frames alone; with it they depend on the others."""
+    """Without aggregation the features of a pair depend on its own frames only."""
     reached = {}
     for temporal in ("tam", "shift", "none"):
         model = BLVNetTAM(TINY, include_top=False, num_frames=8, temporal=temporal)
@@ -155,7 +155,7 @@ def test_folded_batch_norm(tiny):
 
 
 def test_initial_weights():
-    """Normal of deviation sqrt(2 / fan out), aggregations too; residual branches start at zero."""
+    """Deviation sqrt(2 / fan out), also of aggregations; residual branches start at zero."""
     keras.utils.set_random_seed(1)
     model = BLVNetTAM(TINY, width=32, classes=174)
     for name, fan_out in (("stem_big", 9 * 32), ("stage2_little0_spatial", 9 * 32)):
@@ -190,8 +190,8 @@ def test_training_reaches_every_weight_learns_and_survives_saving(tmp_path):
 
 
 def test_memory_of_the_widest_moment():
-    """Counted by hand: the stem reads all pictures and writes a quarter of their pixels, wider;
-    on narrow pictures of many channels its aggregation has the most to hold."""
+    """Counted by hand: the stem reads all frames and writes a quarter of their pixels with more
+    channels. With many channels the aggregation after it needs the most memory."""
     config = BLVNetTAMConfig("tiny", (2, 2, 2, 1), num_frames=4, size=64, width=8)
     pixels = 4 * 64 * 64
     assert peak_activation_memory(config) == 4 * (pixels * 3 + pixels // 4 * 8)

@@ -28,7 +28,7 @@ def tensors(state, dtype=None):
 
 
 def tiny_state(config=TINY, classes=5):
-    """A state dict with the published names, the counters of batches included."""
+    """A state dict with the published names, including counters of batches."""
     names = converter.published_names(config)
     shapes = converter._published_shapes(names, config, classes)
     state = {}
@@ -62,7 +62,7 @@ def expected(tmp_path_factory):
 
 
 def checkpoint(state):
-    """What the official training writes."""
+    """A training checkpoint of the official code."""
     return {
         "epoch": 50,
         "arch": "something-bLVNet-TAM-50",
@@ -162,7 +162,7 @@ def test_imagenet_fills_all_but_aggregation_and_classifier(classes, tmp_path, ca
 
 
 def test_imagenet_for_optical_flow(tmp_path):
-    """The first kernel is the mean over the colours, in every channel."""
+    """The first kernel is the mean over the colours, repeated for every channel."""
     path = save(imagenet_state(), tmp_path / "ImageNet-bLResNet.pth.tar")
     flow = BLVNetTAM(TINY, weights=path, classes=7, input_channels=10, **UNIT)
     colours = BLVNetTAM(TINY, weights=path, classes=7, **UNIT)
@@ -211,7 +211,7 @@ def test_names_say_what_to_download_and_where_to_put_it(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("weights", ["something_something_v1_8x2", "imagenet"])
 def test_files_put_there_by_hand(weights, tmp_path, monkeypatch, expected):
-    """Found by their name, converted once."""
+    """A file in the cache is found by its name and converted once."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     config = TINY.with_options(name="blvnet_tam_50")
     record = weights_record(config.name, weights)
@@ -286,7 +286,7 @@ def test_another_depth_is_refused(tmp_path):
 
 
 class Code:
-    """Unpickled, it would call a function."""
+    """Unpickling it would call a function."""
 
     def __reduce__(self):
         return (print, ("this must never be printed",))

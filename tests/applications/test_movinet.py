@@ -112,7 +112,7 @@ def reference(network):
 
 @cache
 def built(network):
-    """The network, and one that also returns its end points."""
+    """The model, and one that also returns its end points."""
     gate = "hard_sigmoid_keras2" if "keras2" in network else "hard_sigmoid_tf_models"
     streaming = network != "a0_base"
     config = config_of("a0", streaming).with_options(**{"gate": gate} if streaming else {})
@@ -130,7 +130,7 @@ def clip_of(case):
 
 
 def assert_golden(found, expected):
-    """1e-4 of the largest value (README of the reference data); missing numbers are NaN."""
+    """Tolerance 1e-4 of the largest value (README of the reference data); NaN means missing."""
     found, expected = np.asarray(found, "float64"), np.asarray(expected, "float64")
     assert found.shape == expected.shape
     missing = np.isnan(expected)
@@ -147,7 +147,7 @@ def assert_points(points, network, case):
 
 
 def official_states(state):
-    """Our state under the official names: pooled sums instead of means, one count for all."""
+    """Our state in the official form: sums instead of means, one count for the batch."""
     states = {}
     for name, value in to_numpy(state).items():
         owner = "state_" + name.removesuffix("_feature_temporal").removesuffix("_squeeze_excite")
@@ -207,7 +207,7 @@ def test_stream_in_pieces(network, length):
 
 
 def test_gates_can_be_told_apart():
-    """The control of the comparison above."""
+    """The comparison above can fail."""
     a, b = (reference(network)["odd/logits"] for network in NETWORKS[1:])
     assert_differs(a, b, 100 * 1e-4)
 
@@ -239,7 +239,7 @@ def test_stochastic_depth_grows_with_depth():
 
 
 def test_initial_weights():
-    """He normal kernels, silent branches, a small last layer (movinet.md 2.2 and 5)."""
+    """He normal kernels, branches times 0, small kernel of the last layer (movinet.md 2.2, 5)."""
     keras.utils.set_random_seed(0)
     model = movinet.MoViNetT0()
     kernel = ops.convert_to_numpy(model.get_layer("head").kernel)
@@ -265,7 +265,7 @@ def test_options_of_the_published_variants(size):
 
 @pytest.mark.parametrize("size, frames", [("t0", 22), ("a0", 28), ("a3", 52), ("a5", 94)])
 def test_receptive_field(size, frames):
-    """How far back a stream looks (movinet.md 3)."""
+    """Number of past frames that a stream depends on (movinet.md 3)."""
     rows = [block.feature_temporal for block in config_of(size, True).plan().blocks]
     assert sum(row.kernel[0] - 1 for row in rows if row) == frames
 

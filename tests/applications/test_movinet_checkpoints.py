@@ -19,7 +19,7 @@ CLASSES = 16
 
 
 def shrink(config):
-    """The same layers, a quarter as wide: its files are quickly written."""
+    """The same layers with a quarter of the channels, for small files."""
     stages = tuple(
         tuple(replace(row, filters=row.filters // 4, expand=row.expand // 4) for row in stage)
         for stage in config.stages
@@ -32,7 +32,7 @@ STREAM = BASE.streaming()
 
 
 def manifest(name):
-    """`{official checkpoint key: shape}`, from the shared data or, without it, from our copy."""
+    """`{official checkpoint key: shape}`, from the reference data or our copy of it."""
     if (REFERENCE / f"{name}.manifest.json").is_file():
         return json.loads((REFERENCE / f"{name}.manifest.json").read_text())
     name = name.removesuffix("_keras2gate")
@@ -49,7 +49,7 @@ def block_names(config):
 
 
 def save_official(prefix, config, conv, root="model", classes=CLASSES, extra=None, **options):
-    """An official file with random weights; returns them in our layout."""
+    """Write an official file with random weights, and return them in our layout."""
     named = filled(config.weight_shapes(classes))
     names = block_names(config)
     keys = {name: official_key(name, names, conv, root) for name in named}
@@ -60,7 +60,7 @@ def save_official(prefix, config, conv, root="model", classes=CLASSES, extra=Non
 
 
 def theirs(name, value, conv):
-    """Our layout to the official one, written apart from the library's inverse."""
+    """Convert our layout to the official one, independently of the library."""
     if name.endswith("kernel") and value.ndim == 2:
         return value[(None,) * (2 if conv == "2plus1d" else 3)]
     if name.endswith("kernel") and conv == "2plus1d":
@@ -132,7 +132,7 @@ def test_training_checkpoints_and_averages(tmp_path):
         f"{kernel}/.OPTIMIZER_SLOT/optimizer/{slot}{END}": np.zeros(BASE.stem, "float32")
         for slot in ("rms", "momentum", "average")
     }
-    for name, shape in BASE.weight_shapes(CLASSES).items():  # a shadow copy beside the model
+    for name, shape in BASE.weight_shapes(CLASSES).items():  # a copy next to the model
         shadow = official_key(name, blocks).replace("model/", "a_copy/", 1)
         extra[shadow] = np.zeros(shape, "float32")
     extra |= {f"optimizer/learning_rate{END}": np.float32(1.0)}
@@ -143,7 +143,7 @@ def test_training_checkpoints_and_averages(tmp_path):
 
 
 def test_saved_model_with_flat_variable_lists(tmp_path):
-    """The variables of a SavedModel are reached by shorter names too; the backbone has any name."""
+    """In a SavedModel variables also have shorter paths, and the backbone can have any name."""
     named = filled(BASE.weight_shapes(CLASSES))
     names = block_names(BASE)
     keys = {n: official_key(n, names).replace("model/", "keras_api/inner/") for n in named}
@@ -318,7 +318,7 @@ def test_state_dicts_of_the_pytorch_port(config):
 
 
 def test_shapes_of_the_pytorch_port():
-    """Facts read from its source: `(out, in / groups, time, height, width)`, 2D when causal."""
+    """Shapes from its source: `(out, in / groups, time, height, width)`, 2D if causal."""
     base = torch_state(filled(A0.weight_shapes(600)), A0)
     stream = torch_state(filled(A0.streaming().weight_shapes(600)), A0.streaming())
     assert base["conv1.conv_1.conv3d.weight"].shape == (8, 3, 1, 3, 3)

@@ -24,7 +24,7 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def online(tmp_path):
-    """A `file://` folder with an archive in the official form, as (record, path of the archive)."""
+    """An archive in the official form at a `file://` url: (record, path of the archive)."""
     folder = tmp_path / "online" / NAME
     write_checkpoint(folder / "ckpt-7", {KEY: np.arange(5000, dtype="float32")})
     (folder / "checkpoint").write_text('model_checkpoint_path: "ckpt-7"\n')
@@ -96,7 +96,7 @@ def test_truncated_download_is_removed_and_tried_again(home, online):
 
 @pytest.mark.parametrize("change", ["middle", "end"])
 def test_damaged_archives(tmp_path, online, change):
-    """Every byte counts, also those of the checksum behind the last member."""
+    """Damage is found everywhere, also in the checksum at the end."""
     data = bytearray(online[1].read_bytes())
     data = data[:-3] if change == "end" else data
     data[len(data) // 2] ^= change == "middle"

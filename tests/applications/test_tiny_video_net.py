@@ -1,4 +1,4 @@
-"""Tiny Video Networks against the published code's numbers, and against a rebuild in NumPy."""
+"""Tiny Video Networks compared with the published code, and with an implementation in NumPy."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ from tests.tiny_video_specs import random_spec
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "tvn"
 TOLERANCE = 1e-3  # of the standard deviation of what is compared
-THOROUGH = keras.backend.backend() == "tensorflow"  # others take a part of the random networks
+THOROUGH = keras.backend.backend() == "tensorflow"  # others test fewer random networks
 
 # Variables, all values at 16, 157 and 339 classes, trainable ones at 339, 10^9 FLOPs.
 COUNTS = {
@@ -70,14 +70,14 @@ def test_every_config_is_counted_or_was_not_published():
 
 
 def test_the_network_of_our_own_is_the_one_that_was_found():
-    """Counts of the row of benchmarks/results/search_tvn_table.csv that it was taken from."""
+    """Counts of its row in benchmarks/results/search_tvn_table.csv."""
     config = CONFIGS["tiny_video_net_moving_digits"]
     assert (params(config, 16), macs(config, classes=16)) == (21040, 2421248)
 
 
 @pytest.mark.parametrize("number, giga", [("5", 52.04), ("6", 92.95)])
 def test_reconstructions_meet_what_is_known(number, giga):
-    """52 and 93 GFLOPs in the paper; the docstrings say what they are."""
+    """52 and 93 GFLOPs in the paper; the docstrings call them reconstructions."""
     config = CONFIGS[f"tiny_video_net_{number}_reconstruction"]
     assert round(2 * macs(config, classes=339) / 1e9, 2) == giga
     builder = getattr(tiny_video_net, f"TinyVideoNet{number}Reconstruction")
@@ -98,7 +98,7 @@ def test_our_copy_is_the_shared_one(shared):
 
 
 def test_recipe_of_the_weights():
-    """Sum, sum of squares, first and last value of every variable, as the reference has them."""
+    """Sum, sum of squares, first and last value of every variable are those of the reference."""
     check, shapes = read("tvn1", "weights_check"), read("tvn1", "manifest")
     for name, expected in check["variables"].items():
         value = recipe_weight(name, shapes[name], check["kernel_gain"]).astype("float64")
@@ -114,7 +114,7 @@ def assert_golden(found, expected, scale=None):
 
 
 def build(spec, frames, gain, classes=16, **options):
-    """A network with the recipe's weights that also returns what every block gives."""
+    """A model with the weights of the recipe, and one that also returns outputs of blocks."""
     config = TinyVideoNetConfig.from_dict(spec).with_options(**options)
     model = TinyVideoNet(
         config, input_shape=(frames, None, None, 3), classes=classes, include_preprocessing=False
@@ -129,7 +129,7 @@ def build(spec, frames, gain, classes=16, **options):
 
 
 def published_shape(theirs, model, ours):
-    """Shape of a variable in the published layout, from that of ours."""
+    """Shape of one of our variables in the published layout."""
     layer, name = ours.split("/")
     shape = next(tuple(v.shape) for v in model.get_layer(layer).weights if v.name == name)
     if theirs.endswith("/depthwise_kernel"):
@@ -194,7 +194,7 @@ def test_random_networks_against_numpy(seed):
 
 
 def test_random_networks_hold_every_kind_of_layer():
-    """The control of the test above."""
+    """The test above covers every kind of layer."""
     blocks = [block for seed in range(24) for block in random_spec(seed)[0]["blocks"]]
     for key, values in {
         "spatial_type": {"std", "depth", "maxpool", "avgpool", "1std"},
@@ -212,7 +212,7 @@ def test_random_networks_hold_every_kind_of_layer():
 
 @pytest.mark.parametrize("seed", range(6 if THOROUGH else 1))
 def test_one_clip_is_the_first_of_two(seed):
-    """A batch of one takes a shorter way to the gates."""
+    """For a batch of one the gates are computed in another way."""
     spec, size, _ = random_spec(seed)
     model, _ = build(spec, spec["num_frames"], 3.0, classes=5)
     clips = recipe_clips(2, spec["num_frames"], size, seed)

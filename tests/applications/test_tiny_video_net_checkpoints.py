@@ -1,4 +1,4 @@
-"""Names of the published code, and checkpoints as TF1 Hub modules hold them."""
+"""Names of the published code, and checkpoints in the form of TF1 Hub modules."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def write(folder, weights, graph=False):
 
 
 def assert_all_there(named):
-    """Shapes fit, and no value is lost or doubled."""
+    """Check that shapes fit and that no value is missing or repeated."""
     expected = CONFIG.weight_shapes(16)
     assert {name: array.shape for name, array in named.items()} == expected
     names = published_names(CONFIG)
@@ -76,7 +76,7 @@ def test_numbers_of_layers_that_are_alike():
 @pytest.mark.parametrize("scope", ["", "module/", "TinyVideoNet/net/"])
 @pytest.mark.parametrize("graph", [False, True])
 def test_scopes_and_extras(tmp_path, scope, graph):
-    """Counters, slots and averages beside the weights; a scope before all names."""
+    """A file with counters, slots and averages; all names with a scope."""
     weights = {scope + name: array for name, array in WEIGHTS.items()}
     if graph:  # TensorFlow 2 wrote the file: the names stand in its graph
         path = tmp_path / "variables"
@@ -102,7 +102,7 @@ def test_scopes_and_extras(tmp_path, scope, graph):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_random_networks(tmp_path, seed):
-    """What an independent rebuild asks for is what we find, and nothing more."""
+    """The names are those of an independent implementation."""
     spec, size, _ = random_spec(seed)
     reference = Reference(spec, recipe_weight)
     reference(np.zeros((1, spec["num_frames"], size, size, 3)), 5)
@@ -163,7 +163,7 @@ def test_other_frames_are_another_network(tmp_path):
 
 
 def published(shape, ours):
-    """A shape of ours in the published layout (this network has std and depth kernels)."""
+    """One of our shapes in the published layout (this network has std and depth kernels)."""
     if len(shape) == 5 and ours.startswith("block2") and "_spatial/" in ours:
         return (*shape[1:3], shape[4], 1)
     if len(shape) == 5:

@@ -163,7 +163,7 @@ def test_training_learns_and_survives_saving(tmp_path):
 
 
 def test_memory_of_the_widest_moment():
-    """Counted by hand: the wide map of an inverted block before its kernel, beside the skip."""
+    """Counted by hand: input of the kernel of an inverted block, its output, and the skip."""
     block = TinyVideoBlock("depth", 3, 2, filters=4, expand=2, skip=True, inverted=True)
     config = TinyVideoNetConfig("tiny", 2, 16, 1, (block,))
     pixels = 2 * 16 * 16

@@ -25,7 +25,7 @@ UNIT = {"include_preprocessing": False}
 
 @pytest.fixture(scope="module")
 def module(tmp_path_factory):
-    """A folder as a TF1 Hub archive holds it."""
+    """A folder like the contents of a TF1 Hub archive."""
     folder = tmp_path_factory.mktemp("hub") / "module"
     shapes = json.loads((GOLDEN / "manifest.json").read_text())
     weights = {
@@ -58,7 +58,7 @@ def test_local_module(module, form, tmp_path, monkeypatch):
 
 
 def test_named_weights_are_fetched_and_converted_once(module, tmp_path, monkeypatch):
-    """A hand-placed archive, under a name that says which network it is."""
+    """An archive in the cache is found by its name and converted once."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     record = weights_record("tiny_video_net_1", "charades")
     archive = tmp_path / "models" / "keras_video" / record.cached_name

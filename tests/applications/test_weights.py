@@ -123,7 +123,7 @@ def test_unknown_names_and_paths():
 
 
 def test_named_weights_are_converted_once(checkpoints, base, tmp_path, monkeypatch):
-    """A hand-placed archive is unpacked, converted, and the converted file is used again."""
+    """An archive in the cache is unpacked and converted once; then the result is used."""
     import tarfile
 
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))

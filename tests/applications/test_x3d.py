@@ -64,7 +64,7 @@ def test_recipe_of_the_weights():
 
 @pytest.fixture(scope="module")
 def golden():
-    """X3D-S with the recipe's weights, which also returns what stem and stages give."""
+    """X3D-S with the weights of the recipe, which also returns the outputs of stem and stages."""
     named, classes = from_torch(torch_recipe.weights(SHAPES), CONFIGS["x3d_s"])
     assert classes == CASE["classes"]
     model = X3D(CONFIGS["x3d_s"], classes=classes, **UNIT)
@@ -124,7 +124,7 @@ def test_plan_is_the_built_graph():
     assert total == macs(config, clip, 7)
 
 
-# Against `benchmarks/plain_x3d.py`, which is written from the published names
+# Compared with `benchmarks/plain_x3d.py`, which has the published names
 
 
 @pytest.fixture(scope="module")

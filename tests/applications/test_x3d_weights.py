@@ -22,14 +22,14 @@ CLIPS = np.random.default_rng(0).integers(0, 256, (2, 3, 36, 33, 3)).astype("uin
 
 
 def published_shape(name, shape):
-    """A shape of ours in the published layout."""
+    """One of our shapes in the published layout."""
     if not name.endswith("kernel") or name == "classifier/kernel":
         return shape[::-1]
     return (shape[-1], shape[-2], *(shape[:3] if len(shape) == 5 else (1, 1, 1)))
 
 
 def published_state(config, classes=5):
-    """A state dict with the published names, counters included, of random numbers."""
+    """A random state dict with the published names, including counters."""
     random = np.random.default_rng(0)
     state = {}
     for ours, theirs in published_names(config).items():
@@ -49,7 +49,7 @@ def state():
 
 @pytest.mark.parametrize("form", ["bare", "model_state", "module"])
 def test_pytorch_files(tmp_path, state, form):
-    """A state dict, one below `"model_state"` beside other things, one of a wrapped model."""
+    """A state dict, a dict with one under `"model_state"`, and that of a wrapped model."""
     path = tmp_path / "mine.pyth"
     if form == "module":
         torch.save({f"module.{k}": v for k, v in state.items()}, path)
@@ -124,7 +124,7 @@ def test_other_class_count_loads_all_but_the_last_layer(tmp_path, state, capsys)
 
 
 def test_named_weights_are_converted_once(tmp_path, monkeypatch):
-    """A hand-placed file, under the name that the error without a network says."""
+    """A file in the cache, with the name from the error message, is converted once."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     record = weights_record("x3d_xs", "kinetics400")
     state = published_state(CONFIG, 400)
@@ -165,7 +165,7 @@ def test_records():
     assert record.top1 == 73.33
     names = x3d.labels(record)
     assert len(set(names)) == 400 and names == sorted(names, key=str.lower)
-    # Numbers that others wrote down for networks trained on these labels.
+    # Class numbers that others published for models trained on these labels.
     numbers = {"archery": 5, "blowing out candles": 27, "hammer throw": 148, "tai chi": 346}
     assert {name: names.index(name) for name in numbers} == numbers
 
@@ -252,7 +252,7 @@ def test_mixed_precision_stays_near():
 
 
 def test_blocks_start_as_their_shortcuts():
-    """The last scale of a branch is 0 at first."""
+    """The last scale of a branch is initialised with 0."""
     model = X3D(CONFIG, classes=3)
     gammas = {
         layer.name: to_numpy(layer.norm.gamma.value)
@@ -325,7 +325,7 @@ def test_models_lists_them(capsys):
 
 @command_line
 def test_classify_and_thirty_views(capsys, tmp_path):
-    """From video files to names, and to accuracies over 10 clips and over 10 clips of 3 crops."""
+    """From video files to class names, and to accuracies with 10 clips and 10 clips of 3 crops."""
     av = pytest.importorskip("av")
     from keras_video.data import video_dataset_from_directory
     from keras_video.training import evaluate

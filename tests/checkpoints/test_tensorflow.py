@@ -165,7 +165,7 @@ def test_changed_bytes_are_found(prefix):
 
 
 def test_every_changed_index_byte_is_an_error_or_harmless(prefix):
-    """A fuzz over the whole index: no other exception, no wrong value."""
+    """Fuzz the whole index: no other exception, no wrong value."""
     index = index_file(prefix).read_bytes()
     expected = arrays()
     for position in range(0, len(index), 3):

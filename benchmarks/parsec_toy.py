@@ -1,11 +1,11 @@
 """PARSEC against random search where the best network is known: 12 variables of 5 choices.
 
-The score of a network is a sum over its choices, measured with noise. So is its cost, which has a
-limit of 0.5. Neither search tries networks above the limit, and the budgets are equal. The result
-of PARSEC, the most probable value of each variable, is compared with the best network that random
-search has tried, both by their score without noise. This favours random search, which could not
-know that score. There are two toys: in one, score and cost of a choice are independent; in the
-other, more expensive choices are mostly better, so that good networks lie at the limit.
+The score of a network is a sum over its choices plus noise. Its cost is another sum with a limit of
+0.5. Neither search tries networks over the limit, and the budgets are equal. The answer of PARSEC
+is the most probable value of each variable. It is compared with the best network that random search
+has tried, by scores without noise. That favours random search, which cannot tell which of its
+networks is the best. There are two toys. In one, score and cost of a choice are independent. In the
+other, costly choices tend to be better, so that good networks lie at the limit.
 
     python benchmarks/parsec_toy.py
     python benchmarks/parsec_toy.py --quick
@@ -20,9 +20,9 @@ import numpy as np
 from absl import app, flags
 
 FLAGS = flags.FLAGS
-flags.DEFINE_integer("seeds", 5, "Pairs of searches, each on a toy of its own.", lower_bound=1)
+flags.DEFINE_integer("seeds", 5, "Pairs of searches, each with its own toy.", lower_bound=1)
 flags.DEFINE_integer("trials", 2400, "Networks that each search may try.", lower_bound=1)
-flags.DEFINE_float("noise", 0.01, "Standard deviation of what is added to the score.")
+flags.DEFINE_float("noise", 0.01, "Standard deviation of the noise of the score.")
 VARIABLES, CHOICES, LIMIT = 12, 5, 0.5
 TOYS = {"independent": 0.0, "costlier is better": 0.5}
 FORMS = {
@@ -31,16 +31,16 @@ FORMS = {
     "8 draws, temperature 0.02": {"temperature": 0.02},
     "1 draw per 2 nats": {"samples": 16, "samples_per_nat": 0.5},
 }
-# Nothing here has to survive a power cut, and writing to memory saves most of the time.
+# Nothing here has to survive a power failure, and writing to memory saves most of the time.
 FOLDER = "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 
 class Toy:
-    """Tables of scores and costs, both from 0 to 1 for a whole network.
+    """Tables of scores and costs. Both are between 0 and 1 for a whole network.
 
     Args:
         seed: int.
-        share: float, how much of the score is the cost.
+        share: float from 0 to 1, part of the score that equals the cost.
     """
 
     def __init__(self, seed, share=0.0):
@@ -64,7 +64,7 @@ class Toy:
 
 
 def search(oracle, toy, folder):
-    """Runs a search; returns its oracle and the seconds it took."""
+    """Run a search. Return its oracle and the seconds it took."""
     from keras_video.tuner import SearchTuner, Space
 
     class ToySpace(Space):
@@ -85,7 +85,7 @@ def search(oracle, toy, folder):
 
 
 def compare(name, seed, trials):
-    """Rows of one toy: a random search, and PARSEC in each of its forms."""
+    """Return the rows of one toy: a random search, and PARSEC with each set of options."""
     from keras_video.tuner import MaxMacs, ParsecOracle, SearchOracle
 
     common = {"max_trials": trials, "constraints": [MaxMacs(LIMIT)], "seed": seed}
@@ -122,8 +122,8 @@ def compare(name, seed, trials):
 
 
 def optimum(toy, places=20_000):
-    """The best score within the limit, by dynamic programming over the cost in 20,000 steps."""
-    best = np.full(places + 1, -np.inf)  # by the cost spent so far, rounded up
+    """Return the best score within the limit, by dynamic programming over 20,000 cost steps."""
+    best = np.full(places + 1, -np.inf)  # by cost so far, rounded up
     best[0] = 0.0
     for scores, costs in zip(toy.scores, toy.costs, strict=True):
         better = np.full_like(best, -np.inf)

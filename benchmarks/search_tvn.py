@@ -1,18 +1,18 @@
 """Evolution against random search under a latency limit, on moving digits, with equal budgets.
 
-Five pairs of searches with the same oracle, limit and rejections; the random search of a pair draws
-all its networks as evolution draws its first ones. Each network that a search asks for is timed and
-trained once. The results are kept per network, and published as a table with which the same
-can be repeated in a minute. Networks designed by hand like TVN-1 are widened to the same latency
-and trained in the same way. The networks that were found are timed again.
+There are five pairs of searches with the same oracle and limit. The random search of a pair is an
+evolution whose random start never ends. Each network that a search asks for is timed and trained
+once. The numbers are kept in a table, which is part of the repository, so that anyone can replay
+the searches in a minute. Two hand-made networks similar to TVN-1 are widened until they reach the
+limit and trained in the same way. The networks that the searches found are timed again.
 
     python benchmarks/search_tvn.py --part=search     # an hour on two cores; can be resumed
-    python benchmarks/search_tvn.py --part=replay     # the same from the table, without training
-    python benchmarks/search_tvn.py --part=hand       # the networks designed by hand
-    python benchmarks/search_tvn.py --part=remeasure  # on a machine that is idle
+    python benchmarks/search_tvn.py --part=replay     # the same searches from the table
+    python benchmarks/search_tvn.py --part=hand       # the hand-made networks
+    python benchmarks/search_tvn.py --part=remeasure  # needs an idle machine
 
-Without `--part` it does all of them. `search_tvn_table.csv` is the table, `search_tvn.csv` has a
-row for each pair.
+Without `--part`, all parts run. `search_tvn_table.csv` is the table, `search_tvn.csv` has a row for
+each pair.
 """
 
 import csv
@@ -45,7 +45,7 @@ BATCH, CLASSES = 32, 16
 
 
 def make_space():
-    """Small networks, on which a training takes seconds."""
+    """Return a space of small networks that are trained in seconds."""
     from keras_video.tuner import TVNSpace
 
     return TVNSpace(
@@ -63,20 +63,20 @@ def make_space():
 def clips():
     """`(x, y, x_validation, y_validation)`, made once and mapped into memory."""
     from keras_video.datasets import moving_digits
+    from keras_video.files import replacing
 
     paths = [os.path.join(FLAGS.work, name) for name in ("clips.npy", "labels.npy")]
     if not all(map(os.path.exists, paths)):
         arrays, _ = moving_digits.load_data(TRAIN + VALIDATION, 16, FRAMES, (SIZE, SIZE))
         for path, array in zip(paths, arrays, strict=True):
-            with open(f"{path}.tmp", "wb") as file:
-                np.save(file, array)
-            os.replace(f"{path}.tmp", path)
+            with replacing(path) as partial:
+                np.save(partial, array)
     x, y = (np.load(path, mmap_mode="r") for path in paths)
     return x[:TRAIN], y[:TRAIN], x[TRAIN:], y[TRAIN:]
 
 
 def train(config):
-    """Trains a network: validation top-1 and top-5, and the seconds it took."""
+    """Train a network. Return validation top-1 and top-5, and the seconds it took."""
     import keras
 
     from keras_video.applications.tiny_video_net.model import TinyVideoNet
@@ -106,7 +106,7 @@ def train(config):
 
 
 class Measured:
-    """Times and trains networks; what was measured before is read from the work folder."""
+    """Time and train networks. Earlier measurements are read from the work folder."""
 
     def __init__(self, space):
         from keras_video.tuner.latency.meter import LatencyMeter
@@ -135,7 +135,7 @@ class Measured:
 
 
 class Tabled:
-    """Looks networks up in the shipped table."""
+    """Look networks up in the table of the repository."""
 
     def __init__(self):
         with open(results_folder() / "search_tvn_table.csv", newline="") as file:
@@ -159,7 +159,7 @@ def key_of(values):
 
 
 def read_lines(name):
-    """Lines of the work folder by network; the last is torn where a process was killed."""
+    """Return the lines of a file by network. The last one is cut if a process was killed."""
     found = {}
     path = Path(FLAGS.work, f"{name}.jsonl")
     for line in path.read_text().splitlines() if path.exists() else ():
@@ -175,7 +175,7 @@ def read_lines(name):
 
 
 def run_search(kind, seed, source, folder):
-    """Searches, or goes on with a search.
+    """Run a search, or resume it.
 
     Args:
         kind: `"evolution"` or `"random"`.
@@ -214,11 +214,11 @@ def run_search(kind, seed, source, folder):
 
 
 def search_share(index, taken, argv):
-    """A process that runs one search after the other, whichever is next.
+    """Run one search after the other in a process, each time the next that is free.
 
     Args:
         index: int, which process.
-        taken: shared int, how many searches were taken up.
+        taken: shared int, how many searches were begun.
         argv: the command line.
     """
     if hasattr(os, "sched_setaffinity"):
@@ -235,12 +235,12 @@ def search_share(index, taken, argv):
 
 
 def all_searches():
-    """Both searches of a seed begin with the same networks: side by side each would train them."""
+    """List all searches. Those of a seed share their first networks, so they run at other times."""
     return [(kind, seed) for kind in ("evolution", "random") for seed in range(FLAGS.seeds)]
 
 
 def search_all():
-    """Runs all searches in processes of their own, and writes the table of what they measured."""
+    """Run all searches in processes of their own, and write the table of measurements."""
     clips()
     os.environ.update(harness.environment("tensorflow", 1))
     spawn = multiprocessing.get_context("spawn")
@@ -273,7 +273,7 @@ def count_trials():
 
 
 def replay_all():
-    """All searches on the table: a row for each pair, and a picture."""
+    """Replay all searches from the table: write a row for each pair, and a plot."""
     import tempfile
 
     source, rows = Tabled(), []
@@ -298,7 +298,7 @@ def replay_all():
 
 
 def draw(curves):
-    """The best so far by the number of trials, of each search and on average."""
+    """Plot the best fitness so far over the number of trials, of each search and on average."""
     from keras_video.plotting.figures import COLORS, import_figure, save_figure
 
     figure = import_figure()(figsize=(7, 4), dpi=120, layout="constrained")
@@ -319,11 +319,11 @@ def draw(curves):
         save_figure(figure, results_folder() / "search_tvn.png")
 
 
-# By hand, and again
+# Hand-made networks, and measuring again
 
 
 def time_network(meter, model, attempts=10):
-    """The `Measurement` of a network, waited for where others use the machine."""
+    """Return the `Measurement` of a model; wait while the machine is busy."""
     from keras_video.tuner.latency.meter import MeasurementError
 
     for attempt in range(attempts):
@@ -336,7 +336,7 @@ def time_network(meter, model, attempts=10):
 
 
 def by_hand(size, filters, temporal):
-    """TVN-1 at another size and width; `temporal` takes the place of its pooling over time."""
+    """Return TVN-1 at another size and width, with `temporal` instead of its temporal pooling."""
     from keras_video.applications.tiny_video_net.config import TinyVideoNetConfig, block
 
     f = filters
@@ -351,7 +351,7 @@ def by_hand(size, filters, temporal):
 
 
 def compare_by_hand():
-    """The widest TVN-1-like networks that keep the limit, trained as those of the searches."""
+    """Train the widest networks similar to TVN-1 that keep the limit."""
     from keras_video.applications.tiny_video_net.model import TinyVideoNet
     from keras_video.tuner.latency.meter import LatencyMeter
 

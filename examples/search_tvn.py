@@ -1,17 +1,18 @@
-"""Searches a Tiny Video Network for moving digits that answers within half a millisecond.
+"""Search for a Tiny Video Network that classifies moving digits within half a millisecond.
 
     python examples/search_tvn.py                     # about half an hour on two cores
-    python examples/search_tvn.py --quick             # about a minute: does it run?
+    python examples/search_tvn.py --quick             # about a minute, to see whether it runs
     python examples/search_tvn.py --max_latency_ms=2 --trials=60 --seed=2
 
-A search that was interrupted goes on when the same command is given again. OUTPUT gets the table
-of all networks (results.csv), pictures (Pareto front, family tree of the winner, its architecture),
-and the winner, trained from scratch on twice as many clips (model.keras). Fitness is measured on
-validation clips, the winner on test clips, whose digits no network has seen.
+To resume an interrupted search, run the same command again. The folder OUTPUT gets the results: the
+table of all networks (results.csv), plots (Pareto front, ancestors of the best network, its
+architecture), and the best network, trained from scratch on twice as many clips (model.keras).
+Fitness is measured on validation clips. The best network is evaluated on test clips, whose digits
+no network has seen.
 
-The clips are made once, as arrays that all processes map into memory; each network takes the frames
-and the size that it wants of them. With several workers this script starts itself again, as a chief
-and its workers, on this machine. On several machines one does that by hand:
+The clips are made once, as arrays that all processes map into memory. Each network uses frames of
+its own number and size. With several workers, this script starts itself again on this machine, as a
+chief and its workers. On several machines, start them by hand:
 
     export KERASTUNER_ORACLE_IP=10.0.0.1 KERASTUNER_ORACLE_PORT=8000   # of the chief
     KERASTUNER_TUNER_ID=chief    python examples/search_tvn.py --output=/shared/run
@@ -29,6 +30,7 @@ from absl import app, flags  # noqa: E402
 
 from keras_video import tuner as kv_tuner  # noqa: E402
 from keras_video.datasets import moving_digits  # noqa: E402
+from keras_video.files import replacing, write_text  # noqa: E402
 from keras_video.plotting.architectures import plot_architecture  # noqa: E402
 from keras_video.plotting.search import plot_family, plot_pareto  # noqa: E402
 from keras_video.tuner.search.results import family_tree, pareto_front, results_table  # noqa: E402
@@ -39,13 +41,13 @@ FLAGS = flags.FLAGS
 flags.DEFINE_float("max_latency_ms", 0.5, "Limit for one clip on one CPU core.")
 flags.DEFINE_integer("trials", 100, "Networks to train.")
 flags.DEFINE_integer("population", 30, "Random networks at the start.")
-flags.DEFINE_integer("tournament", 8, "Networks from which a parent is taken.")
+flags.DEFINE_integer("tournament", 8, "Networks of which the best becomes a parent.")
 flags.DEFINE_integer("epochs", 8, "Epochs of each trial.")
-flags.DEFINE_integer("final_epochs", 30, "Epochs of the winner.")
-flags.DEFINE_integer("workers", 2, "Processes that train; 1: only this one.")
+flags.DEFINE_integer("final_epochs", 30, "Epochs of the best network.")
+flags.DEFINE_integer("workers", 2, "Processes that train; 1: only this process.")
 flags.DEFINE_integer("seed", 1, "Seed of the search.")
 flags.DEFINE_string("output", "search_tvn", "Folder for the search and its results.")
-flags.DEFINE_boolean("quick", False, "A few networks, hardly trained.")
+flags.DEFINE_boolean("quick", False, "A few networks with little training.")
 
 FRAMES, SIZE = 16, 64
 BATCH = 32
@@ -53,7 +55,7 @@ TRIAL, TRAIN, VALIDATION, TEST = 1600, 3200, 800, 800  # clips
 
 
 def space():
-    """Networks of up to three blocks on 2 to 8 frames of 32 to 64 pixels."""
+    """Return the space: up to three blocks on 2 to 8 frames of 32 to 64 pixels."""
     return kv_tuner.TVNSpace(
         num_classes=len(moving_digits.CLASS_NAMES),
         image_size=(32, 64, 16),
@@ -74,14 +76,13 @@ def space():
 
 
 def load_clips(folder, train, validation, test):
-    """Makes the arrays at the first call, then maps them into memory: `{"train": (x, y), ...}`."""
+    """Make the arrays once and map them into memory: `{"train": (x, y), ...}`."""
     paths = [os.path.join(folder, f"{name}.npy") for name in ("x", "y", "x_test", "y_test")]
     if not all(map(os.path.exists, paths)):
         seen, unseen = moving_digits.load_data(train + validation, test, FRAMES, (SIZE, SIZE))
         for path, array in zip(paths, (*seen, *unseen), strict=True):
-            with open(f"{path}.tmp", "wb") as file:
-                np.save(file, array)
-            os.replace(f"{path}.tmp", path)
+            with replacing(path) as partial:
+                np.save(partial, array)
     x, y, x_test, y_test = (np.load(path, mmap_mode="r") for path in paths)
     return {
         "train": (x[:train], y[:train]),
@@ -91,7 +92,7 @@ def load_clips(folder, train, validation, test):
 
 
 def compile_network(model, steps):
-    """AdamW with a cosine schedule over the whole training."""
+    """Compile with AdamW and a cosine schedule over the whole training."""
     warmup = max(1, steps // 10)
     schedule = keras.optimizers.schedules.CosineDecay(
         3e-4, steps - warmup, warmup_target=3e-3, warmup_steps=warmup
@@ -122,11 +123,10 @@ def make_tuner(steps):
 
 
 def show(folder):
-    """Table and pictures of what was found; returns the values of the best network."""
+    """Write a table and plots of the search. Return the values of the best network."""
     table = results_table(os.path.join(folder, "search"))
     print(f"\n{table}\n")
-    with open(os.path.join(folder, "results.csv"), "w", encoding="utf-8") as file:
-        file.write(table.to_csv())
+    write_text(os.path.join(folder, "results.csv"), table.to_csv())
     slow = [row["latency_ms"] for row in table.rejected if row["constraint"] == "latency_ms"]
     plot_pareto(
         table, pareto_front(table), os.path.join(folder, "pareto.png"),
@@ -141,7 +141,7 @@ def show(folder):
 
 
 def retrain(values, clips):
-    """Trains the winner from scratch, measures and saves it."""
+    """Train the best network from scratch, save and evaluate it."""
     x, y = clips["train"]
     keras.utils.set_random_seed(FLAGS.seed)
     model = space().build(values)
@@ -154,7 +154,7 @@ def retrain(values, clips):
     found = model.evaluate(test, clips["test"][1], return_dict=True, verbose=0)
     path = os.path.join(FLAGS.output, "model.keras")
     model.save(path)
-    print(f"the winner, trained from scratch: {path}")
+    print(f"best network, trained from scratch: {path}")
     print(f"on test clips: top-1 {found['top1']:.3f}, top-5 {found['top5']:.3f}")
 
 

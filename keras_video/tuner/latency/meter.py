@@ -4,6 +4,7 @@ The models run in a process of their own, see `keras_video.tuner.latency.child`.
 """
 
 import atexit
+import contextlib
 import json
 import os
 import platform
@@ -226,7 +227,8 @@ class MeasuringProcess:
         if process is not None and self._owner == os.getpid():
             process.kill()
             process.wait(10)
-            process.stdin.close()
+            with contextlib.suppress(OSError):  # of a request that the process did not read
+                process.stdin.close()
             self._reader.join(10)
             shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""Latency: measured in a process of its own, alone on the machine, and only when it is quiet."""
+"""Latency: measured in a process of its own, alone on the machine, when the machine is quiet."""
 
 import itertools
 import os
@@ -22,7 +22,7 @@ from keras_video.tuner.latency.meter import LatencyMeter, MeasurementError  # no
 
 @pytest.fixture(autouse=True)
 def own_lock(tmp_path_factory, monkeypatch):
-    """Another measurement on this machine shall not hold the tests up."""
+    """Do not wait for other measurements on this machine."""
     monkeypatch.setattr(machine_lock, "DIRECTORY", str(tmp_path_factory.mktemp("lock")))
 
 
@@ -32,11 +32,11 @@ def network(width=8, size=16):
     return keras.Model(inputs, keras.layers.GlobalAveragePooling3D()(x))
 
 
-# Timing, by a clock that is made up
+# Timing, with a fake clock
 
 
 class Clock:
-    """Advances by what a run takes."""
+    """Advance by the duration of each run."""
 
     def __init__(self, durations):
         self.now, self.durations, self.runs = 0.0, itertools.cycle(durations), 0
@@ -85,11 +85,11 @@ def test_half_interval_shrinks_with_the_root_of_the_runs():
     assert many == pytest.approx(1.96 * 1.2533 * 0.1 / 5000**0.5, rel=0.3)
 
 
-# A busy machine, made up as well
+# A busy machine, with a fake process
 
 
 class Machine:
-    """Stands in for the process: answers with the next of the times given."""
+    """Stand in for the process: answer with the next of the given times."""
 
     def __init__(self, reference, candidate=8.0):
         self.reference, self.candidate = iter(reference), candidate
@@ -143,13 +143,43 @@ def test_a_machine_that_was_busy_at_first_is_believed_later(monkeypatch):
 
 @pytest.fixture(scope="module")
 def meter():
+    """A meter with the default runtime."""
     meter = LatencyMeter(seconds=0.05, spread=0.5)
     yield meter
     meter.close()
 
 
+STUB = """
+import time
+from keras_video.tuner.latency import child, runtimes
+is_wide = lambda path: '"filters": 64' in open(path).read()
+runtimes.reference = lambda settings: lambda: None
+runtimes.load = lambda path, settings: lambda: time.sleep(5 * is_wide(path) + 1e-4)
+child.main()
+"""
+
+
+@pytest.fixture
+def stub(monkeypatch):
+    """A meter whose process is the real one, except that no backend is loaded and no model built.
+
+    It starts in a moment. A model with 64 filters takes five seconds.
+    """
+    popen = subprocess.Popen
+
+    def start(command, **options):
+        assert command[1:3] == ["-m", "keras_video.tuner.latency.child"]
+        return popen([command[0], "-c", STUB, *command[3:]], **options)
+
+    monkeypatch.setattr(latency.subprocess, "Popen", start)
+    monkeypatch.setattr(latency, "DRIFT", float("inf"))
+    meter = LatencyMeter(seconds=0.01, spread=0.5)
+    yield meter
+    meter.close()
+
+
 def measure(meter, model):
-    """Measures however busy the machine of the tests is."""
+    """Measure, however busy the machine of the tests is."""
     meter._usual = float("inf")
     return meter.measure(model)
 
@@ -178,15 +208,14 @@ def test_networks_of_the_library_are_measured(meter, monkeypatch):
     assert measure(meter, space.build(sample(space, 1))).ms > 0
 
 
-def test_a_killed_process_is_named_and_replaced(meter, monkeypatch):
-    monkeypatch.setattr(latency, "DRIFT", float("inf"))
-    measure(meter, network())
-    process = meter._process._process
+def test_a_killed_process_is_named_and_replaced(stub):
+    measure(stub, network())
+    process = stub._process._process
     process.kill()
     with pytest.raises(MeasurementError, match="ended with exit code -9"):
-        measure(meter, network())
-    assert measure(meter, network()).ms > 0
-    assert meter._process._process.pid != process.pid
+        measure(stub, network())
+    assert measure(stub, network()).ms > 0
+    assert stub._process._process.pid != process.pid
 
 
 def test_what_does_not_run_is_named(meter):
@@ -195,15 +224,13 @@ def test_what_does_not_run_is_named(meter):
         measure(meter, keras.Model(inputs, keras.layers.Conv3D(4, 1)(inputs)))
 
 
-def test_a_timeout_is_named_and_the_process_ended(meter, monkeypatch):
-    monkeypatch.setattr(latency, "DRIFT", float("inf"))
-    measure(meter, network())
-    pid = meter._process._process.pid
-    monkeypatch.setattr(meter, "timeout", 1e-4)
-    with pytest.raises(MeasurementError, match="took more than 0.0001 s") as error:
-        measure(meter, network(width=64, size=64))
+def test_a_timeout_is_named_and_the_process_ended(stub):
+    measure(stub, network())
+    pid = stub._process._process.pid
+    stub.timeout = 0.2
+    with pytest.raises(MeasurementError, match="took more than 0.2 s") as error:
+        measure(stub, network(width=64))
     assert not error.value.transient and not alive(pid)
-    meter.close()
 
 
 def test_the_compiled_function_of_the_backend(monkeypatch):
@@ -232,7 +259,8 @@ with lock.MachineLock().alone(20):
 
 def test_a_dead_process_holds_no_lock():
     command = [sys.executable, "-c", HOLDER, machine_lock.DIRECTORY]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    env = {**os.environ, "KERAS_BACKEND": "numpy"}  # starts faster
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
         try:
             assert process.stdout.readline() == "held\n"
             with pytest.raises(TimeoutError, match="No turn to measure within 0.05 s"):

@@ -8,16 +8,14 @@ import pytest
 pytest.importorskip("keras_tuner")
 
 from keras_video.tuner import LatencyTable  # noqa: E402
-from keras_video.tuner.latency.table import (
-    drawn,  # noqa: E402
-    part_model,  # noqa: E402
-)
+from keras_video.tuner.latency import table as latency_table  # noqa: E402
+from keras_video.tuner.latency.table import drawn, part_model  # noqa: E402
 from keras_video.tuner.spaces import CostTable, MoViNetSpace  # noqa: E402
 from keras_video.tuner.spaces.movinet_bases import MoViNetBase  # noqa: E402
 
 
 class Meter:
-    """Takes a microsecond for each parameter, and whole networks twice as long."""
+    """Fake: a microsecond for each parameter, and twice that for whole models."""
 
     device, runtime, threads = "cpu", "litert", 1
 
@@ -73,7 +71,7 @@ def test_each_layer_is_measured_once_and_networks_are_their_sum(tmp_path):
 
 @pytest.mark.parametrize("causal", [False, True])
 def test_parts_reach_the_process_that_measures_them(causal):
-    """It is told of networks by their description."""
+    """Models are sent as JSON."""
     space = make_space(causal=causal)
     for part in LatencyTable("none", Meter()).missing(space).values():
         model = part_model(part, space.variant)
@@ -81,7 +79,14 @@ def test_parts_reach_the_process_that_measures_them(causal):
         assert again.count_params() == model.count_params()
 
 
-def test_a_measurement_that_was_stopped_goes_on(tmp_path):
+@pytest.fixture
+def small_parts(monkeypatch):
+    """Measure one small model instead of each part."""
+    small = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    monkeypatch.setattr(latency_table, "part_model", lambda part, variant: small)
+
+
+def test_a_measurement_that_was_stopped_goes_on(tmp_path, small_parts):
     space, path = make_space(), tmp_path / "times.json"
     with pytest.raises(RuntimeError):
         LatencyTable(path, Meter(fails_after=3)).measure(space)
@@ -104,7 +109,7 @@ def test_parts_are_what_the_networks_have():
         assert tuple(model.input_shape[1:]) == part.shape
 
 
-def test_what_is_missing_or_from_elsewhere_is_said(tmp_path):
+def test_what_is_missing_or_from_elsewhere_is_said(tmp_path, small_parts):
     space, path = make_space(), tmp_path / "times.json"
     table = LatencyTable(path, Meter())
     with pytest.raises(ValueError, match="factor: expected a number, got None. Call fit"):

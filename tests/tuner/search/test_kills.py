@@ -27,7 +27,7 @@ def trials_of(folder):
 def options(folder, **more):
     return {
         "directory": str(folder), "project_name": "search", "seed": 0, "max_trials": 60,
-        "limits": 3000, "seconds": 0.02, **more,
+        "limits": 3000, "seconds": 0.01, **more,
     }  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def test_eight_kills_change_nothing(nursery, tmp_path):
         child = nursery.start(tmp_path / "broken.log", **options(broken))
         # Any moment counts, those before the first trial and while files are written included.
         wait_until(lambda: (broken / "search" / "search.lock").exists())
-        time.sleep(rng.uniform(0, 0.25))
+        time.sleep(rng.uniform(0, 0.12))
         child.kill()
         assert child.status == -9, f"Too slow to be killed for the {kill}th time."
     assert nursery.start(tmp_path / "broken.log", **options(broken)).wait() == 0

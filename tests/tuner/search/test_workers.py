@@ -79,14 +79,14 @@ def test_ten_workers_share_the_trials(nursery, tmp_path):
 
 
 def test_two_of_four_workers_are_killed(nursery, tmp_path):
-    team = Team(nursery, tmp_path, max_trials=24, seconds=0.3, lease=0.6)
+    team = Team(nursery, tmp_path, max_trials=16, seconds=0.2, lease=0.6)
     chief = team.start("chief")
     workers = [team.start(f"worker{i}") for i in range(4)]
-    for i in range(2):  # right after they began their third trial
-        wait_until(lambda i=i: team.begun(f"worker{i}") == 3)
+    for i in range(2):  # right after they began their second trial
+        wait_until(lambda i=i: team.begun(f"worker{i}") == 2)
         workers[i].kill()
     assert [child.wait() for child in (*workers[2:], chief)] == [0] * 3
-    found = team.check(24)
+    found = team.check(16)
     assert chief.output.count("is silent; trial") == 2
     # What they held was run by others, and only that.
     lost = {trial["trial_id"] for trial in found if trial["record"]["lost"]}
@@ -95,24 +95,24 @@ def test_two_of_four_workers_are_killed(nursery, tmp_path):
 
 
 def test_a_trial_may_take_longer_than_a_lease(nursery, tmp_path):
-    team = Team(nursery, tmp_path, max_trials=4, seconds=1.5, lease=0.5)
+    team = Team(nursery, tmp_path, max_trials=2, seconds=1.2, lease=0.5)
     children = [team.start(name) for name in ("chief", "worker0", "worker1")]
     assert [child.wait() for child in children] == [0] * 3
-    assert all(not trial["record"]["lost"] for trial in team.check(4))
+    assert all(not trial["record"]["lost"] for trial in team.check(2))
     assert set(team.runs().values()) == {1}
 
 
 def test_the_chief_is_killed_and_started_again(nursery, tmp_path):
-    team = Team(nursery, tmp_path, max_trials=60, seconds=0.05)
+    team = Team(nursery, tmp_path, max_trials=36, seconds=0.05)
     chief = team.start("chief")
     workers = [team.start(f"worker{i}") for i in range(4)]
-    for count in (10, 25, 40):
+    for count in (6, 14, 22):
         wait_until(lambda count=count: len(team.runs()) > count)
         chief.kill()
         time.sleep(0.2)
         chief = team.start("chief")
     assert [child.wait() for child in (*workers, chief)] == [0] * 5
-    team.check(60)
+    team.check(36)
     assert set(team.runs().values()) == {1}
 
 

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import keras
 
 from keras_video.checks import check_choice, check_int, check_number
-from keras_video.tuner.latency import runtimes
+from keras_video.tuner.latency import child
 from keras_video.tuner.latency.lock import MachineLock
 
 START_SECONDS = 180.0  # a backend's import, on a busy machine
@@ -105,7 +105,7 @@ class LatencyMeter:
         spread = check_number("spread", spread, above=0)
         self.timeout = check_number("timeout", timeout, above=0)
         self.device = device
-        self.runtime = runtimes.choose(runtime, device)
+        self.runtime = child.choose_runtime(runtime, device)
         self.effort = {"seconds": seconds, "spread": spread}
         self._process, self._usual = None, None
 
@@ -238,7 +238,7 @@ class MeasuringProcess:
         self._owner = os.getpid()  # a fork must not use its parent's process
         self._folder = tempfile.mkdtemp(prefix="keras_video_measuring_")
         self._errors = os.path.join(self._folder, "errors.txt")
-        environment = runtimes.environment(self.settings)
+        environment = child.environment(self.settings)
         paths = [ROOT, *environment.get("PYTHONPATH", "").split(os.pathsep)]
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         command = [sys.executable, "-m", "keras_video.tuner.latency.child"]

@@ -151,10 +151,10 @@ def meter():
 
 STUB = """
 import time
-from keras_video.tuner.latency import child, runtimes
+from keras_video.tuner.latency import child
 is_wide = lambda path: '"filters": 64' in open(path).read()
-runtimes.reference = lambda settings: lambda: None
-runtimes.load = lambda path, settings: lambda: time.sleep(5 * is_wide(path) + 1e-4)
+child.reference = lambda settings: lambda: None
+child.load = lambda path, settings: lambda: time.sleep(5 * is_wide(path) + 1e-4)
 child.main()
 """
 

@@ -2,8 +2,8 @@
 
 It reads one JSON request per line and answers each with one JSON line. Models arrive as Keras' JSON
 without weights, because the values of the weights do not change the time. They run in LiteRT, or as
-the compiled function of a Keras backend. The process must limit itself to its cores before a backend
-is imported, so nothing heavy is imported at the top.
+the compiled function of a Keras backend. The process must limit itself to its cores before a
+backend is imported, so nothing heavy is imported at the top.
 
 `choose_runtime` and `environment` serve the process that starts this one.
 """

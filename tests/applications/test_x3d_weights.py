@@ -188,15 +188,6 @@ def test_own_files(tmp_path, extension):
 # The networks
 
 
-@pytest.mark.parametrize("size", ["XS", "S", "M", "L", "XL"])
-def test_builders(size):
-    config = CONFIGS[f"x3d_{size.lower()}"]
-    text = " ".join(getattr(applications, f"X3D{size}").__doc__.split())
-    assert f"{config.frames} frames of {config.size}x{config.size} pixels" in text
-    assert f"one of every {config.frame_stride} frames" in text
-    assert ('"kinetics400"' in text) == (size != "XL")
-
-
 def test_what_the_network_knows_about_itself():
     model = applications.X3DS(classes=7, depth=1.0)
     info = model.info

@@ -215,9 +215,13 @@ def test_without_top(pooling, shape):
     assert tuple(outputs.shape) == shape and model.info["classes"] is None
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() == "jax", reason="test_auto_tsnet.py trains the same blocks on JAX"
+# On JAX test_auto_tsnet.py trains the same blocks and computes them in mixed precision.
+not_on_jax = pytest.mark.skipif(
+    keras.backend.backend() == "jax", reason="test_auto_tsnet.py tests the same blocks"
 )
+
+
+@not_on_jax
 def test_training_learns_and_survives_saving(tmp_path):
     keras.utils.set_random_seed(0)
     model = X3D(CONFIG.with_options(depth=0.4), classes=2, dropout=0.1)
@@ -233,6 +237,7 @@ def test_training_learns_and_survives_saving(tmp_path):
     assert_near(to_numpy(run(again, videos)), to_numpy(run(model, videos)), 1e-6)
 
 
+@not_on_jax
 def test_mixed_precision_stays_near():
     model = X3D(CONFIG, classes=3, depth=0.4)
     half = X3D(CONFIG, classes=3, depth=0.4, dtype="mixed_bfloat16")

@@ -212,10 +212,15 @@ def test_a_killed_process_is_named_and_replaced(stub):
     measure(stub, network())
     process = stub._process._process
     process.kill()
+    process.wait(10)  # so that nobody reads the next request
     with pytest.raises(MeasurementError, match="ended with exit code -9"):
         measure(stub, network())
     assert measure(stub, network()).ms > 0
     assert stub._process._process.pid != process.pid
+    # While it works on a request:
+    threading.Timer(0.2, stub._process._process.kill).start()
+    with pytest.raises(MeasurementError, match="ended with exit code -9"):
+        measure(stub, network(width=64))
 
 
 def test_what_does_not_run_is_named(meter):

@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from keras_video.cli.recipe import find_recipe
-from keras_video.progress import progress, working
+from keras_video.progress import load_keras, progress, working
 
 MOTIONS = ("move_left", "zoom_in", "rotate_clockwise", "move_right", "zoom_out",
            "rotate_anticlockwise")  # fmt: skip
@@ -26,11 +26,12 @@ def run(output="keras_video_demo"):
     Returns:
         0, or 1 if a prediction is wrong.
     """
+    began = time.perf_counter()
+    load_keras()  # before moving_digits imports it, to hide what TensorFlow prints
     from keras_video.data import VideoReader
     from keras_video.datasets import moving_digits
     from keras_video.plotting.stream import plot_stream
 
-    began = time.perf_counter()
     os.makedirs(output, exist_ok=True)
     names = list(moving_digits.CLASS_NAMES)
     truth = [names.index(motion) for motion in MOTIONS]

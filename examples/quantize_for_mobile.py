@@ -5,10 +5,10 @@
     python examples/quantize_for_mobile.py --drift             # 5,000 frames without a reset
 
 The published streaming MoViNet-A0 is written as a float32, float16, dynamic-range and int8 file.
-The int8 file is calibrated on 64 streams of 20 frames. With `--train`, a second int8 file comes from
-a short training with int8 rounding. Its labels are the float predictions of the model, so that no
-labelled video is needed. All files then classify the same streams of 60 frames, in which the digits
-repeat one of the 16 motions; a motion takes 12 frames. Needs TensorFlow.
+The int8 file is calibrated on 64 streams of 20 frames. With `--train`, a second int8 file comes
+from a short training with int8 rounding. Its labels are the float predictions of the model, so that
+no labelled video is needed. All files then classify the same streams of 60 frames, in which the
+digits repeat one of the 16 motions; a motion takes 12 frames. Needs TensorFlow.
 """
 
 import csv

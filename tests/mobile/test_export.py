@@ -1,5 +1,7 @@
 """Exported files: their contents, what they compute, and errors."""
 
+import contextlib
+import importlib.util
 import os
 import subprocess
 import sys
@@ -158,9 +160,17 @@ def test_frames_by_the_piece_and_positions(tmp_path):
         lite(FRAMES[:1, :3])
 
 
-def test_the_same_network_gives_the_same_bytes(model, path, tmp_path):
-    again = str(tmp_path / "again.tflite")
+def test_the_same_network_gives_the_same_bytes(model, path, tmp_path, monkeypatch):
+    """And a terminal shows each stage."""
+    again, stages = str(tmp_path / "again.tflite"), []
+
+    def working(label):
+        stages.append(label)
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr(export_module, "working", working)
     export_litert(model, again, labels=LABELS)
+    assert stages == ["rewriting for mobile", "converting", "comparing the file with the model"]
     with open(path, "rb") as first, open(again, "rb") as second:
         assert first.read() == second.read()
 
@@ -234,6 +244,20 @@ def test_bad_paths(model, tmp_path):
         os.chmod(tmp_path, 0o500)
         with pytest.raises(ValueError, match="path: expected a folder with permission to write"):
             export_litert(model, tmp_path / "a.tflite")
+
+
+def test_missing_packages_name_their_extra(model, path, tmp_path, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "tensorflow" else find(name)
+    )
+    with pytest.raises(ImportError, match=r"needs tensorflow, .*keras-video\[tensorflow-cpu\]"):
+        export_litert(model, tmp_path / "a.tflite")
+    for name in ("ai_edge_litert", "ai_edge_litert.interpreter"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for use in (inspect, LiteRTModel):
+        with pytest.raises(ImportError, match=r"pip install keras-video\[litert\]"):
+            use(path)
 
 
 def test_unknown_shapes(tmp_path):

@@ -22,7 +22,7 @@ from keras_video.mobile.quantization.calibration import (
     seen_by_hard_swish,
     with_open_ranges,
 )
-from keras_video.mobile.quantization.fake_quantization import FakeQuantize
+from keras_video.mobile.quantization.fake_quantization import FakeQuantize, round_kernel
 from keras_video.mobile.quantization.forms import (
     clip_form,
     file_form,
@@ -101,6 +101,15 @@ def test_without_rounding_the_copy_is_the_form(form, ranges):
 
     copy = insert(form, lambda name: Nothing(name=name))
     assert_near(predictions(copy, CLIPS), predictions(form, CLIPS))
+
+
+def test_kernels_are_rounded_once(form, quantized):
+    for layer in int8_kernels(quantized):
+        kernel, bias = layer.get_weights()
+        exact, exact_bias = form.get_layer(layer.name).get_weights()
+        axis = 2 if isinstance(layer, keras.layers.DepthwiseConv2D) else 3
+        assert_near(kernel, to_numpy(round_kernel(exact, axis)), 1e-6)
+        assert not np.array_equal(kernel, exact) and np.array_equal(bias, exact_bias)
 
 
 def test_every_computation_in_int8_has_ranges_around_it(model, quantized, ranges):

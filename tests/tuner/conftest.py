@@ -9,15 +9,15 @@ from tests.tuner.nursery import Nursery  # noqa: E402
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    """What guards against power cuts takes most of the time of searches that do nothing else."""
+    """Skip `fsync`, which takes most of the time of searches without training."""
     monkeypatch.setattr("os.fsync", lambda file: None)
-    # Nor is there memory to be freed after each of these networks.
+    # Small models need not be freed after each trial.
     monkeypatch.setattr("keras.backend.clear_session", lambda: None)
 
 
 @pytest.fixture(scope="session")
 def nursery():
-    """Searches in processes of their own."""
+    """Run searches in processes of their own."""
     nursery = Nursery()
     yield nursery
     nursery.close()

@@ -1,7 +1,7 @@
 """A process that has imported KerasTuner once and forks searches, which then start at once.
 
-`Nursery` is what tests use; run as a module this file is the process itself. It computes with
-NumPy: nothing here needs a backend, and TensorFlow does not survive a fork.
+Tests use `Nursery`. Run as a module, this file is the process itself. Its backend is NumPy: the
+searches need no other, and TensorFlow does not survive a fork.
 """
 
 import json
@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 60.0  # more than anything here takes
+SECONDS = 60.0  # longer than any of the tests
 
 
 class Nursery:
-    """Starts and watches searches of `ToyTuner` in processes of their own."""
+    """Start and watch searches of `ToyTuner` in processes of their own."""
 
     def __init__(self):
         env = {**os.environ, "KERAS_BACKEND": "numpy", "PYTHONPATH": str(ROOT)}
@@ -28,7 +28,7 @@ class Nursery:
         self._pids = []
 
     def start(self, log, env=None, **options):
-        """Forks a search; its output goes to the file `log`. Returns a `Child`."""
+        """Fork a search whose output goes to the file `log`. Return a `Child`."""
         pid = self._ask({"env": env or {}, "log": str(log), "options": options})
         self._pids.append(pid)
         return Child(self, pid, Path(log))
@@ -39,7 +39,7 @@ class Nursery:
         return json.loads(self._process.stdout.readline())
 
     def close(self):
-        """Ends whatever is left."""
+        """End all processes."""
         for pid in self._pids:
             if self._ask({"status": pid}) is None:
                 os.kill(pid, signal.SIGKILL)
@@ -60,23 +60,23 @@ class Child:
 
     @property
     def output(self):
-        """What it has printed."""
+        """The output so far."""
         return self._log.read_text()
 
     def kill(self):
-        """`kill -9`, which works at once."""
+        """Kill the process with `kill -9`."""
         if self.status is None:
             os.kill(self.pid, signal.SIGKILL)
         self.wait()
 
     def wait(self, seconds=SECONDS):
-        """Waits for its end and returns the exit code."""
+        """Wait for the end and return the exit code."""
         wait_until(lambda: self.status is not None, seconds, lambda: self.output)
         return self.status
 
 
 def wait_until(condition, seconds=SECONDS, explain=lambda: ""):
-    """Waits; fails after `seconds`."""
+    """Wait for a condition; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"Nothing happened for {seconds} s. {explain()}"

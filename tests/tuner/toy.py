@@ -1,4 +1,4 @@
-"""A small space of blocks with a fitness that needs no network: what searches are tested on."""
+"""A small space of blocks whose fitness needs no model, to test searches."""
 
 import math
 import os
@@ -56,7 +56,7 @@ class ToySpace(Space):
 
 
 def fitness(values):
-    """Between 0 and 2; the more evenly filters grow, the better."""
+    """Return a score between 0 and 2, which is best if the filters grow evenly."""
     score = math.exp(-abs(values["rate"] - 0.6))
     for i in range(values["num_blocks"]):
         wanted = 8 * (i + 1)
@@ -66,7 +66,7 @@ def fitness(values):
 
 
 class ToyTuner(Evolution):
-    """Evaluates `fitness` instead of training; writes down which trial ran where."""
+    """Evaluate `fitness` instead of training. Write to a journal which trial ran where."""
 
     def __init__(self, space=None, seconds=0.0, journal=None, answer=fitness, **kwargs):
         self.seconds, self.journal, self.answer = seconds, journal, answer
@@ -88,19 +88,19 @@ class ToyTuner(Evolution):
 
 
 def values_of(hp):
-    """Values without those of the tuner."""
+    """Return values without the keys of the tuner."""
     return {k: v for k, v in hp.values.items() if not k.startswith("tuner/")}
 
 
 def declared(space):
-    """The space on plain hyperparameters of KerasTuner."""
+    """Declare the space on plain hyperparameters of KerasTuner."""
     hp = keras_tuner.HyperParameters()
     space.declare(hp)
     return hp
 
 
 def told(oracle):
-    """What a search came to: everything that must not depend on crashes."""
+    """Return all results of a search that must not depend on crashes."""
     return [
         (t.trial_id, t.status, t.score, t.hyperparameters.values, oracle.records[i].rejected)
         for i, t in sorted(oracle.trials.items())
@@ -108,12 +108,12 @@ def told(oracle):
 
 
 def fail(values):
-    """A fitness that is none."""
+    """Fail instead of returning a fitness."""
     raise ValueError("no such kernel")
 
 
 def run(blocks=4, limits=None, lease=120.0, answer="fitness", **options):
-    """A whole search, for processes: what can be said in JSON."""
+    """Run a whole search in a process. The arguments can be sent as JSON."""
     # All processes are on this machine and start at once.
     workers.LATECOMERS = 0.6
     workers.CHANNEL = [(name, 100) for name, _ in workers.CHANNEL]

@@ -1,4 +1,4 @@
-"""A search that is killed again and again comes to the same trials."""
+"""A search that is killed again and again makes the same trials."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from tests.tuner.toy import ToyTuner
 
 
 def trials_of(folder):
-    """What must be the same: all but times and counts of kills."""
+    """Return what must be the same: all but times and counts of kills."""
     found = []
     for path in trials.trial_paths(folder / "search").values():
         with open(path) as file:
@@ -42,7 +42,7 @@ def test_eight_kills_change_nothing(nursery, tmp_path):
     rng = random.Random(1)
     for kill in range(8):
         child = nursery.start(tmp_path / "broken.log", **options(broken))
-        # Any moment counts, those before the first trial and while files are written included.
+        # At any moment, also before the first trial and while files are written.
         wait_until(lambda: (broken / "search" / "search.lock").exists())
         time.sleep(rng.uniform(0, 0.12))
         child.kill()
@@ -52,7 +52,7 @@ def test_eight_kills_change_nothing(nursery, tmp_path):
 
 
 def test_kills_between_any_two_writes_change_nothing(tmp_path, monkeypatch):
-    """The process ends right before or right after a file is renamed, at every one of them."""
+    """End the process right before and right after each renaming of a file."""
 
     class Killed(BaseException):
         """Nothing is cleaned up after it."""
@@ -81,7 +81,7 @@ def test_kills_between_any_two_writes_change_nothing(tmp_path, monkeypatch):
     writes = search(tmp_path / "whole")
     expected = trials_of(tmp_path / "whole")
     rejected = sum(len(trial["record"]["measured"]) for trial in expected)
-    # What the search is, and two for each network that was handed out.
+    # One for the search, and two for each network that was handed out.
     assert writes == 1 + 2 * (6 + rejected) and rejected > 2
     for last in range(1, writes + 1):
         for before in (True, False):

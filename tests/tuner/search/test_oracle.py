@@ -1,4 +1,4 @@
-"""`SearchOracle`: handing out, taking in, constraints, files."""
+"""`SearchOracle`: handing out trials, taking in results, constraints, files."""
 
 import json
 import math
@@ -41,7 +41,7 @@ VALUES = {"rate": 0.5, "num_blocks": 1, "block_0/kind": "conv", "block_0/filters
 
 
 class Measured(Constraint):
-    """A constraint that a worker measures: what `size` there is."""
+    """A measured constraint: the number is the value of `size`."""
 
     name = "latency_ms"
     cheap = False
@@ -160,7 +160,7 @@ def test_networks_that_break_a_cheap_limit_cost_no_trial(tmp_path):
 
 
 def reject_or_finish(oracle, constraint):
-    """What a worker does; returns the number of networks that were measured."""
+    """Do what a worker does. Return the number of measured networks."""
     count = 0
     while (trial := oracle.create_trial("tuner0")).status == "RUNNING":
         count += 1
@@ -423,7 +423,7 @@ def test_seed_0_is_a_seed_and_none_is_kept(tmp_path):
 
 
 def test_messages_hold_values_only(tmp_path, capsys):
-    """KerasTuner's own wire, for those who use the oracle with its tuners."""
+    """KerasTuner's own messages, for its own tuners."""
     oracle = make(tmp_path)
     message = oracle.create_trial("a").to_proto()
     assert capsys.readouterr().out == ""
@@ -450,7 +450,7 @@ def test_bad_arguments(options, message):
 
 
 def test_with_the_tuner_of_kerastuner(tmp_path, monkeypatch):
-    """`EvolutionOracle` is an oracle like others: no space to declare, found by building."""
+    """Without a declared space, the hyperparameters are found by building."""
 
     def build(hp):
         hp.Int("a", 1, 5)

@@ -48,7 +48,7 @@ def test_failures_in_a_row_end_the_search_with_the_whole_reason(tmp_path):
     assert "ValueError: no such kernel" in str(error.value) and "in fail" in str(error.value)
     assert "in fail" in trial_file(tmp_path, 0)["message"]
     assert tuner.get_best_hyperparameters() == []
-    # Mended, it goes on where it was.
+    # With a corrected script the search is resumed.
     mended = make(tmp_path)
     mended.search(verbose=0)
     assert [t.status for t in mended.oracle.trials.values()] == ["FAILED"] * 3 + ["COMPLETED"] * 3

@@ -10,7 +10,7 @@ import pytest
 
 from keras_video.tuner import MaxParams, ParsecOracle, SearchTuner, Space, TVNSpace
 from keras_video.tuner.search import trials as files
-from keras_video.tuner.search.policy import importance_weights
+from keras_video.tuner.search.parsec import importance_weights
 from tests.tuner.search.test_oracle import Measured, finish, reject_or_finish
 from tests.tuner.search.test_oracle import make as make_oracle
 from tests.tuner.toy import ToySpace, fitness, told

@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 
-from keras_video.tuner.search.policy import CategoricalPolicy, importance_weights, softmax
+from keras_video.tuner.search.parsec import CategoricalPolicy, importance_weights, softmax
 from keras_video.tuner.spaces.declared import DeclaredSpace
 from tests.tuner.toy import ToySpace, declared
 

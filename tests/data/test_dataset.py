@@ -1,4 +1,4 @@
-"""Batches of clips: what is in them, in which order, and that nothing else decides it."""
+"""Batches of `VideoDataset`: their clips and labels, their order, and broken files."""
 
 import itertools
 import warnings
@@ -28,7 +28,7 @@ def make(videos, **options):
 
 
 def batches_of(dataset):
-    """All batches by plain indexing."""
+    """Return all batches by indexing."""
     return [dataset[index] for index in range(len(dataset))]
 
 
@@ -354,7 +354,7 @@ def test_long_lists_are_cut_in_the_warning(tmp_path):
 
 
 class Promising:
-    """A reader that learns in `get` that there are fewer frames than the packets promise."""
+    """A reader that notices in `get` that there are fewer frames than packets."""
 
     opened = []
 
@@ -377,7 +377,7 @@ class Promising:
 def test_frames_that_packets_promised_in_vain(monkeypatch):
     monkeypatch.setattr("keras_video.data.clips.VideoReader", Promising)
     dataset = make(["a"], shuffle=False)
-    for _ in range(2):  # and what the reader has learned does not change the clip
+    for _ in range(2):  # the second time, the reader knows the number of frames
         assert dataset[0][0][0, :, 0, 0, 0].tolist() == [4, 5, 6, 7]
 
 
@@ -433,7 +433,7 @@ def test_short_videos_can_be_an_error(tmp_path):
         shuffle=False,
         sampling="segments",
     )
-    assert numbers(segments[0][0][0]) == list(range(12))  # a step is for windows
+    assert numbers(segments[0][0][0]) == list(range(12))  # only windows have a step
 
 
 def test_missing_file_is_named(videos, tmp_path):

@@ -78,7 +78,7 @@ def stepped(model, batches):
 
 
 def epochs_of(dataset, epochs):
-    """The batches of some epochs, by plain indexing."""
+    """The batches of some epochs, by indexing."""
     batches = []
     for dataset.epoch in epochs:
         batches += [dataset[index] for index in range(len(dataset))]

@@ -14,7 +14,7 @@ pytest.importorskip("av")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Two classes of four videos; one lies deeper, and there is more than videos."""
+    """Two classes of four videos, one in a subfolder; also other files."""
     root = tmp_path_factory.mktemp("classes")
     for name in ("walk", "jump"):
         for k in range(4):

@@ -1,4 +1,4 @@
-"""Workers read ahead in order, and their end is an error, never a wait without end."""
+"""Workers read ahead in order. If one ends or hangs, the run ends with an error."""
 
 import os
 import select
@@ -17,7 +17,7 @@ LIMIT = 100  # seconds until a test counts as hung
 
 
 class Numbers:
-    """Batches that say what was asked for."""
+    """Batches that are the arguments of the request."""
 
     num_batches = 6
 
@@ -97,13 +97,13 @@ def test_an_error_of_a_worker_is_that_of_the_run(processes):
     prefetcher = Prefetcher(Failing(), 2, processes)
     with pytest.raises(ValueError, match=r"broken: c\.mp4"):
         every(prefetcher)
-    assert prefetcher.get(0, 3) == (0, 3)  # and it can go on
+    assert prefetcher.get(0, 3) == (0, 3)  # new workers continue
     prefetcher.close()
 
 
 def test_an_interrupt_is_left_to_the_parent():
     prefetcher = Prefetcher(Interrupted(), 1, processes=True)
-    # What runs in the background may ignore interrupts from the start, and so would its workers.
+    # Background processes may ignore interrupts, and their workers would inherit that.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         assert every(prefetcher) == [(0, index) for index in range(6)]

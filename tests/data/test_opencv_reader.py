@@ -1,4 +1,4 @@
-"""`OpenCVReader` against `VideoReader`: the same frames within the rounding of colours."""
+"""`OpenCVReader` against `VideoReader`: the same frames within the rounding of colors."""
 
 import sys
 

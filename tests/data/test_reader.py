@@ -1,4 +1,4 @@
-"""The reader against videos that say in their pixels which frame they are."""
+"""`VideoReader` on videos whose pixels tell the number of each frame."""
 
 import itertools
 import pathlib
@@ -41,7 +41,7 @@ def test_every_container_gives_every_frame(tmp_path, name, options):
     assert all(frame.shape == (*video.size, 3) and frame.dtype == np.uint8 for frame in frames)
     assert video.fps == pytest.approx(10, rel=1e-3)
     assert video.duration == pytest.approx(3, rel=1e-3)
-    if not name.endswith("gif"):  # 8 bits for three colours blur the shade
+    if not name.endswith("gif"):  # a palette of 256 colors changes the brightness
         assert numbers(frames) == list(range(30))
         assert numbers(video.frames(frame_rate=5)) == list(range(0, 30, 2))
         assert numbers(video.frames(frame_rate=20)) == [k // 2 for k in range(60)]
@@ -141,7 +141,7 @@ def test_rotation_of_phones(tmp_path):
 
 
 def test_geometry(tmp_path):
-    """A ramp from left to right shows which columns are left, and how far apart they are."""
+    """A ramp from left to right shows which columns were cut off, and the scale."""
     ramp = np.repeat(np.arange(0, 240, 2, dtype="uint8")[None, :, None], 3, axis=-1)
     ramp = np.repeat(ramp, 60, axis=0)  # 60 x 120
     video = VideoReader(write_video(tmp_path / "a.mp4", [ramp] * 3, crf="1"))
@@ -271,7 +271,7 @@ def test_cut_short(tmp_path, name, codec, says):
         assert 25 < len(video) < 45
         assert video.clip(80).shape == (80, 64, 64, 3)
         assert video.clip(5, frame_rate=5).shape == (5, 64, 64, 3)
-    if name != "a.ts":  # knows nothing of the frames that are missing at its end
+    if name != "a.ts":  # cannot tell that frames are missing at its end
         with pytest.raises(VideoError, match="cut short"):
             VideoReader(path).clip(5, frame_rate=5)
 

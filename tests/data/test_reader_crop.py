@@ -1,4 +1,4 @@
-"""What `VideoReader.get` cuts out of a picture, and what becomes of its colours."""
+"""Crops and colors of `VideoReader.get`."""
 
 import numpy as np
 import pytest
@@ -84,7 +84,7 @@ def test_a_box_is_cut_out_before_it_is_resized(tmp_path):
 )
 @pytest.mark.parametrize("size", [(24, 36), (33, 45), (96, 120), (97, 123)])
 def test_colours_survive_the_resize(tmp_path, name, size):
-    """Flat patches, so that nothing but the rounding of colours may differ."""
+    """Flat patches: only the rounding of colors may differ."""
     options = dict(MATRIX[name])
     height, width = options.pop("size", (48, 60))
     colours = [(0, 0, 0), (255, 255, 255), (230, 20, 30), (20, 200, 40), (30, 40, 220), (99,) * 3]

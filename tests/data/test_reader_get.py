@@ -1,4 +1,4 @@
-"""`VideoReader.get` against plain decoding: the same frames, and no more work than it takes."""
+"""`VideoReader.get` against plain decoding: the same frames, and only the needed ones decoded."""
 
 import concurrent.futures
 import functools
@@ -146,7 +146,7 @@ def packets(path):
 
 
 def fewest(path, asked):
-    """How many frames must be decoded to see those that are asked for."""
+    """Return how many frames must be decoded for the requested ones."""
     order = packets(path)
     stamps = sorted(pts for pts, _, _ in order)
     wanted = {stamps[number] for number in asked}
@@ -237,7 +237,7 @@ def test_index_beyond_the_end_of_what_must_be_decoded_to_be_counted(tmp_path):
 
 
 def test_packets_that_promise_a_frame_too_much(tmp_path):
-    """The decoder has the last word."""
+    """The decoder decides how many frames there are."""
     path = write_video(tmp_path / "a.mp4", scenes(20), bf="0")
     reader = VideoReader(path)
     expected = reader.get(range(20))

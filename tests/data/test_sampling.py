@@ -1,4 +1,4 @@
-"""Which frames make a clip, against numbers worked out by hand and slow references."""
+"""Sampling rules against results by hand and against slow reference code."""
 
 import itertools
 import math
@@ -88,7 +88,7 @@ def test_jitter_covers_its_segment_and_no_more():
     draws = np.array([uniform_segments(20, 4, rng(seed)) for seed in range(300)])
     for segment, column in enumerate(draws.T):
         assert set(column) == set(range(5 * segment, 5 * segment + 5))
-    assert abs(np.corrcoef(draws[:, 0], draws[:, 1])[0, 1]) < 0.3  # segments draw on their own
+    assert abs(np.corrcoef(draws[:, 0], draws[:, 1])[0, 1]) < 0.3  # segments draw independently
 
 
 def test_jitter_never_reaches_beyond_the_last_frame():

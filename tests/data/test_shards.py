@@ -1,4 +1,4 @@
-"""TFRecord shards: what is written comes back, TensorFlow agrees, and nothing is trusted."""
+"""TFRecord shards: writing and reading, compatibility with TensorFlow, and damaged files."""
 
 import itertools
 import os
@@ -26,13 +26,13 @@ KEYS = (
 
 
 def video(number, frames=6, size=(32, 40)):
-    """Grey frames that carry the number of the video and their own: 8 levels apart."""
+    """Gray frames whose brightness tells the number of the video and of the frame."""
     levels = 10 + 60 * (number % 4) + 8 * np.arange(frames)
     return np.tile(levels.astype("uint8").reshape(-1, 1, 1, 1), (1, *size, 3))
 
 
 def smooth_video(frames=3, size=(48, 64)):
-    """Coloured gradients, which JPEG keeps well."""
+    """Colored gradients, which JPEG preserves well."""
     y, x = np.mgrid[: size[0], : size[1]]
     waves = [np.sin(x / 20 + k) + np.cos(y / 15 - k / 2) for k in range(frames)]
     clip = np.stack([np.stack([w, -w, w / 2], -1) for w in waves]) * 50 + 128
@@ -49,7 +49,7 @@ def labels_of(dataset):
 
 
 def by_tensorflow(path):
-    """Parses a file as the official decoder does: list of (frames, labels, names)."""
+    """Parse a file as the official decoder does: list of (frames, labels, names)."""
     examples = []
     for record in tf.data.TFRecordDataset(str(path)):
         context, features = tf.io.parse_single_sequence_example(record, *KEYS)
@@ -138,7 +138,7 @@ def test_what_tensorflow_wrote_is_read(tmp_path):
     dataset = read_shards(files, 3, clip.shape[1:3], training=False, workers=0)
     clips, labels = dataset[0]
     assert labels.tolist() == [3, 1]
-    # Colours have half the resolution; FFmpeg repeats them, as TensorFlow does if asked to.
+    # JPEG stores colors at half the resolution. FFmpeg repeats them, TensorFlow on request.
     decoded = [tf.io.decode_jpeg(x, fancy_upscaling=False).numpy() for x in pictures]
     np.testing.assert_allclose(clips[0].astype(int), np.stack(decoded), atol=3)
     np.testing.assert_array_equal(clips[1, 2], clips[1, 0])  # two frames, repeated from the start
@@ -262,7 +262,7 @@ def test_fit_trains_on_shards(tmp_path):
 
 
 def damage(path, place, value=None):
-    """Changes one byte of a file, or cuts the file off there."""
+    """Change one byte of a file, or cut the file off there."""
     data = bytearray(open(path, "rb").read())
     if value is None:
         del data[place:]

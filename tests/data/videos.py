@@ -1,4 +1,4 @@
-"""Small videos for the tests of data sets: brightness says which frame, the label which file."""
+"""Small videos for the tests of data sets; the brightness tells the number of the frame."""
 
 import numpy as np
 
@@ -6,17 +6,17 @@ from keras_video.datasets.moving_digits import write_video
 
 
 def shade(number):
-    """Brightness of frame `number`: steps of 6, more than a codec changes."""
+    """Return the brightness of a frame: steps of 6, more than a codec changes."""
     return 12 + 6 * number
 
 
 def numbers(clip):
-    """Reads the frame numbers back from `(frames, height, width, 3)`."""
+    """Read the frame numbers back from `(frames, height, width, 3)`."""
     return [round((float(frame.mean()) - 12) / 6) for frame in clip]
 
 
 def write_numbered(path, frames=20, size=(32, 48), frame_rate=10):
-    """Writes a video of grey frames that carry their number."""
+    """Write a video of gray frames that show their number."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pictures = [np.full((*size, 3), shade(k), "uint8") for k in range(frames)]
     write_video(path, np.stack(pictures), frame_rate)
@@ -24,11 +24,11 @@ def write_numbered(path, frames=20, size=(32, 48), frame_rate=10):
 
 
 def write_folder(folder, lengths):
-    """Writes one video for each length; returns their paths, in order."""
+    """Write one video for each length; return their paths, in order."""
     return [write_numbered(folder / f"{k:02d}.mp4", n) for k, n in enumerate(lengths)]
 
 
 def break_file(path):
-    """Makes a video one that is no video at all."""
+    """Overwrite a video with text."""
     with open(path, "w") as file:
         file.write("This was a video once.\n")

@@ -1,4 +1,4 @@
-"""Moving digits: the laws of the data set, its geometry, and the video file it writes."""
+"""Moving digits: motions, geometry, reproducibility, and the video files."""
 
 import ast
 import inspect
@@ -28,20 +28,20 @@ EVEN = range(0, 16, 2)
 
 
 def steady(clip):
-    """The clip in gray, with the swing of the light taken out."""
+    """Return the clip in gray without the change of the light."""
     gray = clip.astype("float32").mean(-1) + 1
     light = np.median(gray / np.median(gray, axis=0), axis=(1, 2), keepdims=True)
     return gray / light
 
 
 def foreground(clip):
-    """Where each frame differs clearly from the median frame, the still background."""
+    """Return where each frame differs clearly from the median frame, the background."""
     clip = steady(clip)
     return np.abs(clip - np.median(clip, axis=0)) > 45
 
 
 def centroids(clip):
-    """Centre (x, y) of the moving digit in each frame, in pixels."""
+    """Return the centre (x, y) of the moving digit in each frame, in pixels."""
     return np.array([np.argwhere(mask).mean(0)[::-1] for mask in foreground(clip)])
 
 

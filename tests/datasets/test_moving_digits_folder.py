@@ -1,3 +1,5 @@
+"""Moving digits as a folder of video files."""
+
 import numpy as np
 import pytest
 

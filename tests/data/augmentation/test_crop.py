@@ -1,4 +1,4 @@
-"""Random crops: their boxes by the rules of the papers, their pixels against Keras' resize."""
+"""Random crops: boxes against the rules of the papers, pixels against the resize of Keras."""
 
 import collections
 import math
@@ -18,7 +18,7 @@ def draw(crop, size, count, seed=0):
 
 
 def distance_to_uniform(values, low, high):
-    """The greatest distance of the two distribution functions (Kolmogorov and Smirnov)."""
+    """Return the Kolmogorov-Smirnov distance of the values to the uniform distribution."""
     values = np.sort((values - low) / (high - low))
     grid = np.arange(len(values)) / len(values)
     return max(np.abs(values - grid).max(), np.abs(values - grid - 1 / len(values)).max())
@@ -29,12 +29,12 @@ def test_area_and_aspect_have_the_promised_distributions():
     size, count = (1000, 1000), 4000
     boxes = draw(RandomResizedCrop(8, area=(0.1, 0.4), aspect=(0.5, 2)), size, count)
     top, left, height, width = boxes.T
-    limit = 1.63 / math.sqrt(count)  # passed by one in a hundred uniform samples
+    limit = 1.63 / math.sqrt(count)  # 1 % of uniform samples exceed it
     assert distance_to_uniform(height * width / 1e6, 0.1, 0.4) < limit
     assert distance_to_uniform(np.log(width / height), math.log(0.5), math.log(2)) < limit
     assert distance_to_uniform(top / (1000 - height), 0, 1) < limit
     assert distance_to_uniform(left / (1000 - width), 0, 1) < limit
-    # The control: a uniform aspect would be found out.
+    # Control: the test would notice a uniform aspect ratio.
     assert distance_to_uniform(width / height, 0.5, 2) > 2 * limit
 
 

@@ -1,4 +1,4 @@
-"""Image layers of Keras on clips: alike for all frames, and only those with which that works."""
+"""Image layers of Keras on clips: all frames are treated alike; other layers are rejected."""
 
 import concurrent.futures
 import os
@@ -58,7 +58,7 @@ def test_all_frames_of_a_clip_are_treated_alike(name):
     np.testing.assert_array_equal(out, again)
     if name == "AutoContrast":
         return  # nothing random
-    # Equal clips get different parameters, and so would frames, were they clips.
+    # Equal clips get different parameters, so the frames of a clip would, too, if not folded.
     twins, _ = augment(clips[:1].repeat(12, axis=0), None, np.random.default_rng(2))
     assert (twins != twins[:1]).any()
     other, _ = augment(clips, None, np.random.default_rng(3))
@@ -97,7 +97,7 @@ def test_a_forked_process_gets_an_error_and_no_hang(monkeypatch):
     monkeypatch.setattr(os, "getpid", lambda: process + 1)
     with pytest.raises(RuntimeError, match="RandomFlip cannot run in a forked process"):
         augment(still_clips(), None, np.random.default_rng(0))
-    twin = pickle.loads(pickle.dumps(augment))  # as a process that was started afresh gets it
+    twin = pickle.loads(pickle.dumps(augment))  # as in a spawned process
     twin(still_clips(), None, np.random.default_rng(0))
 
 

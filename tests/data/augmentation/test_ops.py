@@ -1,4 +1,4 @@
-"""Operations on colours and coordinates, against Pillow, the standard library and Keras."""
+"""Operations on colors and coordinates, against Pillow, the standard library and Keras."""
 
 import collections
 import colorsys
@@ -12,7 +12,7 @@ from keras_video.data.augmentation.color import COLORS, ENHANCE, GEOMETRY, OPERA
 
 
 def natural_clip(seed=0, frames=3, size=(24, 30)):
-    """A float32 clip that is smooth, coloured, and differs from frame to frame."""
+    """A float32 clip that is smooth, colored, and differs from frame to frame."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[: size[0], : size[1]] / 10
     waves = rng.uniform(0.5, 2, (frames, 3, 3)) + np.arange(frames)[:, None, None] / 4
@@ -104,7 +104,7 @@ def test_hue_is_that_of_the_standard_library(turn):
     ],
 )
 def test_a_colour_becomes_the_same_colour_in_every_frame(operation):
-    """Also where frames differ in brightness: else the clip would flicker."""
+    """The same mapping in all frames, even if they differ in brightness: no flicker."""
     rng = np.random.default_rng(0)
     palette = rng.integers(0, 256, (12, 3)).astype("float32")
     palette = palette[np.argsort(palette.sum(1))]

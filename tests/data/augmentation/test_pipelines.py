@@ -1,4 +1,4 @@
-"""What every augmentation has to stand, and what each of them does to pixels and labels."""
+"""Properties of all augmentations, and what each does to pixels and labels."""
 
 import colorsys
 import concurrent.futures
@@ -45,7 +45,7 @@ def still_clips(batch=6, frames=4, dtype="uint8", seed=0):
 
 
 def constant_clips(values, frames=2, size=(20, 30)):
-    """Clips of one grey each."""
+    """Clips of a single gray value each."""
     values = np.asarray(values, "uint8").reshape(-1, 1, 1, 1, 1)
     return np.tile(values, (1, frames, *size, 3))
 
@@ -56,7 +56,7 @@ def test_all_frames_of_a_clip_are_treated_alike(augment):
     out, _ = augment(clips, labels, np.random.default_rng(1))
     assert out.shape[:2] == clips.shape[:2]
     assert (out == out[:, :1]).all()
-    # The control: frame by frame it would be noticed.
+    # Control: with separate frames, the test fails.
     frames = clips.reshape(-1, 1, *clips.shape[2:])
     out, _ = augment(frames, labels.repeat(clips.shape[1]), np.random.default_rng(1))
     out = out.reshape(*clips.shape[:2], *out.shape[2:])
@@ -102,7 +102,7 @@ def test_floats_and_integers_agree(augment):
     out, _ = augment(clips, labels, np.random.default_rng(3))
     floats, _ = augment(clips.astype("float32"), labels, np.random.default_rng(3))
     if isinstance(augment, (RandAugment, ColorJitter, Compose)):
-        # Solarising and equalising a rounded value may make much of it, in a few pixels.
+        # Solarize and equalize may amplify the rounding in a few pixels.
         assert np.mean(np.abs(out.astype("float32") - floats) > 2) < 0.02
     else:
         np.testing.assert_allclose(out.astype("float32"), floats, atol=0.51)
@@ -195,7 +195,7 @@ def test_arguments_out_of_range_are_named(make, message):
 
 
 class Recorder(Augmentation):
-    """Adds one and remembers what it was given."""
+    """Adds one and stores its arguments."""
 
     def __call__(self, clips, labels, rng):
         self.seen = clips.copy(), labels, rng
@@ -267,7 +267,7 @@ def test_mixup_labels_are_the_proportion_of_pixels(one_hot):
     ("alpha", "middle"), [(0.1, (0.05, 0.25)), (1, (0.4, 0.6)), (8, (0.85, 1))]
 )
 def test_mixup_alpha(alpha, middle):
-    """The part of the shares that lies in the middle half: little of it for a small alpha."""
+    """A small alpha rarely gives weights in the middle half, a large one mostly."""
     clips = constant_clips(np.zeros(2000), 1, (1, 1))
     _, labels = MixUp(alpha)(clips, np.eye(2000, dtype="float32"), np.random.default_rng(0))
     share = labels.diagonal()
@@ -345,7 +345,7 @@ def test_erasing_with_noise():
 
 
 def test_jitter_draws_every_strength():
-    """Brightness alone, then saturation, then hue, measured on clips of one colour."""
+    """Brightness alone, then saturation, then hue, measured on clips of one color."""
     rng = np.random.default_rng(0)
     colour = np.array([100, 60, 20], "float32")
     clips = np.tile(colour, (400, 1, 2, 2, 1))

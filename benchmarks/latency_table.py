@@ -1,12 +1,12 @@
-"""How well the sum of measured layers predicts the latency of a whole network.
+"""Measures how well the sum of layer times predicts the time of a whole network.
 
-`LatencyTable` measures each distinct layer of a MoViNet space alone, in LiteRT, and fits one factor
-to a few whole networks. This script measures other networks, drawn uniformly, as a whole, and
-compares them with the predictions of the table, and with predictions from multiply-adds with a
-factor fitted to the same few networks.
+`LatencyTable` measures each distinct layer of a MoViNet space alone in LiteRT, and fits one factor
+to a few whole networks. This benchmark measures other, uniformly drawn networks as a whole, and
+compares their times with the predictions of the table. As a baseline, times are also predicted from
+multiply-adds, with a factor fitted to the same few networks.
 
-    python benchmarks/latency_table.py                # 584 layers; continues after an interruption
-    python benchmarks/latency_table.py --quick        # a miniature: does it run?
+    python benchmarks/latency_table.py                # 584 layers; can be resumed
+    python benchmarks/latency_table.py --quick        # test run
 
 `latency_table.csv` has a row for each held-out network.
 """
@@ -19,9 +19,9 @@ import harness
 from absl import app, flags
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("work", "latency_table_work", "Folder of what was measured.")
-flags.DEFINE_integer("fitted", 10, "Networks that the factors are fitted to.", lower_bound=1)
-flags.DEFINE_integer("held_out", 30, "Other networks.", lower_bound=3)
+flags.DEFINE_string("work", "latency_table_work", "Folder of the measured times.")
+flags.DEFINE_integer("fitted", 10, "Number of networks for the fit.", lower_bound=1)
+flags.DEFINE_integer("held_out", 30, "Number of other networks.", lower_bound=3)
 flags.DEFINE_integer("frames", 8, "Frames of a clip.", lower_bound=1)
 flags.DEFINE_integer("size", 96, "Height and width.", lower_bound=32)
 COLUMNS = (
@@ -30,7 +30,7 @@ COLUMNS = (
 
 
 def make_space():
-    """The whole space of A0's size."""
+    """Return the whole space of A0's size."""
     from keras_video.tuner import MoViNetSpace
 
     if FLAGS.quick:
@@ -42,13 +42,13 @@ def make_space():
 
 
 def spearman(first, second):
-    """Rank correlation; ties do not occur among measured times."""
+    """Return the rank correlation. Ties do not occur among measured times."""
     ranks = [[sorted(values).index(value) for value in values] for values in (first, second)]
     return statistics.correlation(*ranks)
 
 
 def summary(rows):
-    """Prints median, mean and largest error, and the rank correlation, of both predictions."""
+    """Print median, mean and largest error and the rank correlation of both predictions."""
     measured = [row["measured_ms"] for row in rows]
     print(f"measured: {min(measured):.2f} to {max(measured):.2f} ms")
     for kind in ("table", "macs"):

@@ -1,4 +1,7 @@
-"""Finds the coefficients again by which the MoViNet search spaces are scaled."""
+"""Computes the coefficients of the scaled MoViNet search spaces.
+
+See `keras_video/tuner/spaces/movinet_bases.py` for the rule.
+"""
 
 import random
 import statistics
@@ -9,11 +12,11 @@ from keras_video.tuner.spaces.movinet_bases import CLIPS, COEFFICIENTS, TARGETS,
 
 
 def median_macs_per_frame(base, samples=1001, seed=0):
-    """Median multiply-adds for one frame of networks whose choices are drawn uniformly.
+    """Return the median multiply-adds per frame of uniformly drawn networks.
 
     Args:
         base: `MoViNetBase`.
-        samples: int.
+        samples: int, number of networks.
         seed: int.
     """
     space = MoViNetSpace(base)
@@ -28,9 +31,9 @@ def median_macs_per_frame(base, samples=1001, seed=0):
 
 
 def fitted(name, step=0.25):
-    """The coefficient whose space has the median nearest to the target, among multiples of `step`.
+    """Return the coefficient, a multiple of `step`, whose space has the median nearest the target.
 
-    Steps are needed since widths and layers are whole numbers: the median jumps.
+    Smaller steps make no sense: widths and layers are integers, so the median is not continuous.
     """
     target, found = TARGETS[name], {}
 
@@ -41,7 +44,7 @@ def fitted(name, step=0.25):
         return found[coefficient]
 
     best = 0.0
-    for stride in (8 * step, 4 * step, 2 * step, step):  # ever finer, downhill
+    for stride in (8 * step, 4 * step, 2 * step, step):  # downhill, with ever smaller steps
         while True:
             near = min((best - stride, best, best + stride), key=error)
             if near == best:

@@ -1,15 +1,16 @@
-"""One-shot search where the best network is known, against random search.
+"""Compares one-shot searches with random search in a space whose best network is known.
 
-The space is the toy of the tests. It has five sites; each is closed, or reads the clip in one of
-three ways through one or two channels. Of its 16,807 networks, one reads all the information within
-the target cost. Three searches train the same super-network for the same number of steps:
+The space is the toy space of the tests. A network has five sites. Each site is closed or observes
+the clip in one of three ways through one or two channels. One of the 16,807 networks observes all
+relevant signals at the target cost. Three searches train the same super-network for the same
+number of steps:
 
-- `TuNAS`: REINFORCE on the absolute reward;
-- `Parsec`: importance sampling under a hinge, 4 networks in each step;
-- `random`: all networks with the same probability; then the best of random networks within the
-  target. It may evaluate as many as the validation batches of TuNAS' policy and candidates allow.
+- `TuNAS`: REINFORCE with the absolute reward.
+- `Parsec`: importance sampling with a hinge penalty, 4 networks in each step.
+- `random`: all networks are equally probable. The result is the best of many random networks within
+  the target. Their number is chosen so that this search reads as many validation clips as TuNAS.
 
-The result is evaluated with the shared weights, on new clips that no search has used.
+The results are evaluated on new clips, which no search has used, with the shared weights.
 
     python benchmarks/one_shot_toy.py [--quick] [--seeds=0,1,2,3,4] [--backends=tensorflow]
 """
@@ -23,7 +24,7 @@ import harness
 from absl import app, flags
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "A search of each kind for each of them.")
+flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "Seeds, with one search of each kind.")
 
 EPOCHS, BATCH, TRAIN, VALIDATION, TEST = 12, 16, 2048, 1024, 4096
 CANDIDATES = 5
@@ -32,7 +33,7 @@ SEARCHES = ("TuNAS", "Parsec", "random")
 
 
 def search(kind, seed, epochs):
-    """One search, in a process of its own: what it found, as a row."""
+    """Run one search in a separate process; return its result as a row."""
     import keras
     import numpy as np
 
@@ -97,7 +98,7 @@ def main(argv):
                 row = harness.call(contender, case)
                 rows.append({"search": kind, "seed": int(seed), "backend": backend, **row})
                 print(rows[-1], flush=True)
-                # After each: what was measured is not lost when the rest fails.
+                # Write after each search, so that nothing is lost if a later one fails.
                 harness.write("one_shot_toy", [row | machine for row in rows])
     harness.print_table(rows, list(rows[0]))
     for backend in backends:
@@ -108,7 +109,7 @@ def main(argv):
                 found = sum(row["found_the_best"] for row in done)
                 reward = statistics.mean(row["test_reward"] for row in done)
                 print(f"{backend} {kind}: best network in {found} of {len(done)} searches, "
-                      f"mean reward on fresh clips {reward:.4f}")  # fmt: skip
+                      f"mean reward on new clips {reward:.4f}")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,17 +1,17 @@
-"""TuNAS over the MoViNet space against random networks and MoViNet-A0 of the same cost.
+"""Compares a MoViNet found by TuNAS with random networks and MoViNet-A0 of the same cost.
 
-One search on moving digits, in the A0-sized space on small clips, with the multiply-adds of A0 as
-its target. Then the network that was found, ten random networks of the space, and A0 with scaled
-widths, all of the same cost (within 5 %), are trained from scratch in the same way, each in its own
-process. The random networks and their order are fixed before anything is trained. The search uses
-training and validation clips; the table shows test clips, whose digits no network has seen.
+The search runs on moving digits, in the space of A0's size with small clips, and its target is the
+multiply-adds of A0. Then the found network, ten random networks of the space and A0 with scaled
+widths are trained from scratch in the same way, each in a separate process. They all have the cost
+of the found network within 5 %. The random networks are fixed before any training. The search uses
+training and validation clips. The table shows test clips, with digits that no network has seen.
 
     python benchmarks/search_movinet.py                   # some hours on two cores; can be resumed
     python benchmarks/search_movinet.py --part=search     # only the search
     python benchmarks/search_movinet.py --part=compare    # only the trainings; can be resumed
-    python benchmarks/search_movinet.py --quick           # a miniature: does it run?
+    python benchmarks/search_movinet.py --quick           # test run
 
-`search_movinet.csv` has a row for each training; `search_movinet.png` shows what was found.
+`search_movinet.csv` has a row for each training; `search_movinet.png` shows the found network.
 """
 
 import dataclasses
@@ -29,13 +29,17 @@ import harness
 import numpy as np
 from absl import app, flags
 
+from keras_video.files import replacing, write_json
+
 FLAGS = flags.FLAGS
-flags.DEFINE_enum("part", "all", ["all", "search", "compare"], "What to do.")
-flags.DEFINE_integer("search_epochs", 20, "Chunks of the search, one epoch each.", lower_bound=1)
+flags.DEFINE_enum("part", "all", ["all", "search", "compare"], "Part to run.")
+flags.DEFINE_integer(
+    "search_epochs", 20, "Training chunks of the search, one epoch each.", lower_bound=1
+)
 flags.DEFINE_integer("epochs", 12, "Epochs of each network from scratch.", lower_bound=1)
-flags.DEFINE_integer("networks", 10, "Random networks.", lower_bound=1)
-flags.DEFINE_integer("repeats", 5, "Trainings of what was found and of A0.", lower_bound=1)
-flags.DEFINE_integer("workers", 2, "Trainings side by side, a thread for each.", lower_bound=1)
+flags.DEFINE_integer("networks", 10, "Number of random networks.", lower_bound=1)
+flags.DEFINE_integer("repeats", 5, "Trainings of the found network and of A0.", lower_bound=1)
+flags.DEFINE_integer("workers", 2, "Parallel trainings, one thread each.", lower_bound=1)
 flags.DEFINE_float("beta", -0.3, "Weight of the cost in the reward.")
 flags.DEFINE_integer("seed", 1, "Seed of the search.")
 flags.DEFINE_string("work", "search_movinet_work", "Folder for clips, search and trainings.")
@@ -47,12 +51,12 @@ WITHIN = 0.05
 
 
 def counts():
-    """Clips to train on, to validate and to test."""
+    """Return the numbers of training, validation and test clips."""
     return (64, 32, 32) if FLAGS.quick else (TRAIN, VALIDATION, TEST)
 
 
 def make_space():
-    """The space of A0's size, on small clips."""
+    """Return the space of A0's size for small clips."""
     from keras_video.tuner import MoViNetSpace
 
     layers = (1, 1, 2, 1, 1) if FLAGS.quick else LAYERS
@@ -63,7 +67,7 @@ def make_space():
 
 
 def widened(factor):
-    """MoViNet-A0 for the same clips, all its widths times a factor, in multiples of 8."""
+    """Return MoViNet-A0 for the same clips, with all widths times a factor, in multiples of 8."""
     from keras_video.applications.movinet.config import A0
     from keras_video.tuner.spaces.movinet_bases import round_to_8
 
@@ -81,14 +85,14 @@ def widened(factor):
 
 
 def macs(config):
-    """Multiply-adds of one clip."""
+    """Return the multiply-adds for one clip."""
     from keras_video.utils import complexity
 
     return complexity.macs(config, classes=CLASSES)
 
 
 def load_clips():
-    """`[(x, y), ...]` of training, validation and test; made once, mapped into memory."""
+    """Return `[(x, y), ...]` of training, validation and test: memory-mapped, written once."""
     from keras_video.datasets import moving_digits
 
     train, validation, test = counts()
@@ -99,9 +103,8 @@ def load_clips():
         os.makedirs(folder, exist_ok=True)
         seen, unseen = moving_digits.load_data(train + validation, test, FRAMES, (SIZE, SIZE))
         for path, array in zip(paths, (*seen, *unseen), strict=True):
-            with open(f"{path}.tmp", "wb") as file:
-                np.save(file, array)
-            os.replace(f"{path}.tmp", path)
+            with replacing(path) as partial:
+                np.save(partial, array)
     x, y, x_test, y_test = (np.load(path, mmap_mode="r") for path in paths)
     return [(x[:train], y[:train]), (x[train:], y[train:]), (x_test, y_test)]
 
@@ -110,7 +113,7 @@ def load_clips():
 
 
 def search():
-    """Searches, or goes on with the search; returns the values of what was found."""
+    """Run or resume the search; return the values of the found network."""
     from keras_video.tuner import TuNAS
     from keras_video.tuner.spaces.base import values_of
 
@@ -131,32 +134,32 @@ def search():
     print(tuner.results_table())
     plot(tuner)
     found = values_of(tuner.get_best_hyperparameters()[0])
-    write_json(path, found)
+    write_json(path, found, indent=1)
     return found
 
 
 def extremes(space):
-    """The smallest and the largest cost."""
+    """Return the smallest and the largest cost."""
     from keras_video.tuner.spaces.costs import Cost
 
     return Cost(space, "macs").extremes()
 
 
 def plot(tuner):
-    """How the search went, where matplotlib is there."""
+    """Plot the search, if matplotlib is installed."""
     from keras_video.tuner.one_shot.oracle import plot_search
 
     try:
         plot_search(tuner, str(Path(FLAGS.work, "history.png")))
     except ImportError as error:
-        print(f"no picture: {error}")
+        print(f"no plot: {error}")
 
 
 # The trainings
 
 
 def train(config, seed, epochs, work, clip_counts):
-    """Trains a network from scratch, in a process of its own; a row of the table."""
+    """Train a network from scratch in a separate process; return a row of the table."""
     import keras
 
     from keras_video.applications.movinet import MoViNet
@@ -189,7 +192,7 @@ def train(config, seed, epochs, work, clip_counts):
 
 
 def contestants(found):
-    """`[(name, config, seed), ...]`, fixed before anything is trained."""
+    """Return `[(name, config, seed), ...]`, fixed before any training."""
     space = make_space()
     winner = space.to_config(found)
     cost = macs(winner)
@@ -204,7 +207,7 @@ def contestants(found):
 
 
 def random_networks(space, cost, wanted, attempts=1_000_000):
-    """The first uniformly drawn networks whose cost is that one within 5 %."""
+    """Return the first uniformly drawn networks that have this cost within 5 %."""
     from keras_video.tuner.spaces.choices import active_values
 
     table, rng, found = space.cost_table("macs"), random.Random(0), []
@@ -252,7 +255,7 @@ def compare(found):
             raise RuntimeError(f"{key}: {row['error']}")
         with lock:
             done[key] = row
-            write_json(path, done)
+            write_json(path, done, indent=1)
             print(f"trained {len(done)} of {len(wanted)}, {row['seconds']:.0f} s", flush=True)
 
     with ThreadPool(FLAGS.workers) as pool:
@@ -270,13 +273,13 @@ def compare(found):
         print(f"{kind}: median top-1 {statistics.median(scores):.4f} of {len(scores)}, "
               f"from {min(scores):.4f} to {max(scores):.4f}")  # fmt: skip
     better = sum(score < statistics.median(by["found"]) for score in by["random"])
-    print(f"random networks below the median of what was found: {better} of {len(by['random'])}")
+    print(f"random networks below the median of the found network: {better} of {len(by['random'])}")
     harness.write("search_movinet", [row | machine for row in rows])
     picture(found)
 
 
 def picture(found):
-    """What was found beside A0, where matplotlib is there."""
+    """Plot the found network and A0, if matplotlib is installed."""
     from keras_video.plotting.architectures import plot_movinets
 
     folder = Path(FLAGS.output) if FLAGS.output else Path(__file__).parent / "results"
@@ -285,14 +288,7 @@ def picture(found):
     try:
         plot_movinets(configs, str(folder / "search_movinet.png"), CLASSES)
     except ImportError as error:
-        print(f"no picture: {error}")
-
-
-def write_json(path, content):
-    """Writes under a temporary name and renames."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=1))
-    os.replace(temporary, path)
+        print(f"no plot: {error}")
 
 
 def main(argv):
@@ -305,7 +301,9 @@ def main(argv):
     if FLAGS.part in ("all", "compare"):
         path = Path(FLAGS.work, "found.json")
         if not path.exists():
-            raise FileNotFoundError(f"--part=search comes first: there is no {path}.")
+            raise FileNotFoundError(
+                f"{path}: expected the result of --part=search, got no such file."
+            )
         compare(json.loads(path.read_text()))
 
 

@@ -1,17 +1,17 @@
-"""Progressive against one-step search of a two-stream network on moving digits.
+"""Compares progressive and one-step search of a two-stream network on moving digits.
 
-Both are PARSEC with shared weights over the same small space, with equal numbers of steps and drawn
-networks, the same clips, and the same target of multiply-adds at the end. The progressive search
-covers the sparse stream, then the dense stream and the fusions, then the places of attention, and
-each stage has its own target. The other searches everything at once. The results are trained from
-scratch in the same way, with a few seeds, and measured on clips whose digits no search has seen.
+Both are PARSEC with shared weights, over the same small space, with the same number of steps, drawn
+networks and clips, and with the same final target of multiply-adds. The progressive search has
+three stages with targets of their own: the sparse stream, the dense stream and its fusions, and
+attention. The one-step search searches everything at once. Both results are trained from scratch in
+the same way, with a few seeds, and evaluated on clips with digits that no search has seen.
 
-    python benchmarks/search_two_stream.py --part=progressive   # 27 minutes (busy cores); resumable
-    python benchmarks/search_two_stream.py --part=one_step      # 43 minutes; resumable
+    python benchmarks/search_two_stream.py --part=progressive   # 27 minutes on busy cores
+    python benchmarks/search_two_stream.py --part=one_step      # 43 minutes
     python benchmarks/search_two_stream.py --part=compare       # 26 minutes
 
-Without `--part` it does all of them. `search_two_stream.csv` has a row for each stage, and one for
-each network that was found.
+Without `--part` it runs all of them. Searches can be resumed. `search_two_stream.csv` has a row for
+each stage and one for each network that was found.
 """
 
 import json
@@ -24,17 +24,19 @@ import harness
 import numpy as np
 from absl import app, flags
 
+from keras_video.files import replacing
+
 FLAGS = flags.FLAGS
 PARTS = ("progressive", "one_step", "compare")
-flags.DEFINE_enum("part", "all", ["all", *PARTS], "What to do.")
+flags.DEFINE_enum("part", "all", ["all", *PARTS], "Part to run.")
 flags.DEFINE_integer("seed", 1, "Seed of both searches.")
 flags.DEFINE_integer("samples", 4, "Networks drawn in each step.")
-flags.DEFINE_list("chunks", ["8", "6", "2"], "Parts of the training of each stage.")
-flags.DEFINE_integer("steps", 120, "Training steps of each part.")
-flags.DEFINE_list("targets", ["0.9", "2.2", "2.6"], "Million multiply-adds after each stage.")
+flags.DEFINE_list("chunks", ["8", "6", "2"], "Number of training chunks of each stage.")
+flags.DEFINE_integer("steps", 120, "Training steps of each chunk.")
+flags.DEFINE_list("targets", ["0.9", "2.2", "2.6"], "Target of each stage, million multiply-adds.")
 flags.DEFINE_integer("epochs", 20, "Epochs of the training from scratch.")
 flags.DEFINE_integer("seeds", 3, "Trainings from scratch of each network.")
-flags.DEFINE_string("work", "search_two_stream_work", "Folder of clips and searches.")
+flags.DEFINE_string("work", "search_two_stream_work", "Folder for clips and searches.")
 
 CLASSES, FRAMES, STRIDE, SIZE = 16, 8, 4, 32
 BATCH, SEARCH_BATCH, VALIDATION_BATCH = 32, 16, 32
@@ -46,7 +48,10 @@ COLUMNS = (
 
 
 def make_space():
-    """Two streams of four groups, 2 and 8 frames of 32x32 pixels; with --quick next to nothing."""
+    """Return a space of two streams with four groups, for 2 and 8 frames of 32x32 pixels.
+
+    With --quick it returns a tiny one.
+    """
     from keras_video.tuner import TwoStreamSpace
 
     common = {"size": SIZE, "frames": FRAMES, "stride": STRIDE, "frame_stride": 1}
@@ -68,7 +73,7 @@ def make_space():
 
 
 def clips():
-    """`{"train": (x, y), "validation": ..., "test": ...}`, made once and mapped into memory."""
+    """Return `{"train": (x, y), "validation": ..., "test": ...}`: memory-mapped, written once."""
     from keras_video.datasets import moving_digits
 
     counts = (96, 64, 64) if FLAGS.quick else (TRAIN, VALIDATION, TEST)
@@ -76,9 +81,8 @@ def clips():
     if not all(map(os.path.exists, paths)):
         seen, unseen = moving_digits.load_data(sum(counts[:2]), counts[2], FRAMES, (SIZE, SIZE))
         for path, array in zip(paths, (*seen, *unseen), strict=True):
-            with open(f"{path}.tmp", "wb") as file:
-                np.save(file, array)
-            os.replace(f"{path}.tmp", path)
+            with replacing(path) as partial:
+                np.save(partial, array)
     x, y, x_test, y_test = (np.load(path, mmap_mode="r") for path in paths)
     cut = counts[0]
     return {"train": (x[:cut], y[:cut]), "validation": (x[cut:], y[cut:]), "test": (x_test, y_test)}
@@ -88,7 +92,7 @@ def clips():
 
 
 def make_tuner(method):
-    """A tuner, which goes on with what is in the work folder."""
+    """Return a tuner, which resumes a search in the work folder."""
     from keras_video.tuner import Parsec
 
     space = make_space()
@@ -105,7 +109,7 @@ def make_tuner(method):
 
 
 def search(method):
-    """Searches, or goes on with a search."""
+    """Run or resume a search."""
     from keras_video.tuner.latency.lock import GiveWay
     from keras_video.tuner.one_shot.oracle import stage_table
 
@@ -120,14 +124,14 @@ def search(method):
 
 
 def note(method, name, number):
-    """Adds a line to the notes of the work folder."""
+    """Append a line to the notes of the work folder."""
     line = json.dumps({"method": method, "name": name, "number": number})
     with open(os.path.join(FLAGS.work, "notes.jsonl"), "ab", buffering=0) as file:
         file.write((line + "\n").encode())
 
 
 def noted(method, name):
-    """What was noted: list of numbers. The last line is torn where a process was killed."""
+    """Return the noted numbers. The last line may be incomplete after a kill."""
     path, numbers = Path(FLAGS.work, "notes.jsonl"), []
     for line in path.read_text().splitlines() if path.exists() else ():
         try:
@@ -139,11 +143,11 @@ def noted(method, name):
     return numbers
 
 
-# What they found
+# The comparison
 
 
 def compare():
-    """Trains both networks from scratch and writes the table."""
+    """Train both networks from scratch and write the table."""
     from keras_video.tuner.one_shot.oracle import stage_table
 
     rows = []
@@ -152,7 +156,7 @@ def compare():
         tuner = make_tuner(method) if os.path.exists(folder) else None
         best = tuner.get_best_hyperparameters() if tuner else []
         if not best:
-            sys.exit(f"--part={method} has not been done, or not to its end, in {FLAGS.work}.")
+            sys.exit(f"{FLAGS.work}: expected a complete search of --part={method}, got none.")
         space = tuner.hypermodel
         table = stage_table(tuner)
         rows += [stage_row(method, row, space) for row in table]
@@ -185,7 +189,7 @@ def stage_row(method, row, space):
 
 
 def found_row(method, table, values, space):
-    """The network itself. Its entropy is the mean over the stages, as the paper gives it."""
+    """Return the row of the found network. As in the paper, entropy is the mean over stages."""
     each = noted(method, "test_top1")[: FLAGS.seeds]
     macs, target = space.cost(values, "macs"), table[-1]["target"]
     return {
@@ -205,7 +209,7 @@ def found_row(method, table, values, space):
 
 
 def train(space, values, seed):
-    """Trains a network from scratch; top-1 on the test clips."""
+    """Train a network from scratch; return top-1 on the test clips."""
     import keras
 
     from keras_video.tuner.latency.lock import GiveWay

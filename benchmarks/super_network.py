@@ -1,13 +1,13 @@
-"""One training step of the MoViNet super-network against one of its largest child.
+"""Compares a training step of the MoViNet super-network with one of its largest network.
 
-The super-network draws another network in each step, as in a search. Its largest child is compiled
-alone: widest, deepest, with squeeze-excite, and with the kernel of the most multiply-adds (1x7x7)
-or of the most weights over frames and pixels (5x3x3). Both train on the same clips with the same
-optimizer. They run in turns, so that a disturbance of the machine affects both.
+The super-network draws another network in each step, as in a search. The largest network is
+compiled alone: widest and deepest, with squeeze-excite, and with the kernel that has the most
+multiply-adds (1x7x7) or the most weights (5x3x3). Both are trained on the same clips with the same
+optimizer. They are measured in turns, so that noise affects all of them equally.
 
     python benchmarks/super_network.py                       # times, TensorFlow and JAX
-    python benchmarks/super_network.py --part=memory         # peak memory of each
-    python benchmarks/super_network.py --backends=torch      # only torch
+    python benchmarks/super_network.py --part=memory         # peak memory of each form
+    python benchmarks/super_network.py --backends=torch      # torch alone
 
 `super_network.csv` has the times, `super_network_memory.csv` the peaks.
 """
@@ -27,7 +27,7 @@ REFERENCE = "largest child, 5x3x3"
 
 
 def make_space(frames, size, layers):
-    """The space of A0's size, on small clips."""
+    """Return the space of A0's size for small clips."""
     from keras_video.tuner import MoViNetSpace
 
     return MoViNetSpace(
@@ -37,7 +37,7 @@ def make_space(frames, size, layers):
 
 
 def child_step(batch, frames, size, layers, kernel):
-    """`train_on_batch` of the largest network with one kernel in all layers."""
+    """Prepare `train_on_batch` of the largest network with one kernel in all layers."""
     space = make_space(frames, size, layers)
     values = {}
     for choice in space.choices:
@@ -48,7 +48,7 @@ def child_step(batch, frames, size, layers, kernel):
 
 
 def super_step(batch, frames, size, layers, **options):
-    """`train_on_batch` of the super-network, which draws a network each time."""
+    """Prepare `train_on_batch` of the super-network, which draws a network each time."""
     import keras
     from keras import ops
 
@@ -93,7 +93,7 @@ def _step(model, batch, frames, size):
 
 
 def peak(prepare, **case):
-    """Peak resident memory of this process, MB, before any step and after three."""
+    """Return the resident memory of this process before the steps, and its peak, in MB."""
     before = memory.resident_mb()
     step = prepare(**case)
     for _ in range(3):
@@ -102,7 +102,7 @@ def peak(prepare, **case):
 
 
 def forms():
-    """`[(name, function, options), ...]`."""
+    """Return `[(name, function, options), ...]`."""
     found = [
         (REFERENCE, child_step, {"kernel": "5x3x3"}),
         ("largest child, 1x7x7", child_step, {"kernel": "1x7x7"}),
@@ -114,7 +114,7 @@ def forms():
 
 def main(argv):
     del argv
-    # One repetition after the other sees other networks: many turns, few steps in each.
+    # Every step draws another network, so take many turns with few steps each.
     FLAGS.set_default("rounds", 6)
     size, batch, frames, layers = (48, FLAGS.batch, FLAGS.frames, FLAGS.layers)
     if FLAGS.quick:
@@ -136,7 +136,7 @@ def main(argv):
 
 
 def measure_memory(case, backends):
-    """A fresh process for each form."""
+    """Measure each form in a new process."""
     machine, rows = harness.describe_machine(), []
     for backend in backends:
         for name, function, options in forms():

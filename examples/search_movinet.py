@@ -1,14 +1,14 @@
-"""Searches a MoViNet for moving digits by TuNAS.
+"""Searches a MoViNet for moving digits with TuNAS.
 
     python examples/search_movinet.py                     # about half an hour on two cores
-    python examples/search_movinet.py --quick             # a minute or two: does it run?
+    python examples/search_movinet.py --quick             # test run of a minute or two
     python examples/search_movinet.py --macs_per_frame=1e6 --epochs=40
 
-One super-network holds all networks of the space. In each training step one of them is drawn from a
-policy: its weights learn from training clips, and the policy from how right it is about validation
-clips and from its multiply-adds. A search that was interrupted goes on when the same command is
-given again. OUTPUT gets how the search went (history.png), the layers that were found beside those
-of MoViNet-A0 (network.png), and the network, trained from scratch (model.keras).
+One super-network contains all networks of the space. Each training step draws one of them from a
+policy. The network learns from training clips; the policy learns from the network's accuracy on
+validation clips and from its multiply-adds. A search that was interrupted continues when the same
+command is run again. The output folder gets plots of the search (history.png) and of the network
+compared with MoViNet-A0 (network.png), and the network trained from scratch (model.keras).
 """
 
 import os
@@ -22,13 +22,13 @@ from keras_video.cli import searches  # noqa: E402
 from keras_video.datasets import moving_digits  # noqa: E402
 
 FLAGS = flags.FLAGS
-flags.DEFINE_float("macs_per_frame", 2e6, "Wanted multiply-adds for a frame.")
+flags.DEFINE_float("macs_per_frame", 2e6, "Target, multiply-adds per frame.")
 flags.DEFINE_integer("epochs", 20, "Epochs of the search.")
-flags.DEFINE_integer("final_epochs", 20, "Epochs of what was found, from scratch.")
+flags.DEFINE_integer("final_epochs", 20, "Epochs of the final training from scratch.")
 flags.DEFINE_integer("seed", 1, "Seed of the search.")
 flags.DEFINE_boolean("causal", False, "Search networks that can stream.")
 flags.DEFINE_string("output", "search_movinet", "Folder for the search and its results.")
-flags.DEFINE_boolean("quick", False, "A few clips, hardly trained.")
+flags.DEFINE_boolean("quick", False, "Test run with a few clips and epochs.")
 
 FRAMES, SIZE, BATCH = 8, 40, 16
 TRAIN, VALIDATION, TEST = 2000, 960, 960

@@ -1,22 +1,21 @@
 """Searches a two-stream network for moving digits in three stages, as Auto-TSNet was found.
 
     python examples/search_two_stream.py                    # about half an hour on two cores
-    python examples/search_two_stream.py --quick            # a few minutes, mostly of compiling
+    python examples/search_two_stream.py --quick            # a few minutes, mostly compiling
     python examples/search_two_stream.py --chunks=24,18,6 --targets=0.9,2.0,2.4 --seed=2
 
-First the sparse stream is searched, alone; then the dense stream and where it joins the sparse one,
-whose design is fixed; then the places of attention. All networks share the weights of one
-super-network, which goes on learning from stage to stage. Every stage ends at or below its target
-of multiply-adds.
+The first stage searches the sparse stream alone. The second searches the dense stream and its
+fusions into the sparse stream, whose design is fixed. The third searches where attention is. All
+networks share the weights of one super-network, which is trained further in each stage. The result
+of each stage has at most its target of multiply-adds.
 
-A search that was interrupted goes on when the same command is given again. OUTPUT gets the table of
-the stages (stages.csv), pictures (the network that was found, the course of the search), the
-network as JSON and, trained from scratch, as model.keras. The policy learns from validation clips;
-the last figure is that of test clips, whose digits no network has seen.
+A search that was interrupted continues when the same command is run again. The output folder gets
+the table of the stages (stages.csv), plots of the network and of the search, and the network as
+JSON and, trained from scratch, as model.keras. The policy learns from validation clips. The last
+accuracy is that on test clips, with digits that no network has seen.
 """
 
 import csv
-import json
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -27,18 +26,20 @@ from absl import app, flags  # noqa: E402
 
 from keras_video import tuner as kv_tuner  # noqa: E402
 from keras_video.datasets import moving_digits  # noqa: E402
+from keras_video.files import replacing, write_json  # noqa: E402
 from keras_video.plotting.architectures import plot_two_streams  # noqa: E402
 from keras_video.tuner.one_shot.oracle import plot_search, stage_table  # noqa: E402
+from keras_video.tuner.spaces.base import cut  # noqa: E402
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("targets", ["0.9", "2.2", "2.6"], "Million multiply-adds after each stage.")
-flags.DEFINE_list("chunks", ["8", "6", "2"], "Parts of the training of each stage.")
-flags.DEFINE_integer("steps", 60, "Training steps of each part.")
+flags.DEFINE_list("targets", ["0.9", "2.2", "2.6"], "Target of each stage, million multiply-adds.")
+flags.DEFINE_list("chunks", ["8", "6", "2"], "Number of training chunks of each stage.")
+flags.DEFINE_integer("steps", 60, "Training steps of each chunk.")
 flags.DEFINE_integer("samples", 4, "Networks drawn in each step.")
-flags.DEFINE_integer("final_epochs", 30, "Epochs of the network that was found.")
+flags.DEFINE_integer("final_epochs", 30, "Epochs of the final training from scratch.")
 flags.DEFINE_integer("seed", 1, "Seed of the search.")
 flags.DEFINE_string("output", "search_two_stream", "Folder for the search and its results.")
-flags.DEFINE_boolean("quick", False, "A tiny space, hardly trained: does it run?")
+flags.DEFINE_boolean("quick", False, "Test run with a tiny space and few steps.")
 
 FRAMES, STRIDE, SIZE = 8, 4, 32
 BATCH, SEARCH_BATCH, VALIDATION_BATCH = 32, 16, 32
@@ -48,7 +49,7 @@ COLUMNS = ("stage", "streams", "fusions", "attentions", "target", "macs", "top1"
 
 
 def space():
-    """Two streams of four groups, 2 and 8 frames of 32x32 pixels."""
+    """Return a space of two streams with four groups, for 2 and 8 frames of 32x32 pixels."""
     if FLAGS.quick:
         return kv_tuner.TwoStreamSpace(
             CLASSES, size=32, frames=4, stride=2, frame_stride=2, repeats=(1,), stages=(1,),
@@ -79,14 +80,13 @@ def space():
 
 
 def load_clips(folder, train, validation, test):
-    """Makes the arrays at the first call, then maps them into memory: `{"train": (x, y), ...}`."""
+    """Return `{"train": (x, y), ...}`, memory-mapped arrays that the first call writes."""
     paths = [os.path.join(folder, f"{name}.npy") for name in ("x", "y", "x_test", "y_test")]
     if not all(map(os.path.exists, paths)):
         seen, unseen = moving_digits.load_data(train + validation, test, FRAMES, (SIZE, SIZE))
         for path, array in zip(paths, (*seen, *unseen), strict=True):
-            with open(f"{path}.tmp", "wb") as file:
-                np.save(file, array)
-            os.replace(f"{path}.tmp", path)
+            with replacing(path) as partial:
+                np.save(partial, array)
     x, y, x_test, y_test = (np.load(path, mmap_mode="r") for path in paths)
     return {
         "train": (x[:train], y[:train]),
@@ -110,7 +110,7 @@ def make_tuner():
 
 
 def stages(tuner):
-    """What each stage came to, in the manner of the paper's Table 5: list of dicts."""
+    """Return the results of the stages, like Table 5 of the paper: list of dicts."""
     rows = []
     for row in stage_table(tuner):
         config = space().to_config(row["values"])
@@ -131,43 +131,29 @@ def stages(tuner):
 
 
 def show(tuner, folder):
-    """Table and pictures of what was found; returns the values of the network."""
+    """Print and plot the results; return the values of the network."""
     rows = stages(tuner)
     widths = {name: max(len(name), *(len(str(row[name])) for row in rows)) for name in COLUMNS}
     for row in [dict(zip(COLUMNS, COLUMNS, strict=True)), *rows]:
         print("  ".join(str(row[name]).rjust(widths[name]) for name in COLUMNS))
-    with replaced(os.path.join(folder, "stages.csv")) as file:
+    with (
+        replacing(os.path.join(folder, "stages.csv")) as partial,
+        open(partial, "w", encoding="utf-8", newline="") as file,
+    ):
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     values = tuner.get_best_hyperparameters()[0].values
     config = space().to_config(values)
-    with replaced(os.path.join(folder, "network.json")) as file:
-        json.dump(config.to_dict(), file, indent=1)
+    write_json(os.path.join(folder, "network.json"), config.to_dict(), indent=1)
     title = "Found on moving digits"
     plot_two_streams(config, os.path.join(folder, "network.png"), CLASSES, title)
     plot_search(tuner, os.path.join(folder, "search.png"))
     return values
 
 
-class replaced:
-    """A text file that is complete as soon as it has its name."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __enter__(self):
-        self.file = open(f"{self.path}.tmp", "w", encoding="utf-8", newline="")
-        return self.file
-
-    def __exit__(self, error, *_):
-        self.file.close()
-        if error is None:
-            os.replace(f"{self.path}.tmp", self.path)
-
-
 def retrain(values, clips, epochs):
-    """Trains the network from scratch, measures and saves it."""
+    """Train the network from scratch, evaluate it and save it."""
     x, y = clips["train"]
     keras.utils.set_random_seed(FLAGS.seed)
     model = space().build(values)
@@ -185,7 +171,7 @@ def retrain(values, clips, epochs):
         values, model, x, y, batch_size=BATCH, epochs=epochs, verbose=2,
         validation_data=clips["validation"],
     )  # fmt: skip
-    test = kv_tuner.spaces.clips.cut(clips["test"][0], *space().clip(values))
+    test = cut(clips["test"][0], *space().clip(values))
     found = model.evaluate(test, clips["test"][1], return_dict=True, verbose=0)
     path = os.path.join(FLAGS.output, "model.keras")
     model.save(path)

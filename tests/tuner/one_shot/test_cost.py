@@ -1,4 +1,4 @@
-"""Costs of selections and of values, and what is possible at all."""
+"""Costs of selections and of values, and the extremes of a space."""
 
 import itertools
 
@@ -14,7 +14,7 @@ from tests.tuner.one_shot import toy
 
 
 class Chained(ChoiceSpace):
-    """Layers whose cost is the product of two widths, where they are there."""
+    """Layers whose cost is the product of two widths, or 0 without a kernel."""
 
     def __init__(self, layers=4, seed=0):
         super().__init__(name="chained")
@@ -58,7 +58,7 @@ def test_a_function_of_the_selection_is_a_cost():
     space = toy.ToySpace()
 
     def widths(selection):
-        """The sum of all widths, open or not."""
+        """Sum of all widths, of closed sites as well."""
         return sum(ops.sum(v * np.array([1.0, 2.0], "float32"))
                    for n, v in selection.items() if n.endswith("width"))  # fmt: skip
 

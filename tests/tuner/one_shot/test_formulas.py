@@ -1,4 +1,4 @@
-"""Rewards, schedules and weights against direct computations in NumPy."""
+"""Rewards, schedules and weights, compared with NumPy."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_the_policy_waits_and_then_learns_faster_and_faster():
     steps = np.arange(400, dtype="float32")
     rate = whole.first_rate(400)
     way = sum(number(algorithms.policy_rate(s, 400, 0.25, rate, 10.0)) for s in steps)
-    assert way == pytest.approx(20, rel=0.02)  # logits go as far in a short search
+    assert way == pytest.approx(20, rel=0.02)  # as far as in a long search
 
 
 def test_moving_average_is_not_biased_by_its_beginning():
@@ -89,12 +89,12 @@ def test_importance_weights():
     powers = np.exp(rewards.astype("float64") / 0.05)
     np.testing.assert_allclose(found, powers / powers.sum(), rtol=1e-4, atol=1e-9)
     assert found.sum() == pytest.approx(1, abs=1e-6)
-    assert found[3] == 0  # far over the budget
+    assert found[3] == 0  # far above the target
     shifted = weights(rewards + 5)
     np.testing.assert_allclose(shifted, found, atol=1e-4)
     even = weights(np.full(4, 0.3))
     np.testing.assert_allclose(even, 0.25)
-    # All are over the budget: they compete by their excess.
+    # If all exceed the target, the smallest excess wins.
     over = weights([-1e4, -1.2e4])
     np.testing.assert_allclose(over, [1, 0])
     some = weights(rewards, [1, 1, 0, 0])

@@ -1,4 +1,4 @@
-"""Masked layers against the plain ones, with the part of their weights that was selected."""
+"""Masked layers compared with plain layers that have the selected part of their weights."""
 
 import keras
 import numpy as np
@@ -25,7 +25,7 @@ KERNELS = ((1, 3, 3), (1, 5, 5), (3, 1, 1), (5, 1, 1), (3, 3, 3))
 
 
 def compute(function, *arrays):
-    """`function(*arrays)` as an array; as one program on JAX, where that is faster."""
+    """Return `function(*arrays)` as an array; compiled on JAX, where that is faster."""
     arrays = [ops.convert_to_tensor(array) for array in arrays]
     if keras.backend.backend() == "jax":
         import jax
@@ -40,7 +40,7 @@ def compute(function, *arrays):
 
 
 def filled(layer):
-    """The built layer with random numbers, but for kernels, whose boxes must keep their zeros."""
+    """Build a layer and fill it with random numbers, except kernels, whose zeros must stay."""
     layer.build()
     for i, weight in enumerate(layer.weights):
         if not weight.name.endswith("kernel"):
@@ -50,7 +50,7 @@ def filled(layer):
 
 
 def plain(layer, part, x):
-    """What a plain layer with these weights computes with the statistics of the batch."""
+    """Return the result of a plain layer with these weights and batch statistics."""
     layer.build(x.shape)
     for weight in layer.weights:
         if weight.name in part:
@@ -128,7 +128,7 @@ def test_depthwise(padding, strides, kernel):
 
 
 def mask3():
-    """Three of four channels."""
+    """Select three of four channels."""
     return Width(4, ops.convert_to_tensor([1.0, 1.0, 1.0, 0.0]))
 
 
@@ -137,7 +137,7 @@ def test_each_kernel_has_weights_of_its_own():
     small, large = layer.part(0, 4)["kernel"], layer.part(1, 4)["kernel"]
     assert small.shape == (1, 3, 3, 1, 4) and large.shape == (1, 5, 5, 1, 4)
     assert_differs(small, large[:, 1:4, 1:4])
-    # Each is drawn as it would be alone.
+    # Each kernel is initialized as if it were alone.
     assert 0.1 < np.std(large) / np.sqrt(2 / 25) < 1.6
     spare = [w for w in layer.weights if w.shape[1:4] == (1, 5, 5)][0]
     assert np.count_nonzero(ops.convert_to_numpy(spare)) == 4 * (25 + 9)
@@ -159,7 +159,7 @@ def test_a_mixture_is_the_mean_of_the_results():
 
 
 class Selected(keras.layers.Layer):
-    """A depthwise layer with a selection, as something that has gradients."""
+    """A depthwise layer with a selection, for which gradients can be computed."""
 
     def __init__(self, mode, selection, **kwargs):
         super().__init__(**kwargs)
@@ -175,12 +175,14 @@ class Selected(keras.layers.Layer):
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
 
-            run = tf.function(run)  # as in training; else there is no gradient instead of zeros
+            run = tf.function(
+                run
+            )  # as in training; eagerly the gradient is missing instead of zero
         return run(x)
 
 
 def test_only_what_is_selected_learns():
-    """Both modes have the same gradients, and they are zero for all other weights."""
+    """Both modes have the same gradients, which are zero for weights that are not selected."""
     x, weight = random_array((2, 4, 6, 5, 4)), random_array((2, 4, 3, 3, 4), 1)
     selection = np.eye(len(KERNELS), dtype="float32")[2]
     layers = [Selected(mode, selection) for mode in ("switch", "sum")]

@@ -1,4 +1,4 @@
-"""The trials of a one-shot search, without any training: chunks, candidates, workers, kills."""
+"""The trials of a one-shot search without training: chunks, candidates, workers, kills."""
 
 import json
 import time
@@ -31,12 +31,12 @@ def make(folder, **options):
 
 
 def sent(trial, oracle):
-    """The trial after it crossed the wire."""
+    """Return the trial after it was sent and received."""
     return workers.unpack(workers.decode(workers.encode(workers.pack(trial))), oracle.get_space)
 
 
 def train(oracle, trial, logits=None, reward=0.5):
-    """Ends a chunk as a worker does, with a policy that prefers the last values."""
+    """End a chunk as a worker does, with a policy that prefers the last values."""
     values = trial.hyperparameters.values
     choices = oracle.plan.choices
     if logits is None:
@@ -115,7 +115,7 @@ def test_it_is_taken_up_where_it_was(tmp_path):
         oracle = make(broken)
         go_on(oracle, count)
     assert {i: t.hyperparameters.values for i, t in oracle.trials.items()} == expected
-    # More candidates may be wanted later.
+    # The number of candidates can be increased later.
     more = make(broken, num_candidates=4)
     assert more.create_trial("tuner0").trial_id == "00006"
 
@@ -131,7 +131,7 @@ def test_a_chunk_that_fails_ends_the_search_and_is_run_again(tmp_path):
     assert "out of memory" in stopped.hyperparameters.values["tuner/stopped"]
     again = make(tmp_path)
     assert again.create_trial("a").trial_id == "00001"
-    # So does one without a number.
+    # A chunk with a reward of NaN also stops the search.
     chunk = again.create_trial("a")
     train(again, chunk, reward=float("nan"))
     assert "reward: expected finite numbers" in again.stopped["tuner/stopped"]
@@ -144,14 +144,14 @@ def test_a_worker_that_is_lost_gives_its_chunk_to_another(tmp_path):
     time.sleep(0.01)
     taken = oracle.create_trial("b")
     assert taken.trial_id == late.trial_id
-    train(oracle, late, reward=0.1)  # comes too late
+    train(oracle, late, reward=0.1)  # too late
     assert oracle.trials[late.trial_id].status == TrialStatus.RUNNING
     train(oracle, taken, reward=0.9)
     assert oracle.trials[late.trial_id].score == pytest.approx(0.9)
 
 
 def test_candidates_of_a_policy_that_is_certain(tmp_path):
-    """It has but one network to give: others are drawn from a softer one."""
+    """The policy contains one network; the others are drawn at a higher temperature."""
     oracle = make(tmp_path, stages=None, epochs=1, target=None, num_candidates=4)
     logits = [[0.0] * (len(c.values) - 1) + [60.0] for c in oracle.plan.choices]
     train(oracle, oracle.create_trial("a"), logits)

@@ -1,4 +1,4 @@
-"""Draws, probabilities, gradients and updates of a policy, inside `keras.ops` and in NumPy."""
+"""Draws, probabilities, gradients and updates of a policy, compared with NumPy."""
 
 import random
 
@@ -22,7 +22,7 @@ CHOICES = (
 LOGITS = np.array(
     [[0.1, 0.8, -0.3], [0.5, -0.2, 0.3], [-0.4, 0.4, 9.0], [0.7, 0.0, 9.0], [3.0, 9.0, 9.0]],
     "float32",
-)  # what is beyond a choice's values must not matter
+)  # entries beyond the values of a choice have no effect
 
 
 def make_policy(seed=0, fixed=None, logits=LOGITS):
@@ -40,7 +40,7 @@ ROWS = [softmax(LOGITS[i, : len(c.values)].astype("float64")) for i, c in enumer
 
 
 def networks():
-    """All networks with their probabilities: the product of those of the active choices."""
+    """Return all networks with their probabilities, products over the active choices."""
     found = {}
     for a in range(3):
         for b in range(3):
@@ -96,7 +96,7 @@ def test_entropy_is_that_of_the_networks():
 
 
 def test_slopes_are_gradients_of_the_log_probability():
-    """By differences, warm-ups included: what is replaced says less of the logits."""
+    """Compare with finite differences, warm-ups included."""
     mixing, widening = 0.4, 0.3
 
     def log_probability(logits, selection, mixed):
@@ -147,7 +147,7 @@ def test_warm_ups_mix_operations_and_widen():
     np.testing.assert_allclose(full[:, 0], 1 / 3, rtol=1e-6)
     np.testing.assert_array_equal(full[:, 2], np.tile([0, 1, 0], (50, 1)))
     draws = make_policy().draw(50, mixing=1.0, widening=1.0)
-    # A mixture lets all of its branches have an effect.
+    # In a mixture all branches are active.
     np.testing.assert_array_equal(to_numpy(draws.active), np.tile([1, 1, 1, 1, 0], (50, 1)))
     assert not to_numpy(draws.slopes)[:, [0, 1, 3]].any()
 
@@ -170,7 +170,7 @@ def test_fixed_choices_take_their_value_and_learn_nothing():
 
 
 def test_reinforce_follows_the_closed_form():
-    """-(R - b) (onehot - softmax), Adam without momentum, a baseline that knows the reward."""
+    """Gradient -(R - b) (onehot - softmax), Adam without momentum, b including the present R."""
     policy = make_policy()
     algorithm = Reinforce(rate=0.05, growth=4.0, op_warm_up=0.0, filter_warm_up=0.0)
     state = {name: policy.add_weight(shape=(), initializer="zeros") for name in algorithm.state}
@@ -200,13 +200,13 @@ def test_reinforce_follows_the_closed_form():
 
 @pytest.mark.parametrize("baseline", [False, True])
 def test_parsec_follows_the_closed_form(baseline):
-    """-sum_k weight_k (onehot_k - softmax), once the first part of the search is over."""
+    """Gradient -sum_k weight_k (onehot_k - softmax), after the delay."""
     policy = make_policy()
     algorithm = ImportanceSampling(samples=4, temperature=0.1, rate=0.1, baseline=baseline)
     rewards = ops.convert_to_tensor([0.2, 0.5, 0.4, -3.0], "float32")
     draws = policy.draw(4)
     weights = algorithm.learn(policy, {}, draws, rewards, np.float32(0), 30)
-    np.testing.assert_allclose(to_numpy(weights), 0.25)  # at first all weigh the same
+    np.testing.assert_allclose(to_numpy(weights), 0.25)  # during the delay all weights are equal
     np.testing.assert_array_equal(to_numpy(policy.logits), LOGITS)
     weights = to_numpy(algorithm.learn(policy, {}, draws, rewards, np.float32(10), 30))
     powers = np.exp(np.array([0.2, 0.5, 0.4, -3.0]) / 0.1)
@@ -220,7 +220,7 @@ def test_parsec_follows_the_closed_form(baseline):
             if choice.name in actives[k]:
                 n = len(choice.values)
                 gradient[i, :n] -= shares[k] * (selections[k, i, :n] - ROWS[i])
-    # The first step of Adam goes as far in every direction.
+    # The first step of Adam has the same size in every direction.
     moved = to_numpy(policy.logits) - LOGITS
     clear = np.abs(gradient) > 1e-5
     np.testing.assert_allclose(moved[clear], -0.1 * np.sign(gradient[clear]), rtol=1e-2)
@@ -245,7 +245,7 @@ def test_parsec_with_one_sample_and_with_equal_ones():
     weights = one.learn(policy, {}, policy.draw(1), ops.ones((1,)), np.float32(20), 30)
     assert to_numpy(weights).tolist() == [1]
     assert np.any(to_numpy(policy.logits) != LOGITS)
-    # Equal scores weigh the same; the expected gradient is nil.
+    # With equal weights the expected gradient is zero.
     policy = make_policy()
     draws = policy.draw(2000)
     mean = to_numpy(draws.slopes).mean(axis=0)
@@ -273,7 +273,7 @@ def test_decisions():
     def cost(values):
         return values.get("width", 0) * {"none": 0, "conv": 4, "pool": 1}[values["layer"]]
 
-    # 64 is too much: no layer at all is more probable than a narrow one, but leaves all unused.
+    # 64 is too expensive. No layer is more probable than a narrow one, but far below the limit.
     found = plan.most_probable(CHOICES, LOGITS, None, cost, 32)
     assert cost(found) <= 32 and found["width"] == 8 and found["layer"] == "conv"
     found = plan.most_probable(CHOICES, LOGITS, None, cost, 10)

@@ -1,4 +1,4 @@
-"""All two-stream networks in one: any of them computes what its child computes."""
+"""The super-network of two-stream networks: its children compute the same."""
 
 import keras
 import numpy as np
@@ -19,8 +19,8 @@ SPACE = TwoStreamSpace(
     hidden=12, dropout=0.5, fusion_slots=(1, 2, 3), attention_slots=(2, 3),
 )  # fmt: skip
 CLIPS = np.random.default_rng(0).integers(0, 256, (3, 4, 32, 32, 3)).astype("float32")
-# Shortcuts of every kind: 12 channels and 4 or 8 fused ones meet 12, 16 and 24; 8 meet 8 in a
-# block with a stride.
+# Shortcuts of every kind: from 12 channels and 4 or 8 fused ones to 12, 16 and 24; from 8 to 8 in
+# a block with a stride.
 NETWORK = {
     "dense_stream": True,
     "sparse/group1/filters": 8, "sparse/group2/filters": 24, "sparse/group3/filters": 16,
@@ -33,7 +33,7 @@ NETWORK = {
 
 
 def complete(values, seed=0):
-    """Values of all active choices: those given, the rest drawn."""
+    """Return the values of all active choices: given ones, and drawn ones for the rest."""
     drawn = draw(SPACE, seed) | values
     rng = np.random.default_rng(seed)
     for choice in SPACE.choices:
@@ -42,7 +42,7 @@ def complete(values, seed=0):
 
 
 def build(fixed=None, seed=0):
-    """A super-network whose weights are all random, norms and biases included."""
+    """Return a super-network with random weights, also in norms and biases."""
     network = super_network(SPACE, fixed)
     rng = np.random.default_rng(seed)
     for variable in network.trainable_variables:
@@ -57,7 +57,7 @@ def answers(network, values):
 
 
 def answers_of_child(network, values):
-    """The child's, with the statistics of the batch."""
+    """Return the logits of the child, with batch statistics."""
     child = network.child(values)
     for layer in child.layers:
         if isinstance(layer, keras.layers.Dropout):
@@ -83,7 +83,7 @@ VALUES = [
 
 @pytest.mark.parametrize("values", VALUES)
 def test_child_computes_the_same(network, values):
-    """With masks, and compiled in."""
+    """The child computes the same as the masked super-network."""
     expected = answers_of_child(network, values)
     assert_near(answers(network, values), expected)
     other = VALUES[(VALUES.index(values) + 1) % len(VALUES)]
@@ -92,14 +92,14 @@ def test_child_computes_the_same(network, values):
 
 @pytest.mark.parametrize("values", VALUES[::3])
 def test_fixed_networks_compute_the_same(network, values):
-    """Compiled in: what is selected does not matter."""
+    """Fixed values are compiled in, and the selection is ignored."""
     fixed = super_network(SPACE, values)
     fixed.set_weights(network.get_weights())
     assert_near(answers(fixed, VALUES[1]), answers(network, values))
 
 
 def test_a_fixed_sparse_stream(network):
-    """As in the later stages: the sparse design is compiled in, the rest is selected."""
+    """As in later stages, the sparse design is fixed and the rest is selected."""
     designs = {n: v for n, v in VALUES[1].items() if n.startswith(("sparse/", "dense_stream"))}
     fixed = super_network(SPACE, designs)
     fixed.set_weights(network.get_weights())
@@ -108,7 +108,7 @@ def test_a_fixed_sparse_stream(network):
 
 
 def test_all_stages_have_the_same_weights(network):
-    """So that they can be handed on."""
+    """So that a stage can start from the weights of the stage before."""
     alone = super_network(SPACE, {"dense_stream": False})
     designs = {n: v for n, v in complete(NETWORK).items() if n.startswith(("sparse/", "dense"))}
     for other in (alone, super_network(SPACE, designs)):
@@ -123,7 +123,7 @@ def test_all_stages_have_the_same_weights(network):
 
 @pytest.mark.parametrize("values", VALUES[::3])
 def test_what_has_no_effect_is_not_trained(values):
-    """Every weight that is left to be trained changes the answers."""
+    """Frozen weights have no effect, and all other weights have one."""
     network = build(values)
     before = answers(network, values)
     frozen = [v for v in network.weights if not v.trainable]
@@ -141,7 +141,7 @@ def test_what_has_no_effect_is_not_trained(values):
 
 
 def test_what_is_not_selected_changes_nothing(network):
-    """Weights beyond a network's may hold anything finite."""
+    """Weights of other networks have no effect, whatever their values."""
     values = VALUES[1]
     before, kept = answers(network, values), network.get_weights()
     child = network.part(values)

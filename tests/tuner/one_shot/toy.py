@@ -1,10 +1,10 @@
-"""A space of tiny networks of which the best is known, its super-network, and clips for it.
+"""A space of tiny networks whose best network is known, its super-network, and clips for it.
 
-A clip has two channels for each site. A site looks at its channels in one of three ways: at their
-mean, at what changes from the first to the last frame, or at the difference of left and right; or
-it is closed. Only one way shows something that the class depends on, at some sites none does, and
-only at the first site the second channel shows something, too. So there is one network that sees
-all there is to see, at the cost `TARGET`; what is cheaper sees less, what is dearer sees no more.
+A clip has two channels for each site. A site is closed, or observes its channels in one of three
+ways: their mean, the change from the first to the last frame, or the difference of left and right.
+The class depends on one way at some sites and on none at the others. Only at the first site it
+depends on the second channel, too. So one network observes all relevant signals, at the cost
+`TARGET`. Cheaper networks observe less, and more expensive ones observe nothing more.
 """
 
 import keras
@@ -27,11 +27,11 @@ BEST = {
 STRENGTHS = {("site0", 0): 1.0, ("site0", 1): 0.8, ("site1", 0): 0.9, ("site2", 0): 0.8}
 SITES = tuple(f"site{i}" for i in range(5))
 TARGET = 4.0
-STARTED = []  # a name for each call of a super-network: with a compiled step, for each trace
+STARTED = []  # one entry for each call of a super-network; in a compiled step, for each trace
 
 
 def make_choices(sites=SITES):
-    """A way for each site, and a width where it is open."""
+    """Return a way for each site, and a width if it is open."""
     choices = []
     for site in sites:
         choices.append(Choice(f"{site}/way", WAYS))
@@ -42,7 +42,7 @@ def make_choices(sites=SITES):
 
 
 class ToySpace(ChoiceSpace):
-    """Networks of some sites; a site costs its width."""
+    """Networks of some sites. The cost of a site is its width."""
 
     def __init__(self, sites=SITES, choices=None, breaks_at=None):
         super().__init__(name="one-shot toy")
@@ -69,7 +69,7 @@ class ToySpace(ChoiceSpace):
             for i, site in enumerate(self.sites)
             for channel in range(values.get(f"{site}/width", 0))
         ]
-        # A network without an open site guesses.
+        # A network without an open site gets zeros.
         sees = keras.layers.Lambda(
             lambda clips: (
                 ops.stack([look(clips)[:, i, w, c] for i, w, c in places], axis=-1)
@@ -83,7 +83,7 @@ class ToySpace(ChoiceSpace):
 
 @super_network.register(ToySpace)
 class ToySuperNetwork(SuperNetwork):
-    """All of them in one: each way of each site has weights of its own."""
+    """The super-network: each way of each site has its own weights."""
 
     def __init__(self, space, fixed=None):
         super().__init__()
@@ -107,7 +107,7 @@ class ToySuperNetwork(SuperNetwork):
         ways = ops.stack([row(f"{site}/way", 4) for site in self.space.sites])
         widths = ops.stack([row(f"{site}/width", 2) for site in self.space.sites])
         opened = ways * np.array([0, 1, 1, 1], "float32")
-        # The first width lets the first channel through, the second both.
+        # Width 1 passes the first channel, width 2 both.
         channels = ops.stack([ops.sum(widths, axis=-1), widths[:, 1]], axis=-1)
         seen = look(ops.cast(clips, "float32")) * opened[None, :, :, None]
         seen = self.dropout(seen * channels[None, :, None, :], training=training)
@@ -132,7 +132,7 @@ class ToySuperNetwork(SuperNetwork):
 
 
 def look(clips):
-    """`(batch, sites, ways, 2)`: what each way shows of each site."""
+    """Return the signals of all ways at all sites: `(batch, sites, ways, 2)`."""
     still = ops.mean(clips, axis=(2, 3))  # (batch, frames, channels)
     half = SIDE // 2
     left = ops.mean(clips[:, :, :, :half], axis=(1, 2, 3))
@@ -144,7 +144,7 @@ def look(clips):
 
 
 def make_clips(count, seed=0, sites=SITES):
-    """Clips `(count, 2, 4, 4, channels)` and their classes `(count,)`."""
+    """Return clips `(count, 2, 4, 4, channels)` and their classes `(count,)`."""
     rng = np.random.default_rng(seed)
     signals = rng.normal(size=(count, len(sites), 3, 2)).astype("float32")
     clips = np.zeros((count, FRAMES, SIDE, SIDE, 2 * len(sites)), "float32")

@@ -1,4 +1,4 @@
-"""The space of MoViNets: choices, both ways between values and networks, costs, A0 to A5."""
+"""The space of MoViNets: choices, conversion of values and networks, costs, A0 to A5."""
 
 import json
 import random
@@ -29,7 +29,7 @@ TINY = {"base": MoViNetBase(8, (8, 16, 16, 24, 32), 32, 2, (4, 40, 32), 5.0), "n
 
 
 def sample(space, seed):
-    """Values drawn uniformly."""
+    """Return uniformly drawn values."""
     rng = random.Random(seed)
     return active_values(space.choices, [rng.randrange(len(c.values)) for c in space.choices])
 
@@ -104,7 +104,7 @@ def test_built_networks_have_the_parameters_and_multiply_adds_that_were_counted(
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_members_stream_and_are_exported(seed, tmp_path):
-    """Kernels that no published network has, 5x1x1 and 7x1x1, among them."""
+    """Also with the kernels 5x1x1 and 7x1x1, which no published network has."""
     mobile = pytest.importorskip("keras_video.mobile")
     pytest.importorskip("ai_edge_litert")
     if keras.backend.backend() != "tensorflow":
@@ -151,7 +151,7 @@ def test_values_that_make_no_network_are_named():
 
 
 def test_which_published_networks_lie_in_the_space():
-    """MoViNet-A2 is one width away from the paper's space, the others from theirs by more."""
+    """MoViNet-A2 differs from the paper's space by one width, the others by more."""
     space = MoViNetSpace("A2")
     assert space.leaves(A2) == [
         "block2/layer1/expand: expected one of (144, 192, 240, 288, 336, 384), got 160."
@@ -165,12 +165,12 @@ def test_which_published_networks_lie_in_the_space():
     assert space.to_config(space.to_values(near)).stages == near.stages
     found = published()
     assert set(BASES) == {f"A{i}" for i in range(6)} and len(found) == 36
-    assert all(reasons for reasons in found.values())  # none is a member, to the last width
+    assert all(reasons for reasons in found.values())  # none is completely in a space
     assert space.leaves(A0)[0].startswith("stem/filters: expected one of (16, 24), got 8")
 
 
 def test_the_scaled_spaces_are_what_their_rule_gives():
-    """The coefficients on record, from the median of fewer samples: near, not equal."""
+    """With fewer samples than for the coefficients: near, not equal."""
     for name in ("A0", "A3"):
         target = TARGETS[name]
         median = median_macs_per_frame(BASES[name], samples=101)

@@ -1,4 +1,4 @@
-"""The space of Tiny Video Networks: declared once, both ways between values and networks."""
+"""The space of Tiny Video Networks: declaration, conversion of values and networks."""
 
 import dataclasses
 import random
@@ -26,7 +26,7 @@ def declare(space):
 
 
 def sample(space, seed, hp=None):
-    """Random values: each hyperparameter in turn, if its conditions hold."""
+    """Return random values of all active hyperparameters."""
     rng, values = random.Random(seed), {}
     for parameter in (hp or declare(space)).space:
         if all(condition.is_active(values) for condition in parameter.conditions):
@@ -35,7 +35,7 @@ def sample(space, seed, hp=None):
 
 
 def canonical(config):
-    """The same network with what has no effect as its default, by the words of the paper."""
+    """Return the same network with fields without effect at their defaults."""
     blocks = []
     for block in config.blocks:
         default = {}
@@ -237,7 +237,9 @@ def test_cut_takes_the_middle_and_averages():
     assert cut(clips, 3, 4, 8, 3)[1, :, 0, 0, 0].tolist() == [10, 40, 70]
     assert cut(clips, 2, 4, 8, 8)[0, :, 0, 0, 0].tolist() == [0, 80]
     assert cut(clips, 9, 2, 4).dtype == np.uint8
-    np.testing.assert_array_equal(cut(clips, 9, 3, 5), clips[:, :, :3, :5])  # even pictures stay
+    np.testing.assert_array_equal(
+        cut(clips, 9, 3, 5), clips[:, :, :3, :5]
+    )  # images of one colour stay
     np.testing.assert_allclose(resizing(8, 4).sum(1), 1, rtol=1e-6)
     assert (resizing(12, 4).sum(0) > 0).all()  # antialiased: every pixel counts
     ramp = np.arange(8.0)

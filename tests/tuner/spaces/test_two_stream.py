@@ -1,4 +1,4 @@
-"""The space of Auto-TSNet: choices, both ways between values and networks, exact cost tables."""
+"""The space of Auto-TSNet: choices, conversion of values and networks, exact cost tables."""
 
 import math
 import random
@@ -21,7 +21,7 @@ SMALL = {
 
 
 def draw(space, seed):
-    """Values of the active choices, uniform."""
+    """Return uniformly drawn values."""
     rng = random.Random(seed)
     return active_values(space.choices, [rng.randrange(len(c.values)) for c in space.choices])
 
@@ -37,12 +37,12 @@ def small():
 
 
 def size_of(space, *beginnings):
-    """Number of ways to choose among the choices of some names."""
+    """Return the number of combinations of the choices with these names."""
     return math.prod(len(c.values) for c in space.choices if c.name.startswith(beginnings))
 
 
 def test_the_papers_space(paper):
-    """Sizes by Table 1 as it is printed; the paper's own products are in the same decade."""
+    """Sizes by Table 1 as printed; the paper gives numbers of the same order of magnitude."""
     assert size_of(paper, "sparse/") == pytest.approx(3.3e24, rel=0.02)
     assert size_of(paper, "dense/") == pytest.approx(6.7e22, rel=0.02)
     assert size_of(paper, "attention/") == 4096
@@ -94,7 +94,7 @@ def test_random_values_make_the_round_trip(paper, small, seed):
 
 @pytest.mark.parametrize("name", ["macs", "params"])
 def test_tables_are_exact(paper, small, name):
-    """The counter of the specs is checked against built graphs elsewhere."""
+    """Compare with the costs counted from specs, which other tests compare with built networks."""
     for space, draws in ((paper, 25), (small, 100)):
         table = space.cost_table(name)
         seen = set()
@@ -108,7 +108,7 @@ def test_tables_are_exact(paper, small, name):
 
 
 def test_what_is_not_active_costs_nothing(small):
-    """Whatever a draw says of a dense stream that is not there."""
+    """Values of a dense stream that does not exist have no effect."""
     values = draw(small, 1) | {"dense_stream": False}
     active = {c.name: values[c.name] for c in small.choices if not c.when}
     for name in ("macs", "params"):

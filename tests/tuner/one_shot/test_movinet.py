@@ -161,6 +161,7 @@ class Drawn(keras.Model):
         return self.network(x, selection, training=training)
 
 
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")  # of what fixed values exclude
 @pytest.mark.parametrize("remat", [False, True])
 def test_training_reaches_the_selected_weights_alone(remat):
     space = make_space()

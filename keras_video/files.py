@@ -28,7 +28,8 @@ def replacing(path, sync=False):
     """
     path = os.path.abspath(os.fspath(path))
     folder, name = os.path.split(path)
-    os.makedirs(folder, exist_ok=True)
+    if not os.path.isdir(folder):
+        os.makedirs(folder, exist_ok=True)
     stem, suffix = os.path.splitext(name)
     partial = os.path.join(folder, f".{stem}.{os.getpid()}-{secrets.token_hex(4)}.partial{suffix}")
     try:
@@ -37,15 +38,19 @@ def replacing(path, sync=False):
             with open(partial, "rb") as file:
                 os.fsync(file.fileno())
         os.replace(partial, path)
-    finally:
+    except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.remove(partial)
+        raise
 
 
 def write_text(path, text, sync=False):
     """Writes a text file in UTF-8, see `replacing`."""
-    with replacing(path, sync) as partial, open(partial, "w", encoding="utf-8") as file:
+    with replacing(path) as partial, open(partial, "w", encoding="utf-8") as file:
         file.write(text)
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def write_json(path, content, sync=False, **options):

@@ -13,6 +13,7 @@ import pytest
 
 from keras_video.tuner import MaxParams
 from keras_video.tuner.search.trials import project_lock
+from tests.tuner.nursery import wait_until
 from tests.tuner.search.test_oracle import Measured
 from tests.tuner.toy import ToySpace, ToyTuner, fail, fitness, told
 
@@ -151,29 +152,22 @@ def test_the_folder_of_another_search(tmp_path):
     assert len(anew.oracle.trials) == 6
 
 
-def test_two_searches_in_one_folder(tmp_path):
-    folder = tmp_path / "untitled_project"
-    code = (
-        f"from keras_video.tuner.search.trials import project_lock\n"
-        f"with project_lock({str(folder)!r}): print('held', flush=True); input()"
-    )
-    other = subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "KERAS_BACKEND": "numpy"},  # which starts faster
+def test_two_searches_in_one_folder(tmp_path, nursery):
+    journal = tmp_path / "journal"
+    other = nursery.start(
+        tmp_path / "log", directory=str(tmp_path), seconds=60, journal=str(journal), max_trials=6,
+        seed=0,
     )  # fmt: skip
-    try:
-        assert other.stdout.readline() == "held\n"
-        tuner = make(tmp_path)
-        with pytest.raises(RuntimeError, match="no other process searches in"):
-            tuner.search(verbose=0)
-        with pytest.raises(RuntimeError, match="no other process searches in"):
-            make(tmp_path, overwrite=True)
-        other.kill()
-        other.wait(timeout=20)
+    wait_until(journal.exists, explain=lambda: other.output)
+    tuner = make(tmp_path)
+    with pytest.raises(RuntimeError, match="no other process searches in"):
         tuner.search(verbose=0)
-    finally:
-        other.kill()
-        other.communicate(timeout=20)
+    with pytest.raises(RuntimeError, match="no other process searches in"):
+        make(tmp_path, overwrite=True)
+    other.kill()
+    tuner = make(tmp_path)
+    tuner.search(verbose=0)
+    assert len(tuner.oracle.end_order) == 6
 
 
 def test_the_lock_is_lifted_after_an_error(tmp_path):

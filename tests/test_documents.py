@@ -25,6 +25,8 @@ def test_files_exist(name):
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_public_names_exist(name):
     for dotted in set(re.findall(r"\bkeras_video(?:\.\w+)+", (ROOT / name).read_text())):
+        if dotted == "keras_video.json":  # the description inside a LiteRT file
+            continue
         found, *parts = dotted.split(".")
         found = importlib.import_module(found)
         for part in parts:

@@ -18,7 +18,7 @@ NAMES = [f"class_{k}" for k in range(CLASSES)]
 
 
 def colour_model(activation=None, classes=CLASSES, name="colours"):
-    """Build a model whose logits are those of `colour_logits`: fixed mixtures of the mean colour."""
+    """Build a model whose logits are those of `colour_logits`: mixtures of the mean colour."""
     frames = keras.Input((None, None, None, 3))
     x = keras.layers.GlobalAveragePooling3D()(frames)
     outputs = keras.layers.Dense(classes, activation=activation, use_bias=False)(x)

@@ -72,5 +72,7 @@ def test_errors(capsys, folder):
     assert "expected a .keras file" in fails(capsys, "export", "none.keras")
     err = fails(capsys, "export", model, f"--output={folder / 'no' / 'x.tflite'}")
     assert "path: expected a file in an existing folder" in err
-    assert "expected a LiteRT file, got no file" in fails(capsys, "bench-mobile", folder / "none.tflite")
+    assert "expected a LiteRT file, got no file" in fails(
+        capsys, "bench-mobile", folder / "none.tflite"
+    )
     assert "expected a LiteRT file" in fails(capsys, "bench-mobile", model)

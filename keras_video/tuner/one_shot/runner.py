@@ -230,7 +230,8 @@ class _Watch(keras.callbacks.Callback):
 
 FORMAT = "keras_video one-shot 1"
 KEPT = 2  # checkpoints; the last chunk may have to be repeated from the one before
-NAME = re.compile(r"shared-(\d{5})\.npz")
+# Checkpoints, and partial files that a killed process left.
+NAME = re.compile(r"\.?shared-(\d{5})\.(?:.+\.partial\.)?npz")
 
 
 def path_of(folder, position):

@@ -160,6 +160,8 @@ def test_interrupted_and_resumed_it_ends_the_same(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(broken, data(), data(16, 1), callbacks=[Stop()])
     assert len(search_history(broken)) == 2
+    # A process that is killed while it writes leaves a partial file.
+    (tmp_path / "broken" / "search" / ".shared-00001.7-ab.partial.npz").touch()
     resumed = run(short(tmp_path / "broken", epochs=3), data(), data(16, 1))
     assert told(resumed) == told(whole)
     ends = [np.load(t.project_dir + "/shared-00003.npz") for t in (whole, resumed)]

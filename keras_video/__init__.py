@@ -26,7 +26,7 @@ __all__ = sorted([*_MODULES, *_ATTRIBUTES])
 
 
 def __getattr__(name):
-    # Keras and its backend take seconds to import: nothing is, until it is used (PEP 562).
+    # Keras and its backend take seconds to import, so modules are imported on first use (PEP 562).
     if name in _MODULES:
         return importlib.import_module(f"keras_video.{name}")
     if name in _ATTRIBUTES:

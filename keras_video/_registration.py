@@ -1,7 +1,7 @@
-"""Registers the library's classes with Keras once Keras is imported, without importing it.
+"""Register the classes of the library as soon as Keras is imported, without importing it.
 
 `keras.models.load_model` finds registered classes only. `import keras_video` must be enough for
-that, before or after `import keras`, yet importing Keras here would cost seconds.
+that, before or after `import keras`. Importing Keras here would take seconds.
 """
 
 import importlib
@@ -10,7 +10,7 @@ import sys
 
 
 def register():
-    """Imports the modules that register classes."""
+    """Import the modules that register classes."""
     importlib.import_module("keras_video.models")
     importlib.import_module("keras_video.training")
     importlib.import_module("keras_video.mobile.primitives")
@@ -18,7 +18,7 @@ def register():
 
 
 def register_with_keras():
-    """Registers now if Keras is imported, otherwise right after its import."""
+    """Register now if Keras is imported, otherwise right after its import."""
     if "keras" in sys.modules:
         register()
     elif not any(isinstance(finder, _AfterKeras) for finder in sys.meta_path):
@@ -26,10 +26,10 @@ def register_with_keras():
 
 
 class _AfterKeras(importlib.abc.MetaPathFinder):
-    """Lets the other finders find Keras, and registers when it has been executed.
+    """Find Keras by the other finders, and register after it has been executed.
 
-    If one of our own modules is what imports Keras, registering waits until that module is
-    complete: other modules could not import names from it before.
+    If one of our own modules imports Keras, registering waits until that module is complete,
+    because other modules cannot import names from it before.
     """
 
     def __init__(self):

@@ -1,4 +1,4 @@
-"""Functions from tensor to tensor, made of layers and one spec row each."""
+"""Blocks: functions from tensor to tensor that apply layers as a row of `specs` describes them."""
 
 from keras_video.blocks.big_little import big_little, big_little_stem, residual
 from keras_video.blocks.bottleneck import bottleneck

@@ -1,4 +1,4 @@
-"""The blocks of bLVNet-TAM (Fan et al. 2019; Chen et al. 2019 for the branches), from spec rows."""
+"""The blocks of bLVNet-TAM (Fan et al. 2019; Chen et al. 2019 for the branches)."""
 
 from keras_video.layers import (
     BigLittleMerge,
@@ -13,16 +13,16 @@ NORM = {"momentum": 0.9, "epsilon": 1e-5}
 
 
 def big_little_stem(x, stem, dtype=None):
-    """All frames at full size, aggregated; then the two branches, merged for the first time.
+    """Convolve and aggregate all frames, then apply the first two branches and merge them.
 
     Args:
         x: `(batch, 2 * pairs, height, width, channels)`. The second frame of each pair goes to the
             big branch, the first one to the little branch.
-        stem: the resolved rows, `applications.blvnet_tam.plan.Stem`.
+        stem: the resolved rows, a `Stem` of `applications.blvnet_tam`.
         dtype: dtype policy of the layers.
 
     Returns:
-        `(batch, pairs, height / 4, width / 4, width of the network)`.
+        `(batch, pairs, height / 4, width / 4, filters)`.
     """
     little, big = _branches(_conv(x, stem.conv, "relu", dtype), stem.temporal, False, dtype)
     big = _conv(big, stem.big, None, dtype)
@@ -32,15 +32,15 @@ def big_little_stem(x, stem, dtype=None):
 
 
 def big_little(x, stage, dtype=None, equal_pairs=True):
-    """A stage of two branches: a deep one on half of the pixels and a slim one on all of them.
+    """Apply a stage of two branches: a deep one at half the resolution, a slim one at full.
 
-    Both frames of a pair leave a stage with the same features, so that one map for each pair is
-    enough for the next. What the frames' neighbours are still differs, and with it what the
-    branches get.
+    Both frames of a pair leave a stage with the same features, so that the next stage takes one map
+    for each pair. The neighbours of the two frames differ, so the branches still get different
+    inputs after the temporal aggregation.
 
     Args:
         x: `(batch, pairs, height, width, channels)`.
-        stage: the resolved rows, `applications.blvnet_tam.plan.BigLittle`.
+        stage: the resolved rows, a `BigLittle` of `applications.blvnet_tam`.
         dtype: dtype policy of the layers.
         equal_pairs: bool. If false `x` holds all frames, `(batch, 2 * pairs, ...)`.
 
@@ -56,11 +56,11 @@ def big_little(x, stage, dtype=None, equal_pairs=True):
 
 
 def residual(x, block, dtype=None):
-    """A bottleneck of three convolutions, with temporal aggregation of its input if it has a row.
+    """Apply a bottleneck of three convolutions, after temporal aggregation if it has that row.
 
     Args:
         x: `(batch, frames, height, width, channels)`.
-        block: the resolved rows, `applications.blvnet_tam.plan.Residual`.
+        block: the resolved rows, a `Residual` of `applications.blvnet_tam`.
         dtype: dtype policy of the layers.
 
     Returns:
@@ -69,7 +69,7 @@ def residual(x, block, dtype=None):
     shortcut = x
     if block.temporal is not None:
         x = _temporal(block.temporal, dtype)(x)
-        # The published weights know it so: what is added as it is, is not aggregated.
+        # As in the published weights: an identity shortcut takes the inputs before aggregation.
         shortcut = x if block.skip_rows else shortcut
     if block.pool is not None:
         pool = block.pool
@@ -109,7 +109,7 @@ def _conv(x, row, activation, dtype):
 
 
 def _branches(x, row, equal_pairs, dtype):
-    """What the little and the big branch get: the first and the second frames of the pairs."""
+    """Return the inputs of the little and the big branch: first and second frames of the pairs."""
     if row is None:
         return (x, x) if equal_pairs else (x[:, 0::2], x[:, 1::2])
     return _temporal(row, dtype, equal_pairs)(x, of_pair="both")

@@ -1,4 +1,4 @@
-"""The mobile bottleneck with squeeze-excite and a ReZero residual (MoViNet, movinet.md 2.5)."""
+"""The mobile bottleneck of MoViNet, with squeeze-excite and a ReZero residual."""
 
 import keras
 
@@ -7,13 +7,15 @@ from keras_video.layers import ReZero, SpatialAvgPool, SqueezeExcite, Stochastic
 
 
 def bottleneck(graph, x, block, variant, dtype=None):
-    """Expand, convolve each channel, attend, project, add to the input.
+    """Apply expansion, depthwise convolution, squeeze-excite, projection and residual.
+
+    Kondratyuk et al. 2021, sections 3.1 and 3.2.
 
     Args:
         graph: `StreamGraph`.
         x: `(batch, frames, height, width, channels)`.
-        block: the resolved rows, with the fields of `applications.movinet.config.Block`.
-        variant: how they are computed, with the fields of `applications.movinet.config.Variant`.
+        block: the resolved rows, a `Block` of `applications.movinet`.
+        variant: how they are computed, a `Variant` of `applications.movinet`.
         dtype: dtype policy of the layers.
 
     Returns:

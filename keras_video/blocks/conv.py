@@ -1,10 +1,10 @@
-"""Convolution units from spec rows: convolution, batch norm, activation."""
+"""Convolutions with batch norm and activation, for clips and streams."""
 
 from keras_video.layers import DepthwiseConv3D, VideoConv3D
 
 
 def conv(graph, x, row, activation=None, causal=False, dtype=None):
-    """A dense convolution unit.
+    """Apply a dense convolution, batch norm and activation.
 
     Args:
         graph: `StreamGraph`.
@@ -28,7 +28,7 @@ def conv(graph, x, row, activation=None, causal=False, dtype=None):
 
 
 def depthwise(graph, x, row, activation=None, causal=False, dtype=None):
-    """A depthwise convolution unit; arguments as in `conv`, `row` a `specs.Depthwise`."""
+    """Apply a depthwise convolution; arguments as for `conv`, with a `specs.Depthwise` as `row`."""
     layer = DepthwiseConv3D(
         row.kernel,
         row.strides,

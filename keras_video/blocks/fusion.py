@@ -1,4 +1,4 @@
-"""Fusion of two streams: the dense one's video joins the sparse one's channels."""
+"""Fusion of two streams of one video, a dense one and a sparse one of fewer frames."""
 
 import keras
 
@@ -8,7 +8,7 @@ from keras_video.specs import TimeStridedConv, TimeToChannel
 
 
 def fuse(sparse, dense, row, dtype=None):
-    """Brings the dense video to the sparse one's frames and puts it beside it.
+    """Bring the dense video to the frames of the sparse one and concatenate the channels.
 
     Args:
         sparse: `(batch, frames, height, width, channels)`.

@@ -1,4 +1,4 @@
-"""`StreamGraph`: applies layers in a Functional graph and gathers their states."""
+"""`StreamGraph`: applies layers in a Functional graph and collects their states."""
 
 import keras
 from keras import tree
@@ -7,10 +7,10 @@ from keras_video.layers import StreamingLayer
 
 
 class StreamGraph:
-    """Applies layers; if `streaming`, gives each one with a past a state input and output.
+    """Apply layers; if `streaming`, give each layer with a state an input and an output for it.
 
-    Clip and stream are then written once: `graph(layer, x)` is `layer(x)` in a clip model, and in a
-    streaming model also makes the inputs for the layer's state.
+    So the code of a network is the same for clips and streams: `graph(layer, x)` is `layer(x)` in a
+    model of clips, and in a streaming model it also makes the inputs for the state of the layer.
 
     Args:
         streaming: bool.

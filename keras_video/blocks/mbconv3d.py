@@ -6,7 +6,7 @@ NORM = {"momentum": 0.9, "epsilon": 1e-5}
 
 
 def mbconv3d(x, block, dtype=None):
-    """Expand, convolve each channel, attend, swish, project, add the shortcut, ReLU.
+    """Apply expansion, depthwise convolution, squeeze-excite, swish, projection, shortcut and ReLU.
 
     Args:
         x: `(batch, frames, height, width, channels)`.
@@ -28,11 +28,11 @@ def mbconv3d(x, block, dtype=None):
             dtype=dtype,
             name=attention.name,
         )(x)
-    # Convolution, batch norm, sum and activation as one layer; it has no gates.
+    # One layer for convolution, batch norm, sum and activation, here without gates.
     projection = GatedConv3D(
         block.projection.filters,
         activation="relu",
-        gamma_initializer="zeros",  # blocks start as their shortcuts
+        gamma_initializer="zeros",  # a new block is its shortcut
         dtype=dtype,
         name=block.projection.name,
         **NORM,
@@ -41,7 +41,7 @@ def mbconv3d(x, block, dtype=None):
 
 
 def stem(x, spatial, temporal, dtype=None):
-    """A spatial convolution and a temporal one of each channel, then batch norm and ReLU.
+    """Apply a spatial convolution, a depthwise one over frames, batch norm and ReLU.
 
     Args:
         x: `(batch, frames, height, width, 3)`.
@@ -54,14 +54,14 @@ def stem(x, spatial, temporal, dtype=None):
 
 
 def symmetric_conv(x, row, activation=None, dtype=None, layer=VideoConv3D):
-    """Convolution, batch norm if `row` has it, activation; zeros on all sides alike, as in PyTorch.
+    """Apply a convolution with symmetric padding, batch norm if `row` has it, and activation.
 
     Args:
         x: `(batch, frames, height, width, row.in_channels)`.
-        row: `specs.Conv`, or `specs.Depthwise` beside `layer=DepthwiseConv3D`.
+        row: `specs.Conv`, or `specs.Depthwise` if `layer` is `DepthwiseConv3D`.
         activation: name or `None`.
         dtype: dtype policy of the layer.
-        layer: its class.
+        layer: class of the layer.
     """
     filters = () if layer is DepthwiseConv3D else (row.filters,)
     convolution = layer(

@@ -1,4 +1,4 @@
-"""The block of Tiny Video Networks (Piergiovanni et al. 2019; as the published code builds it)."""
+"""The block of Tiny Video Networks (Piergiovanni et al. 2019), as in the published code."""
 
 import keras
 
@@ -17,15 +17,15 @@ from keras_video.layers.initializers import FanInNormal
 from keras_video.specs import Depthwise, Pool
 
 NORM = {"momentum": 0.9, "epsilon": 1e-5}
-SCALE = 2 * 1.3  # variance of kernels, times fan in
+SCALE = 2 * 1.3  # variance of kernels times fan in
 
 
 def tiny_video(x, application, dtype=None):
-    """Applies a block once.
+    """Apply a block once.
 
     Args:
         x: `(batch, frames, height, width, channels)`.
-        application: the resolved rows, `applications.tiny_video_net.plan.Application`.
+        application: the resolved rows, an `Application` of `applications.tiny_video_net`.
         dtype: dtype policy of the layers.
 
     Returns:
@@ -91,7 +91,7 @@ def _temporal(x, row, activation, dtype):
 
 
 def _gated(x, row, rows, skip, dtype):
-    """A 1x1x1 convolution with the gates that carry its name; skip and activation if it closes."""
+    """Apply a 1x1x1 convolution with its gates; at the end of a block also skip and activation."""
     squeeze, gate = rows.squeeze_excite, rows.context_gate
     closes = row is rows.closing
     activation = rows.block.activation if closes else "linear"
@@ -110,7 +110,7 @@ def _gated(x, row, rows, skip, dtype):
 
 
 def _attention(x, rows, dtype):
-    """The gates that stand alone, and the non-local layer."""
+    """Apply the gates that belong to no convolution, and the non-local layer."""
     owners = [row.name for row in (rows.expansion, rows.projection) if row is not None]
     squeeze, gate = rows.squeeze_excite, rows.context_gate
     options = {"kernel_initializer": FanInNormal(SCALE), "dtype": dtype}
@@ -125,7 +125,7 @@ def _attention(x, rows, dtype):
 
 
 def _close(x, skip, name, activation, dtype):
-    """Skip and activation of a block that does not end in a convolution."""
+    """Apply skip and activation of a block that does not end in a convolution."""
     if skip is not None:
         x = keras.layers.Add(dtype=dtype, name=f"{name}_sum")([x, skip])
     return keras.layers.Activation(activation, dtype=dtype, name=name)(x)

@@ -1,7 +1,7 @@
-"""Layers for videos, `(batch, frames, height, width, channels)`, on every Keras backend.
+"""Layers for videos `(batch, frames, height, width, channels)`, on every Keras backend.
 
-Layers that mix frames stream: `layer(x)` treats `x` as a whole video, `layer(x, state)` as its
-continuation and returns `(y, new_state)`. See `StreamingLayer`.
+Layers that mix frames can stream: `layer(x)` takes `x` as a whole video, and `layer(x, state)`
+continues a video and returns `(y, new_state)`. See `StreamingLayer`.
 """
 
 from keras_video.layers.activations import ACTIVATIONS, GATES

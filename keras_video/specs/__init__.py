@@ -1,4 +1,4 @@
-"""Pure Python descriptions of networks: what each row computes, weighs and costs. No Keras here."""
+"""Descriptions of architectures in pure Python, row by row: weights, shapes and costs."""
 
 from keras_video.checks import check_int, check_number
 from keras_video.specs.attention import ContextGate, GloRe, NonLocal

@@ -1,4 +1,4 @@
-"""Rows of attention without a stream: gates by context, positions and regions that exchange."""
+"""Rows of attention in clips: context gates, non-local attention and global reasoning."""
 
 from dataclasses import dataclass
 from math import prod
@@ -55,7 +55,7 @@ class NonLocal(Row):
 
 @dataclass(frozen=True)
 class GloRe(Row):
-    """Reasoning over `filters` nodes of twice as many states, of a clip of `channels`."""
+    """Global reasoning with `filters` nodes, each of `2 * filters` states."""
 
     name: str
     channels: int
@@ -79,7 +79,7 @@ class GloRe(Row):
         return shape
 
     def macs(self, shape):
-        """The products as the paper writes them; the layer takes them in a cheaper order."""
+        """Return the multiply-adds of the formula in the paper; the layer needs fewer."""
         channels, nodes, states = self.channels, self.filters, 2 * self.filters
         maps = channels * (states + nodes) + states * channels
         exchange = 2 * states * nodes

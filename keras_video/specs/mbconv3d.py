@@ -1,7 +1,4 @@
-"""The mobile bottleneck of X3D and Auto-TSNet, resolved into rows.
-
-Rows that bring a dense stream's video to the frames of a sparse one, and their names.
-"""
+"""Rows of X3D and Auto-TSNet: the mobile bottleneck, and the fusions of two streams."""
 
 from dataclasses import dataclass
 from math import prod
@@ -18,9 +15,9 @@ from keras_video.specs.primitives import (
 
 
 class MBConv3D(NamedTuple):
-    """A bottleneck: expand, convolve each channel, attend, project, add the shortcut.
+    """A bottleneck: expansion, depthwise convolution, attention, projection, shortcut.
 
-    Rows that it does not have are None. The last activation, after the sum, is a ReLU.
+    Rows that a block does not have are `None`. The activation after the sum is a ReLU.
     """
 
     name: str
@@ -32,44 +29,44 @@ class MBConv3D(NamedTuple):
 
     @property
     def branch_rows(self):
-        """The rows beside the shortcut, in the order of computation."""
+        """list, the rows without the shortcut, in the order of computation."""
         rows = (self.expansion, self.feature, self.squeeze_excite, self.projection)
         return [row for row in rows if row is not None]
 
     @property
     def rows(self):
-        """All rows in the order of computation."""
+        """list, all rows in the order of computation."""
         return ([self.shortcut] if self.shortcut else []) + self.branch_rows
 
     @property
     def filters(self):
-        """int, channels that come out."""
+        """int, number of output channels."""
         return self.projection.filters
 
     def run(self, steps, shape, kept=0):
-        """Appends the steps on a video of `shape`; returns the shape that comes out."""
+        """Append the steps for a video of `shape`; return the output shape."""
         shortcut = shape
         if self.shortcut:
             shortcut = run_rows(steps, [self.shortcut], shape, kept)
-        # The shortcut stays alive until the branch is added to it.
+        # The shortcut stays in memory until the branch is added to it.
         return run_rows(steps, self.branch_rows, shape, kept + prod(shortcut))
 
 
 def mbconv3d(name, in_channels, filters, expansion, kernel, stride, squeeze_excite):
-    """Resolves one block.
+    """Resolve one block into rows.
 
     Args:
-        name: string, which the names of its rows begin with.
-        in_channels, filters: ints, channels that go in and come out.
-        expansion: float; the inside has `int(expansion * filters)` channels.
-        kernel: 3 ints, of the depthwise convolution.
-        stride: int, over height and width.
-        squeeze_excite: bool. Its hidden width is the multiple of 8 next to a sixteenth of the
-            inside.
+        name: string, prefix of the names of the rows.
+        in_channels, filters: ints, numbers of input and output channels.
+        expansion: float; the block has `int(expansion * filters)` inner channels.
+        kernel: 3 ints, kernel of the depthwise convolution.
+        stride: int, stride over height and width.
+        squeeze_excite: bool. Its hidden width is a sixteenth of the inner channels, rounded to a
+            multiple of 8.
 
     Returns:
-        `MBConv3D`. It has a convolution as shortcut where the stride or the channels ask for it,
-        with batch norm only where the channels change.
+        `MBConv3D`. The shortcut is a convolution if the block has a stride or changes the number of
+        channels, with batch norm only if it changes the number of channels.
     """
     inner, strides = int(expansion * filters), (1, stride, stride)
     attention = shortcut = None
@@ -92,17 +89,17 @@ def mbconv3d(name, in_channels, filters, expansion, kernel, stride, squeeze_exci
 
 
 class TimeStridedConv(Conv):
-    """A convolution over frames with a stride; by `make` the one of SlowFast."""
+    """A convolution over frames with a stride; `make` returns the one of SlowFast."""
 
     @classmethod
     def make(cls, name, channels, stride):
-        """Five frames of the dense stream to one of twice its channels, every `stride` frames."""
+        """Return the row from five frames to one frame with twice the channels."""
         return cls(name, channels, 2 * channels, (5, 1, 1), (stride, 1, 1))
 
 
 @dataclass(frozen=True)
 class _Rearrangement(Row):
-    """What picks or packs frames: no weights, no multiply-adds."""
+    """Base class of rows that take or pack frames, without weights and multiply-adds."""
 
     name: str
     channels: int
@@ -110,12 +107,12 @@ class _Rearrangement(Row):
 
     @classmethod
     def make(cls, name, channels, stride):
-        """The row for a stream of `channels`."""
+        """Return the row for a stream of `channels`."""
         return cls(name, channels, stride)
 
     @property
     def filters(self):
-        """int, channels that come out."""
+        """int, number of output channels."""
         return self.channels
 
     def weight_shapes(self):
@@ -133,14 +130,14 @@ class TimeStridedSampling(_Rearrangement):
 
 
 class TimeToChannel(_Rearrangement):
-    """The `stride` frames of every window side by side in the channels."""
+    """The `stride` frames of every window, concatenated in the channels."""
 
     @property
     def filters(self):
         return self.channels * self.stride
 
 
-# The fusions of SlowFast (Feichtenhofer et al. 2019, section 3.3) by their names in a spec.
+# Fusions of SlowFast (Feichtenhofer et al. 2019, section 3.3) by their names in a specification.
 FUSIONS = {
     "none": None,
     "time_strided_conv": TimeStridedConv,

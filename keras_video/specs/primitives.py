@@ -1,12 +1,8 @@
-"""Primitive rows: each knows its weights, its output shape and its multiply-adds.
+"""Primitive rows of an architecture: each knows its weights, its output shape and its costs.
 
 Shapes are `(frames, height, width, channels)` tuples of ints without the batch axis. `macs` counts
-one multiply with its addition as one operation, which is what the video papers print as "FLOPs";
-only convolutions and dense layers are counted.
-
-Rows at work, one after the other: what each costs, and what is alive meanwhile.
-
-The row of temporal aggregation: weights per channel and frame distance.
+one multiplication with its addition as one operation, which video papers call "FLOPs"; only
+convolutions and dense layers are counted. `run_rows` applies rows one after the other.
 """
 
 from dataclasses import dataclass
@@ -17,31 +13,31 @@ BATCH_NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 
 
 def conv_output_size(size, stride):
-    """Extent after a `same` convolution: `ceil(size / stride)`."""
+    """Return the extent after a `same` convolution: `ceil(size / stride)`."""
     return size if stride == 1 else -(-size // stride)
 
 
 def round_channels(value, divisor=8):
-    """Rounds a channel count to a multiple of `divisor`, never more than 10 % down."""
+    """Round a number of channels to a multiple of `divisor`, at most 10 % down."""
     rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded
 
 
 class Row:
-    """What all rows share: parameter counts summed over `weight_shapes()`."""
+    """Base class of rows, which counts the parameters of `weight_shapes()`."""
 
     def workspace(self, shape):
-        """Values alive inside the row besides its input and its output."""
+        """Return how many values the row holds in memory besides its input and output."""
         return 0
 
     @property
     def params(self):
-        """All parameters, moving statistics included."""
+        """int, number of parameters, moving statistics included."""
         return sum(prod(shape) for shape in self.weight_shapes().values())
 
     @property
     def trainable_params(self):
-        """Parameters without the moving statistics of batch norm."""
+        """int, number of parameters without the moving statistics of batch norm."""
         return sum(
             prod(shape)
             for name, shape in self.weight_shapes().items()
@@ -51,9 +47,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Conv(Row):
-    """A `same` convolution, batch norm after it if `norm`, else a bias.
+    """A `same` convolution, followed by batch norm if `norm`, else by a bias.
 
-    `use_bias=False` leaves out the bias where there is no batch norm either.
+    `use_bias=False` leaves out the bias if there is no batch norm.
     """
 
     name: str
@@ -111,7 +107,7 @@ class Dense(Row):
 
 @dataclass(frozen=True)
 class Pool(Row):
-    """A pooling layer, `kind` `"avg"` or `"max"`: no weights, no multiply-adds counted."""
+    """A pooling layer of `kind` `"avg"` or `"max"`, without weights and counted multiply-adds."""
 
     name: str
     kernel: tuple
@@ -147,7 +143,7 @@ class Scale(Row):
 
 @dataclass(frozen=True)
 class SqueezeExcite(Row):
-    """Two dense layers on pooled features; `per_frame` says whether they run on every frame."""
+    """Two dense layers on pooled features, of every frame if `per_frame`, else of the clip."""
 
     name: str
     channels: int
@@ -173,44 +169,16 @@ class SqueezeExcite(Row):
         return vectors * self.hidden * (self.in_channels + self.channels)
 
 
-class Step(NamedTuple):
-    """One row at work: its multiply-adds, and the values alive while it runs."""
-
-    name: str
-    macs: int
-    alive: int
-
-
-def run_rows(steps, rows, shape, kept=0):
-    """Appends a `Step` for every row, each on the output of the one before it.
-
-    Args:
-        steps: list.
-        rows: rows.
-        shape: of the input, `(frames, height, width, channels)` or `(channels,)`.
-        kept: int, values that stay alive all the while, such as a shortcut.
-
-    Returns:
-        The shape that comes out.
-    """
-    for row in rows:
-        output = row.output_shape(shape)
-        alive = kept + prod(shape) + row.workspace(shape) + prod(output)
-        steps.append(Step(row.name, row.macs(shape), alive))
-        shape = output
-    return shape
-
-
 @dataclass(frozen=True)
 class TemporalBlend(Row):
-    """A weighted sum of neighbouring frames, each channel on its own.
+    """A weighted sum of neighbouring frames, for each channel separately.
 
     Args:
         name: string.
         channels: int.
-        frames: int, how many are blended.
-        copies: int, equal frames that each frame of the shape stands for. All of them are counted,
-            as the paper does, also where the sum is computed from one of them.
+        frames: int, number of blended frames.
+        copies: int, number of equal frames for each frame of the shape. All of them are counted, as
+            in the paper, even if the sum is computed once for all.
         fixed: bool, whether the weights are not trained.
     """
 
@@ -232,3 +200,31 @@ class TemporalBlend(Row):
 
     def macs(self, shape):
         return self.copies * self.frames * prod(shape)
+
+
+class Step(NamedTuple):
+    """The costs of one row: its multiply-adds, and the values in memory while it runs."""
+
+    name: str
+    macs: int
+    alive: int
+
+
+def run_rows(steps, rows, shape, kept=0):
+    """Append a `Step` for every row, each applied to the output of the row before it.
+
+    Args:
+        steps: list of `Step`, to which this function appends.
+        rows: list of rows.
+        shape: shape of the input, `(frames, height, width, channels)` or `(channels,)`.
+        kept: int, number of values that stay in memory meanwhile, such as a shortcut.
+
+    Returns:
+        The output shape of the last row.
+    """
+    for row in rows:
+        output = row.output_shape(shape)
+        alive = kept + prod(shape) + row.workspace(shape) + prod(output)
+        steps.append(Step(row.name, row.macs(shape), alive))
+        shape = output
+    return shape

@@ -1,7 +1,7 @@
-"""What every layer and every streaming layer has to stand, in one function each.
+"""Helpers of all tests: comparisons, small models, and the checks of every layer.
 
-`run_layer_test` and `run_streaming_test` are called directly, with the layer class by name:
-`tests/layers/test_nothing_untested.py` reads the calls and misses layers that have none.
+Call `run_layer_test` and `run_streaming_test` directly, with the layer class by name:
+`tests/layers/test_nothing_untested.py` reads the calls and finds layers without one.
 """
 
 import json
@@ -23,12 +23,12 @@ HALF_TOLERANCE = 0.04  # of bfloat16, which has 8 bits
 
 
 def random_array(shape, seed=0):
-    """Normal numbers in float32."""
+    """Return normal numbers in float32."""
     return np.random.default_rng(seed).standard_normal(shape).astype("float32")
 
 
 def to_numpy(structure):
-    """A structure of backend tensors as NumPy arrays, bfloat16 as float32."""
+    """Return a structure of backend tensors as NumPy arrays, bfloat16 as float32."""
 
     def convert(x):
         if keras.backend.standardize_dtype(x.dtype) == "bfloat16":
@@ -43,7 +43,7 @@ def to_tensors(structure):
 
 
 def assert_near(actual, expected, tolerance=TOLERANCE):
-    """Compares two structures; the tolerance is relative to the largest value expected, or to 1."""
+    """Compare two structures; the tolerance is relative to the largest expected value, or to 1."""
     tree.assert_same_structure(actual, expected)
     for a, b in zip(tree.flatten(actual), tree.flatten(expected), strict=True):
         a, b = np.asarray(a, "float64"), np.asarray(b, "float64")
@@ -53,15 +53,15 @@ def assert_near(actual, expected, tolerance=TOLERANCE):
 
 
 def assert_differs(actual, expected, least=1e-3):
-    """The control of a comparison: it must be able to fail."""
+    """Check that two structures differ: the control of a comparison."""
     pairs = zip(tree.flatten(actual), tree.flatten(expected), strict=True)
     assert max(np.abs(np.asarray(a) - np.asarray(b)).max() for a, b in pairs) > least
 
 
 def run(layer, *args, **kwargs):
-    """`layer(*args)`, from arrays to tensors, without gradients.
+    """Compute `layer(*args)` of arrays, without gradients.
 
-    On JAX the call is compiled as a whole: there every operation of a new shape is compiled anyway.
+    On JAX the call is compiled as a whole, because JAX compiles every operation of a new shape.
     """
     args = to_tensors(args)
     backend = keras.backend.backend()
@@ -87,9 +87,9 @@ def run(layer, *args, **kwargs):
 
 
 def stateless(layer, values, args, kwargs):
-    """`layer(*args)` with other values of its variables; also the values afterwards.
+    """Compute `layer(*args)` with other values of its variables; return also the new values.
 
-    `Layer.stateless_call` goes past `__call__`, and so past the automatic cast of the inputs.
+    `Layer.stateless_call` does not cast its inputs, as `__call__` does.
     """
     with keras.StatelessScope(list(zip(layer.variables, values, strict=True))) as scope:
         outputs = layer(*args, **kwargs)
@@ -97,7 +97,7 @@ def stateless(layer, values, args, kwargs):
 
 
 def gradients(layer, *args, weight, **kwargs):
-    """Gradients of `sum(weight * layer(*args))` with respect to `(args, trainable variables)`.
+    """Return the gradients of `sum(weight * layer(*args))` for `(args, trainable variables)`.
 
     Args:
         weight: array of the shape of the outputs.
@@ -135,10 +135,10 @@ def gradients(layer, *args, weight, **kwargs):
 
 
 def randomize_weights(model, seed=0):
-    """Gives every weight a random value that leaves the outputs of a deep network in range.
+    """Give every weight a random value that keeps the outputs of a deep network in range.
 
-    Batch norm statistics, biases and residual gates are included: with their initial zeros and ones
-    a wrong computation may give the right numbers.
+    Batch norm statistics, biases and residual scales are included. With their initial zeros and
+    ones, a wrong computation may give the right numbers.
     """
     for i, variable in enumerate(model.weights):
         n = np.random.default_rng([seed, i]).standard_normal(variable.shape)
@@ -160,9 +160,9 @@ def randomize_weights(model, seed=0):
 
 
 def run_layer_test(layer_cls, init_kwargs, input_shape, expected_shape=None):
-    """What every layer has to stand.
+    """Check what every layer must do.
 
-    Its config survives JSON; it is found again without custom objects; symbolic shapes are those of
+    Its config survives JSON; it is loaded without custom objects; symbolic shapes are those of
     real outputs, also where extents are unknown; it computes in float32 and in mixed_bfloat16; a
     training step reaches all of its weights, and what lies before it; a model with it is the same
     after saving and loading.
@@ -174,7 +174,7 @@ def run_layer_test(layer_cls, init_kwargs, input_shape, expected_shape=None):
         expected_shape: tuple, shape of the outputs.
 
     Returns:
-        the layer, with randomised weights.
+        The layer, with randomised weights.
     """
     layer = layer_cls(**init_kwargs)
     _check_config(layer, init_kwargs)
@@ -222,7 +222,7 @@ def _check_config(layer, init_kwargs):
 
 
 def _check_open_shapes(layer, input_shape, output_shape):
-    """Symbolic calls with unknown batch, frames, height and width: known extents must be right."""
+    """Call the layer with unknown batch, frames, height and width; known extents must be right."""
     for unknown in [(0,), (1,), (2, 3), tuple(range(len(input_shape) - 1))]:
         unknown = [axis for axis in unknown if axis < len(input_shape) - 1]
         shape = [None if axis in unknown else n for axis, n in enumerate(input_shape)]
@@ -234,7 +234,7 @@ def _check_open_shapes(layer, input_shape, output_shape):
 
 
 def _check_saving(layer, x, outputs):
-    """In a Functional model of open shape, through a file, and on TensorFlow as such a graph."""
+    """Save and load a Functional model of unknown shape; on TensorFlow, also trace its graph."""
     inputs = keras.Input((None,) * (x.ndim - 2) + x.shape[-1:])
     model = keras.Model(inputs, layer(inputs))
     with tempfile.TemporaryDirectory() as folder:
@@ -250,7 +250,7 @@ def _check_saving(layer, x, outputs):
 
 
 def _check_training(layer_cls, init_kwargs, x, output_shape):
-    """One step changes every trainable weight of the layer, and of one that comes before it."""
+    """Check that one step changes all trainable weights of the layer and of the layer before it."""
     layer = layer_cls(**init_kwargs)
     inputs = keras.Input(batch_shape=x.shape)
     before = keras.layers.Dense(x.shape[-1], use_bias=False)
@@ -282,14 +282,20 @@ def _jit_compile():
     return keras.backend.backend() == "jax"
 
 
+# JAX compiles every length.
+CHUNKINGS = [(1,) * 6, (3, 1, 1, 1), (1, 3, 1, 1)]
+if keras.backend.backend() != "jax":
+    CHUNKINGS += [(2, 1, 3), (6,), (3, 2, 1)]
+
+
 def run_streaming_test(
     layer,
     input_shape,
-    chunkings=((1, 1, 1, 1, 1, 1), (2, 1, 3), (6,), (3, 2, 1)),
+    chunkings=CHUNKINGS,
     frames_of=lambda outputs: outputs,
     order_matters=True,
 ):
-    """What every streaming layer has to stand.
+    """Check what every streaming layer must do.
 
     With all weights randomised: chunks of any length give the frames of the whole clip, and
     exchanged frames do not; the state keeps its structure, shapes and dtypes, float32 also under
@@ -339,7 +345,7 @@ def _frames(outputs, frames_of):
 
 
 def _feed(layer, x, lengths, state=None, step=None):
-    """Feeds a clip in pieces; returns the outputs of each as NumPy arrays, and the last state."""
+    """Feed a clip in pieces; return the outputs of each as NumPy arrays, and the last state."""
     step = step or (lambda piece, state: run(layer, piece, state))
     state = layer.init_state(x.shape) if state is None else state
     outputs = []
@@ -357,7 +363,7 @@ def _check_state_form(state, like):
 
 
 def _check_symbolic_state(layer, input_shape, zeros):
-    """In a Functional graph, with open batch and frames, the state comes out as it goes in."""
+    """Check that the state keeps its form in a Functional graph of unknown batch and frames."""
     open_shape = (None, None, *input_shape[2:])
     spec = tree.map_structure(
         lambda s: keras.Input(batch_shape=s.shape, dtype=s.dtype), layer.state_spec(open_shape)
@@ -370,7 +376,7 @@ def _check_symbolic_state(layer, input_shape, zeros):
 
 
 def _check_slots(layer, x, frames_of):
-    """Zeros at the index of sample 1 restart it, and leave sample 0 alone."""
+    """Check that zeros in the state of sample 1 restart it and do not change sample 0."""
     half = x.shape[1] // 2
     _, state = _feed(layer, x[:, :half], [half])
     going_on, _ = _feed(layer, x[:, half:], [half], state)
@@ -384,7 +390,7 @@ def _check_slots(layer, x, frames_of):
 
 
 def restart_second(array):
-    """The state of two samples with zeros for the second."""
+    """Return the state of two samples with zeros for the second."""
     return array * np.array([1, 0], array.dtype).reshape((2,) + (1,) * (array.ndim - 1))
 
 
@@ -400,7 +406,7 @@ def _check_foreign_states(layer, x, zeros):
 
 
 def _check_half(layer, x, frames_of):
-    """Under mixed_bfloat16 the state stays float32, and all stays near the truth."""
+    """Check that under mixed_bfloat16 the state is float32 and the outputs are near those above."""
     lengths = [x.shape[1] // 2] * 2
     config = {**layer.get_config(), "dtype": "mixed_bfloat16"}
     half = _like(type(layer).from_config(config), layer, x.shape)
@@ -416,7 +422,7 @@ def _check_half(layer, x, frames_of):
 
 
 def _check_open_graph(layer, x, lengths, expected, frames_of):
-    """A TensorFlow graph that is traced once, for any number of frames."""
+    """Trace a TensorFlow graph once, for any number of frames."""
     import tensorflow as tf
 
     batch, _, *rest = x.shape
@@ -431,7 +437,7 @@ def _check_open_graph(layer, x, lengths, expected, frames_of):
 
 
 def tiny_config(**options):
-    """A MoViNet of three layers: a strided one, a temporal one, and one that only gets wider."""
+    """Return a MoViNet of three layers: a strided one, a temporal one, and a wider one."""
     from keras_video.applications.movinet.config import Bottleneck, MoViNetConfig, Variant
 
     return MoViNetConfig(
@@ -460,7 +466,7 @@ STREAM = {
 
 
 def tiny_model(streaming=False, classes=5, seed=0, **options):
-    """The network of `tiny_config` with randomised weights, on pixels in [0, 1].
+    """Build the network of `tiny_config` with randomised weights, for pixels in [0, 1].
 
     Args:
         **options: fields of `Variant`, or other arguments of `MoViNet`.
@@ -496,7 +502,7 @@ def small_config(**options):
 
 
 def random_video(shape=(2, 6, 40, 32, 3), seed=0):
-    """Noise in [0, 1] whose colour changes from frame to frame."""
+    """Return noise in [0, 1] whose colour changes from frame to frame."""
     random = np.random.default_rng(seed)
     colours = random.random((*shape[:2], 1, 1, shape[-1]), dtype="float32")
     return colours * random.random(shape, dtype="float32")

@@ -1,10 +1,11 @@
 """The layer calls of a Functional model: which layer makes a tensor, and which layers use it.
 
-Keras has no public way to read them. `_nodes_by_depth` is the only private attribute of Keras that
-the mobile package reads, and it is read here only.
+Keras has no public way to read them; see `graph_nodes`.
 """
 
 from collections import Counter
+
+from keras_video.models.video_classifier import graph_nodes
 
 
 class Graph:
@@ -20,8 +21,7 @@ class Graph:
     """
 
     def __init__(self, model):
-        by_depth = model._nodes_by_depth
-        self.nodes = [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
+        self.nodes = graph_nodes(model)
         self._users, self._outputs = {}, {}
         for node in self.nodes:
             self._outputs.setdefault(id(node.operation), []).extend(node.outputs)

@@ -336,7 +336,7 @@ def run_graph(model, inputs, operation_fn=lambda operation: operation):
     Returns:
         The outputs, in the structure of the model.
     """
-    nodes = graph_nodes(model)
+    nodes = [node for node in graph_nodes(model) if not node.is_input]
     last_use = {id(x): node for node in nodes for x in node.input_tensors}
     wanted = {id(x) for x in model.outputs}
     values = dict(zip(map(id, model.inputs), inputs, strict=True))
@@ -352,14 +352,10 @@ def run_graph(model, inputs, operation_fn=lambda operation: operation):
 
 
 def graph_nodes(model):
-    """Return the nodes of a Functional model in the order of computation, without its inputs.
+    """Return the nodes of a Functional model in the order of computation, those of inputs included.
 
-    Each node is one call of a layer or other operation. Keras offers no public way to them.
+    Each node is one call of a layer or other operation. Keras offers no public way to them; this is
+    the only place where the library reads `_nodes_by_depth`.
     """
     depths = model._nodes_by_depth
-    return [
-        node
-        for depth in sorted(depths, reverse=True)
-        for node in depths[depth]
-        if not node.is_input
-    ]
+    return [node for depth in sorted(depths, reverse=True) for node in depths[depth]]

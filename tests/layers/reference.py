@@ -1,17 +1,17 @@
-"""Slow convolution, pooling and batch norm in float64: loops that can be read against the paper."""
+"""Slow convolution, pooling and batch norm in float64, as loops that follow the papers."""
 
 import numpy as np
 
 
 def same_padding(size, kernel, stride):
-    """Zeros before and after, and the output size, by TensorFlow's `same` rule."""
+    """Return zeros before and after, and the output size, by the `same` rule of TensorFlow."""
     out = -(-size // stride)
     total = max((out - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2, out
 
 
 def symmetric_padding(size, kernel, stride):
-    """Zeros before and after, and the output size, by PyTorch's rule."""
+    """Return zeros before and after, and the output size, by the rule of PyTorch."""
     half = kernel // 2
     return half, half, (size + 2 * half - kernel) // stride + 1
 
@@ -55,7 +55,7 @@ def batch_norm(y, gamma, beta, mean, variance, epsilon=1e-3):
 
 
 def average_pool(x, size, stride):
-    """Mean over the real pixels of every window; the padding does not count."""
+    """Average the real pixels of every window; the padding does not count."""
     x = np.asarray(x, "float64")
     top, _, height = same_padding(x.shape[2], size, stride)
     left, _, width = same_padding(x.shape[3], size, stride)

@@ -23,7 +23,7 @@ SIZES = [((3, 2), (5, 4)), ((3, 4), (6, 8)), ((3, 2), (7, 7)), ((5, 4), (3, 4)),
 
 
 def enlarge(x, size):
-    """Pixel `i` of the new picture is `floor(i * old / new)` of the old one."""
+    """Pixel `i` of the new image is pixel `floor(i * old / new)` of the old one."""
     rows, columns = (
         [int(np.floor(i * old / new)) for i in range(new)]
         for old, new in zip(x.shape[-3:-1], size, strict=True)

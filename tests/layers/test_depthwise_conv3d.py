@@ -61,7 +61,7 @@ def test_against_loops(kernel, strides, implementation):
 @pytest.mark.parametrize("strides", [1, (1, 2, 2)])
 @pytest.mark.parametrize("kernel", [(3, 3, 3), (3, 1, 1)], ids=str)
 def test_one_video_and_one_frame(kernel, strides, implementation):
-    """Some forms take shortcuts there."""
+    """Some forms have a faster computation for these sizes."""
     layer = built(kernel, strides, "causal", implementation=implementation)
     x = random_array((1, 3, *SHAPE[2:]))
     expected = expected_of(layer, x)

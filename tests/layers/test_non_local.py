@@ -10,7 +10,7 @@ SHAPE = (2, 3, 4, 3, 6)
 
 
 def expected_of(layer, x):
-    """Every position asks every other one, one at a time."""
+    """Compute the attention of one position at a time."""
     w = {v.name: to_numpy(v).astype("float64") for v in layer.weights}
     flat = x.astype("float64").reshape(len(x), -1, x.shape[-1])
     y = np.zeros((*flat.shape[:2], layer.filters))

@@ -33,7 +33,7 @@ def test_against_loops(size, window, stride):
 
 @pytest.mark.parametrize("size", [6, 7])
 def test_padding_does_not_count(size):
-    """The mean of ones is one up to the border; zeros counted in would pull it down."""
+    """The mean of ones is one, also at the border, where zeros would make it smaller."""
     x = np.ones((1, 1, size, size, 1), "float32")
     outputs = to_numpy(run(SpatialAvgPool(3, 2), x))
     np.testing.assert_allclose(outputs, 1.0, atol=1e-6)

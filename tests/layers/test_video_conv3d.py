@@ -107,7 +107,7 @@ def test_against_loops(form):
     "form", ["dense", "grouped", "temporal", "temporal_strided", "frame_strided", "causal"]
 )
 def test_one_video(form):
-    """Its frames are the leading axis already, which is a shortcut."""
+    """One video has a faster computation, because frames are its leading axis."""
     layer = built(**FORMS[form])
     x = random_array((1, *SHAPE[1:]))
     assert_near(to_numpy(run(layer, x)), expected_of(layer, x)[0])

@@ -25,10 +25,25 @@ from tests.helpers import (
 FRAMES = random_video()
 
 
-@pytest.mark.parametrize("options", [{}, {"streaming": True, **STREAM}], ids=["base", "stream"])
-def test_same_outputs_without_batch_norm(options):
-    model = tiny_model(**options)
-    folded = fold_batch_norm(model)
+@pytest.fixture(scope="module")
+def base():
+    return tiny_model()
+
+
+@pytest.fixture(scope="module")
+def stream():
+    return tiny_model(streaming=True, **STREAM)
+
+
+@pytest.fixture(scope="module")
+def folded_base(base):
+    return fold_batch_norm(base)
+
+
+@pytest.mark.parametrize("fixture", ["base", "stream"])
+def test_same_outputs_without_batch_norm(request, fixture, folded_base):
+    model = request.getfixturevalue(fixture)
+    folded = folded_base if fixture == "base" else fold_batch_norm(model)
     assert type(folded) is VideoClassifier
     assert folded.info == model.info and folded.streaming == model.streaming
     frames = FRAMES[:, :3]
@@ -60,19 +75,19 @@ def test_gated_and_non_local_layers(inverted):
     assert not names & {"gamma", "beta", "moving_mean", "moving_variance"}
 
 
-def test_it_is_a_snapshot():
-    model = tiny_model()
-    folded = fold_batch_norm(model)
-    assert not folded.trainable_weights
-    before = to_numpy(run(folded, FRAMES))
-    model.set_weights([w + 0.1 for w in model.get_weights()])
-    assert_near(to_numpy(run(folded, FRAMES)), before, 0.0)
-    assert_differs(to_numpy(run(model, FRAMES)), before)
-    assert model.trainable_weights
+def test_it_is_a_snapshot(base, folded_base):
+    assert not folded_base.trainable_weights
+    frames, weights = FRAMES[:, :3], base.get_weights()
+    before = to_numpy(run(folded_base, frames))
+    base.set_weights([w + 0.1 for w in weights])
+    assert_near(to_numpy(run(folded_base, frames)), before, 0.0)
+    assert_differs(to_numpy(run(base, frames)), before)
+    assert base.trainable_weights
+    base.set_weights(weights)
 
 
 def test_any_functional_model():
-    """A bias beside the norm, a shared layer, plain Keras layers."""
+    """A bias in front of the norm, a shared layer, plain Keras layers."""
     inputs = keras.Input((None, 8, 8, 4))
     shared = VideoConv3D(4, 1, use_bias=True, batch_norm=True, activation="swish")
     x = shared(shared(inputs))
@@ -87,22 +102,23 @@ def test_any_functional_model():
     assert sum(v.name == "gamma" for v in folded.weights) == 1  # that of Keras' own layer
 
 
-def test_folding_twice_changes_nothing():
-    once = fold_batch_norm(tiny_model())
-    twice = fold_batch_norm(once)
-    assert_near(to_numpy(run(twice, FRAMES)), to_numpy(run(once, FRAMES)), 1e-6)
+def test_folding_twice_changes_nothing(folded_base):
+    twice = fold_batch_norm(folded_base)
+    frames = FRAMES[:, :3]
+    assert_near(to_numpy(run(twice, frames)), to_numpy(run(folded_base, frames)), 1e-6)
 
 
-def test_copy_weights_between_clip_and_stream():
-    clip, stream = tiny_model(**STREAM), tiny_model(streaming=True, seed=1, **STREAM)
-    expected = to_numpy(run(clip, FRAMES[:, :1]))
-    assert_differs(to_numpy(run(stream, FRAMES[:, :1])[0]), expected)
-    copy_weights(clip, stream)
-    assert_near(to_numpy(run(stream, FRAMES[:, :1])[0]), expected)
+def test_copy_weights_between_clip_and_stream(stream):
+    clip = tiny_model(seed=1, **STREAM)
+    frames = FRAMES[:, :3]
+    outputs = to_numpy(run(stream, frames)[0])
+    assert_differs(to_numpy(run(clip, frames)), outputs)
+    copy_weights(stream, clip)
+    assert_near(to_numpy(run(clip, frames)), outputs)
 
 
-def test_copy_weights_is_all_or_nothing():
-    source = tiny_model()
+def test_copy_weights_is_all_or_nothing(base):
+    source = base
     for options, message in [
         (STREAM, "block0_layer1_feature_temporal/kernel"),
         ({"classes": 6}, r"classifier/kernel: expected \(16, 6\), got \(16, 5\)"),

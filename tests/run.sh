@@ -8,11 +8,9 @@ python=$1
 status=0
 limit="timeout 2400"
 command -v timeout > /dev/null || limit=""  # macOS has no such command
-shared="tests/layers tests/models tests/applications tests/training"
+shared="tests/layers tests/models tests/applications tests/training tests/test_old_files.py"
 mobile_jax="tests/mobile/quantization/test_quantization.py tests/mobile/quantization/test_fake_quantization.py"
 mobile_jax="$mobile_jax tests/mobile/test_export_process.py"
-search="tests/tuner/one_shot tests/tuner/one_shot/test_masked.py tests/tuner/one_shot/test_movinet.py"
-search="$search tests/tuner/one_shot/test_two_stream.py"
 
 run() {
     backend=$1
@@ -27,5 +25,5 @@ run tensorflow tests
 run jax $shared $mobile_jax tests/tuner/one_shot/test_kills.py
 # Searches compile whole super-networks, rewriting whole networks, which takes JAX minutes.
 # shellcheck disable=SC2086
-run torch $shared tests/mobile $search
+run torch $shared tests/mobile tests/tuner/one_shot
 exit $status

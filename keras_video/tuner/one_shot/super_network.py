@@ -8,6 +8,8 @@ import functools
 
 import keras
 
+from keras_video.tuner.spaces.choices import ChoiceSpace
+
 
 @functools.singledispatch
 def super_network(space, fixed=None, **options):
@@ -36,7 +38,11 @@ def super_network(space, fixed=None, **options):
     >>> @keras_video.tuner.super_network.register(MySpace)
     ... class MySuperNetwork(keras_video.tuner.SuperNetwork):
     ...     def __init__(self, space, fixed=None): ...
+
+    A space may also have a method `super_network(fixed=None, **options)` of its own.
     """
+    if _has_own_method(space):
+        return space.super_network(fixed=fixed, **options)
     raise ValueError(
         "space: expected a space with a super-network, "
         f"got {type(space).__name__}. Register one with super_network.register."
@@ -45,7 +51,13 @@ def super_network(space, fixed=None, **options):
 
 def has_super_network(space):
     """Return whether `super_network` can build one for a space."""
-    return super_network.dispatch(type(space)) is not super_network.dispatch(object)
+    registered = super_network.dispatch(type(space)) is not super_network.dispatch(object)
+    return registered or _has_own_method(space)
+
+
+def _has_own_method(space):
+    method = getattr(type(space), "super_network", None)
+    return method not in (None, ChoiceSpace.super_network)
 
 
 class SuperNetwork(keras.Model):

@@ -117,6 +117,12 @@ class ChoiceSpace(Space):
         """
         raise NotImplementedError
 
+    def super_network(self, fixed=None, **options):
+        """Build the super-network. Older form of `keras_video.tuner.super_network(space)`."""
+        import keras_video
+
+        return keras_video.tuner.super_network(self, fixed=fixed, **options)
+
 
 def _declare(hp, choice, conditions):
     if conditions:

@@ -326,6 +326,7 @@ def test_a_space_without_a_super_network_is_searched_trial_by_trial(tmp_path):
         short(tmp_path, space=Plain())
     assert not isinstance(Parsec(Plain(), directory=tmp_path, project_name="p"), OneShotTuner)
     assert isinstance(super_network(More(SMALL)), toy.ToySuperNetwork)
+    assert isinstance(More(SMALL).super_network(), toy.ToySuperNetwork)
 
 
 @pytest.mark.parametrize(

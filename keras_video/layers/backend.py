@@ -7,6 +7,7 @@ same numbers on every backend, within rounding; `benchmarks/depthwise.py` measur
 `(batch, frames, height * width, channels)`.
 """
 
+import contextlib
 from functools import reduce
 from math import prod
 
@@ -399,6 +400,48 @@ def _torch_batch_norm(x, gamma, beta, epsilon):
 
 
 # Whole models
+
+
+def with_frames(frames, count):
+    """Return a batch of clips that must have `count` frames, which may be unknown until it comes.
+
+    Only TensorFlow traces batches of unknown shape. There, a batch with another number of frames
+    ends in an `InvalidArgumentError`.
+
+    Args:
+        frames: tensor `(batch, frames, height, width, channels)`.
+        count: int, or `None` for any number.
+    """
+    if count is None or not _TENSORFLOW or getattr(frames, "shape", (0, 0))[1] is not None:
+        return frames
+    import tensorflow as tf
+
+    if not tf.is_tensor(frames):
+        return frames
+    return tf.ensure_shape(frames, (None, count, *frames.shape[2:]))
+
+
+@contextlib.contextmanager
+def keeping_weights(model):
+    """Give a model its weights back if `fit`, `evaluate` or `predict` ends in a `ValueError`.
+
+    On JAX, Keras takes the weights out of a model before the first batch, and does not put them
+    back after an error: the model would go on with new ones.
+    """
+    if not _JAX:
+        yield
+        return
+    optimizer = getattr(model, "optimizer", None)
+    variables = [*model.variables, *(optimizer.variables if optimizer else ())]
+    kept = [(variable, variable.value) for variable in variables]
+    try:
+        yield
+    except ValueError:
+        model.jax_state_sync()  # those after the last batch; `kept` is deleted then
+        for variable, value in kept:
+            if not value.is_deleted():
+                variable.assign(value)
+        raise
 
 
 def compile_step(model, frames, state):

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_video.layers import backend
 from keras_video.models.video_classifier import VideoClassifier
 
 NAMES = ("sparse", "dense")
@@ -67,6 +68,12 @@ class TwoStreamClassifier(VideoClassifier):
                     f"{self.name}: expected {what} of the sparse and of the dense frames, got "
                     f"shapes {shapes[0]} and {shapes[1]}."
                 )
+
+    def _with_frames(self, frames):
+        if not isinstance(frames, list):
+            return frames
+        counts = (self.info.get("sparse_frames"), self.info.get("frames"))
+        return [backend.with_frames(clip, n) for clip, n in zip(frames, counts, strict=True)]
 
     @property
     def _frames_input(self):

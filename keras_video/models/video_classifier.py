@@ -90,10 +90,18 @@ class VideoClassifier(keras.Model):
     def __call__(self, frames, state=None, *args, **kwargs):
         frames, state = self._unpack(frames, state)
         self.check_frames(frames)
+        frames = self._with_frames(frames)
         if state is not None:
             self._check_state(frames, state)
             return super().__call__(frames, state, *args, **kwargs)
         return super().__call__(frames, *args, **kwargs)
+
+    def stateless_call(self, trainable_variables, non_trainable_variables, frames, *args, **kwargs):
+        # On JAX, `fit`, `evaluate` and `predict` call this and not `__call__`.
+        self.check_frames(self._unpack(frames, args[0] if args else None)[0])
+        return super().stateless_call(
+            trainable_variables, non_trainable_variables, frames, *args, **kwargs
+        )
 
     def compute_output_spec(self, frames, state=None, training=None, mask=None):
         frames, state = self._unpack(frames, state)
@@ -169,17 +177,7 @@ class VideoClassifier(keras.Model):
         Raises:
             ValueError: if no layer has such a name.
         """
-        names = [layer.name for layer in self.layers]
-        first = 0
-        if until is not None:
-            found = [i for i, name in enumerate(names) if str(until) and name.startswith(until)]
-            if not found:
-                stages = list(dict.fromkeys(name.split("_")[0] for name in names))
-                raise ValueError(
-                    f"until: expected the beginning of a layer's name, such as one of {stages}, "
-                    f"got {until!r}."
-                )
-            first = found[0]
+        first = 0 if until is None else self.find_layer("until", until)
         for i, layer in enumerate(self.layers):
             layer.trainable = i >= first
             norm = getattr(layer, "norm", None)
@@ -187,13 +185,60 @@ class VideoClassifier(keras.Model):
                 norm.trainable = i >= first and not batch_norm
         return sum(math.prod(weight.shape) for weight in self.trainable_weights)
 
-    def predict(self, x, *args, **kwargs):
-        self.check_frames(x)
-        return super().predict(x, *args, **kwargs)
+    def find_layer(self, argument, beginning):
+        """Return the index of the first layer with a name that begins so.
+
+        Args:
+            argument: string, the argument to name in the error.
+            beginning: string, such as `"block3"`.
+
+        Raises:
+            ValueError: if no layer has such a name.
+        """
+        names = [layer.name for layer in self.layers]
+        if isinstance(beginning, str) and beginning:
+            for index, name in enumerate(names):
+                if name.startswith(beginning):
+                    return index
+        stages = list(dict.fromkeys(name.split("_")[0] for name in names))
+        raise ValueError(
+            f"{argument}: expected the beginning of a layer's name, such as one of {stages}, got "
+            f"{beginning!r}."
+        )
+
+    # Keras reaches `__call__` or `stateless_call` from all of these. Arrays are checked before it
+    # begins, which gives shorter errors.
 
     def fit(self, x=None, *args, **kwargs):
         self.check_frames(x)
-        return super().fit(x, *args, **kwargs)
+        with backend.keeping_weights(self):
+            return super().fit(x, *args, **kwargs)
+
+    def evaluate(self, x=None, *args, **kwargs):
+        self.check_frames(x)
+        with backend.keeping_weights(self):
+            return super().evaluate(x, *args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        self.check_frames(x)
+        with backend.keeping_weights(self):
+            return super().predict(x, *args, **kwargs)
+
+    def train_on_batch(self, x, *args, **kwargs):
+        self.check_frames(x)
+        return super().train_on_batch(x, *args, **kwargs)
+
+    def test_on_batch(self, x, *args, **kwargs):
+        self.check_frames(x)
+        return super().test_on_batch(x, *args, **kwargs)
+
+    def predict_on_batch(self, x):
+        self.check_frames(x)
+        return super().predict_on_batch(x)
+
+    def _with_frames(self, frames):
+        """Let batches whose number of frames is known only when they come fail, too."""
+        return backend.with_frames(frames, self.info.get("frames"))
 
     def check_frames(self, frames):
         """Raise `ValueError` if `frames` cannot be a video for this model."""

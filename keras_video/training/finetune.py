@@ -123,6 +123,7 @@ def finetune(
     outputs = network.output_shape[0] if network.streaming else network.output_shape
     _check_labels(labels, outputs[-1])
     if freeze is not None:
+        network.find_layer("freeze", freeze)
         network.freeze(until=freeze)
     if compile:
         steps = epochs * len(train)

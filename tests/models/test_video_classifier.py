@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from keras import ops, tree
 
-from keras_video.models import copy_weights
+from keras_video import evaluate
+from keras_video.layers import VideoConv3D
+from keras_video.models import VideoClassifier, copy_weights
 from tests.helpers import (
     HALF_TOLERANCE,
     STREAM,
@@ -462,3 +464,83 @@ def test_rezero_start_is_the_skip_path():
     kernel = model.get_layer("block0_layer1_feature").kernel
     kernel.assign(random_array(kernel.shape))
     assert_near(to_numpy(run(model, FRAMES)), before, 1e-7)
+
+
+# Frames are checked on every path to the layers
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of zeros of the given numbers of frames."""
+
+    def __init__(self, *lengths):
+        super().__init__()
+        self.lengths = lengths
+
+    def __len__(self):
+        return len(self.lengths)
+
+    def __getitem__(self, index):
+        return np.zeros((2, self.lengths[index], 16, 16, 3), "float32"), np.zeros(2, "int32")
+
+
+@pytest.fixture(scope="module")
+def four_frames():
+    """A compiled model of 4 frames, which computes something for any number."""
+    frames = keras.Input((4, 16, 16, 3))
+    x = VideoConv3D(4, (1, 3, 3))(frames)
+    outputs = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling3D()(x))
+    model = VideoClassifier(frames, outputs)
+    model._set_info({"frames": 4})
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+CALLS = {
+    "call": lambda model, x, y: model(x),
+    "fit": lambda model, x, y: model.fit(x, y, verbose=0),
+    "evaluate": lambda model, x, y: model.evaluate(x, y, verbose=0),
+    "predict": lambda model, x, y: model.predict(x, verbose=0),
+    "train_on_batch": lambda model, x, y: model.train_on_batch(x, y),
+    "test_on_batch": lambda model, x, y: model.test_on_batch(x, y),
+    "predict_on_batch": lambda model, x, y: model.predict_on_batch(x),
+    "keras_video.evaluate": lambda model, x, y: evaluate(model, (x, y), verbose=False),
+    "data set, fit": lambda model, x, y: model.fit(Batches(20), verbose=0),
+    "data set, evaluate": lambda model, x, y: model.evaluate(Batches(20), verbose=0),
+    "data set, predict": lambda model, x, y: model.predict(Batches(20), verbose=0),
+    "data set, validation": lambda model, x, y: model.fit(
+        Batches(4), validation_data=Batches(20), verbose=0
+    ),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_clips_of_another_length_are_an_error_on_every_path(four_frames, call):
+    clips, labels = np.zeros((2, 20, 16, 16, 3), "float32"), np.zeros(2, "int32")
+    weights = four_frames.get_weights()
+    with pytest.raises(ValueError, match=r"with 4 frames, .* got \(\w+, 20, 16, 16, 3\)"):
+        CALLS[call](four_frames, clips, labels)
+    if call != "data set, validation":  # which trains first
+        for before, after in zip(weights, four_frames.get_weights(), strict=True):
+            np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
+def test_a_later_batch_of_another_length_is_an_error_too(four_frames, method):
+    """The weights are then those after the batches before: JAX takes them out while it runs."""
+    four_frames.set_weights([np.full(w.shape, 0.5) for w in four_frames.get_weights()])
+    data, message, options = Batches(4, 4, 20), "with 4 frames", {}
+    if method == "fit":
+        options["shuffle"] = False
+    if BACKEND == "tensorflow":  # compiled once, for batches of unknown shape
+        import tensorflow as tf
+
+        spec = (tf.TensorSpec((None, None, None, None, 3)), tf.TensorSpec((None,), "int32"))
+        data = tf.data.Dataset.from_generator(
+            lambda: iter(Batches(4, 4, 20)), output_signature=spec
+        )
+        message = "not compatible with expected shape|imcompatible"
+    with pytest.raises(Exception, match=message) as caught:
+        getattr(four_frames, method)(data, verbose=0, **options)
+    assert isinstance(caught.value, ValueError) or BACKEND == "tensorflow"
+    moved = max(np.abs(w - 0.5).max() for w in four_frames.get_weights())
+    assert 0 < moved < 0.4 if method == "fit" else moved == 0

@@ -128,7 +128,7 @@ def test_wrong_arguments():
         ({"learning_rate": 0}, "learning_rate: expected a finite number above 0"),
         ({"warmup": 1.0}, r"warmup: expected a number in \[0, 1\)"),
         ({"label_smoothing": -0.1}, "label_smoothing"),
-        ({"freeze": "nowhere"}, "until: expected"),
+        ({"freeze": "nowhere"}, "^freeze: expected"),
         ({"compile": False}, "compile=False requires a model that is already compiled"),
     ]
     for options, message in cases:

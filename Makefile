@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint release clean
 
 demo: $(VENV)/demo
 	$(BIN)/keras-video demo --output demo_output
@@ -14,6 +14,11 @@ test: $(VENV)/test lint
 
 lint: $(VENV)/test
 	$(BIN)/ruff check .
+
+# Builds and checks the wheel and the source archive; see tools/release.py.
+release: $(VENV)/release
+	rm -rf dist
+	$(BIN)/python tools/release.py --output dist
 
 $(VENV)/demo: setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -25,5 +30,10 @@ $(VENV)/test: setup.cfg constraints.txt
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,jax,torch]'
 	touch $@
 
+$(VENV)/release: setup.cfg constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[tensorflow-cpu,release]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) demo_output
+	rm -rf $(VENV) demo_output dist

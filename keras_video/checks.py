@@ -1,5 +1,10 @@
-"""Checks of arguments. Every error reads `name: expected X, got Y.`"""
+"""Checks of arguments, and of optional packages.
 
+Every error about an argument reads `name: expected X, got Y.` Every error about a package that is
+missing ends with `install_hint`.
+"""
+
+import importlib.util
 import math
 import numbers
 
@@ -160,3 +165,61 @@ def check_labels(name, labels, num_classes=None, videos=None):
         first = int(np.argmax(wrong))
         raise ValueError(f"{name}: expected {expected}, got {labels[first]} at index {first}.")
     return labels.astype("int64" if labels.ndim == 1 else bool)
+
+
+# The modules that each extra of setup.cfg installs, as far as the library asks for them.
+EXTRAS = {
+    "datasets": ("sklearn",),
+    "litert": ("ai_edge_litert",),
+    "mobile": ("tensorflow", "ai_edge_litert"),
+    "plot": ("matplotlib",),
+    "tensorflow-cpu": ("tensorflow",),
+    "tuner": ("keras_tuner", "six", "tensorboard"),
+    "video": ("av",),
+}
+
+
+def install_hint(extras):
+    """Return how to install extras of this library, one sentence for the end of an error.
+
+    The library is on no package index yet. At the first release this becomes
+    `pip install 'keras-video[...]'`, here and in the README ("Installing").
+
+    Args:
+        extras: string, one or several extras with commas, such as `"tuner"` or `"video,plot"`.
+    """
+    return (
+        f"Install it with: pip install '.[{extras}]' in a clone of keras_video, or "
+        f"pip install 'FILE.whl[{extras}]' with a built wheel."
+    )
+
+
+def missing_extra(what, extra):
+    """Return an `ImportError` that says what needs which package, and how to install it.
+
+    Args:
+        what: string, a sentence such as `"Plots need matplotlib."`
+        extra: string, the extra that installs the package, a key of `EXTRAS`.
+    """
+    return ImportError(f"{what} {install_hint(extra)}")
+
+
+def check_extra(extra, what):
+    """Raise an `ImportError` unless the packages of an extra are installed; imports none of them.
+
+    For commands that would ask for a package only after minutes of work.
+
+    Args:
+        extra: string, a key of `EXTRAS`.
+        what: string, what needs the package, such as `"--plots"`.
+    """
+    missing = [module for module in EXTRAS[extra] if not _is_installed(module)]
+    if missing:
+        raise missing_extra(f"{what} needs {' and '.join(missing)}.", extra)
+
+
+def _is_installed(module):
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ValueError:  # a module without a specification, such as a stand-in of a test
+        return True

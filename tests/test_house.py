@@ -23,7 +23,7 @@ FLOORS = [
     "cli",
 ]
 # The ground, which every floor may use, and rooms beside the floors with what they may import.
-GROUND = {"checks", "files", "progress"}
+GROUND = {"checks", "files", "lazy", "progress"}
 BESIDE = {
     "_registration": set(),
     "checkpoints": {"specs"},
@@ -109,6 +109,7 @@ def test_floors(path):
         "cli/main.py",
         "data/reader.py",
         "files.py",
+        "lazy.py",
         "progress.py",
         "specs/primitives.py",
         "utils/complexity.py",
@@ -146,6 +147,21 @@ def test_every_public_name_can_be_reached():
         "print('all there')"
     )
     assert result.stdout.strip().endswith("all there"), result.stderr
+
+
+def test_dir_lists_public_names_and_nothing_else():
+    packages = [
+        module_name(p) for p in FILES if p.name == "__init__.py" and "__all__" in p.read_text()
+    ]
+    assert len(packages) > 10
+    result = run_python(
+        f"import importlib\nfor name in {packages}:\n"
+        "    module = importlib.import_module(name)\n"
+        "    wrong = set(dir(module)) ^ set(module.__all__)\n"
+        "    assert not wrong and len(dir(module)) == len(module.__all__), (name, wrong)\n"
+        "print('all')"
+    )
+    assert result.stdout.strip().endswith("all"), result.stderr
 
 
 def module_name(path):

@@ -14,7 +14,7 @@ from pathlib import Path
 import keras
 import pytest
 
-pytest.importorskip("keras_tuner", reason="needs keras-video[tuner]")
+pytest.importorskip("keras_tuner", reason="needs the extra tuner")
 
 ROOT = Path(__file__).parents[1]
 SOURCES = {

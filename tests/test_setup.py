@@ -9,6 +9,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from keras_video.checks import EXTRAS, check_extra, install_hint
+
 ROOT = Path(__file__).parents[1]
 MACHINES = {
     "Linux, x86-64": ("linux", "x86_64", "Linux", "tensorflow-cpu"),
@@ -66,9 +68,9 @@ def test_each_machine_gets_one_tensorflow(extra, machine):
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_all_that_make_installs_is_pinned_within_its_range(machine):
-    """The extras are those of the Makefile's `demo` and `test`."""
+    """The extras are those of the Makefile's `demo`, `test` and `release`."""
     extras = re.findall(r"-e '\.\[(.*)\]'", (ROOT / "Makefile").read_text())
-    assert len(extras) == 2
+    assert len(extras) == 3
     known = pins()
     for names in extras:
         for name, requirement in requirements(names.split(","), machine).items():
@@ -77,3 +79,36 @@ def test_all_that_make_installs_is_pinned_within_its_range(machine):
 
 def test_both_packages_of_tensorflow_have_one_version():
     assert pins()["tensorflow"] == pins()["tensorflow-cpu"]
+
+
+# What errors say about extras
+
+DISTRIBUTIONS = {"sklearn": "scikit-learn", "tensorflow": "tensorflow-cpu"}  # others: their module
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_extras_that_errors_name_install_what_is_missing(extra):
+    found = requirements([extra], "Linux, x86-64")
+    for module in EXTRAS[extra]:
+        assert canonicalize_name(DISTRIBUTIONS.get(module, module)) in found
+
+
+def test_how_to_install_is_said_in_one_place():
+    """`pip install keras-video` finds nothing before the first release."""
+    found = [
+        path
+        for folder in ("keras_video", "examples", "docs", "benchmarks")
+        for path in (ROOT / folder).rglob("*.*")
+        if path.suffix in (".py", ".md") and "keras-video[" in path.read_text("utf-8")
+    ]
+    assert found == [ROOT / "keras_video" / "checks.py"]
+    assert "keras-video[" not in (ROOT / "README.md").read_text("utf-8")
+    assert "pip install '.[tuner,plot]'" in install_hint("tuner,plot")
+
+
+def test_a_missing_extra_is_told_without_importing_anything(monkeypatch):
+    monkeypatch.setitem(EXTRAS, "video", ("json", "no_such_module"))
+    with pytest.raises(ImportError, match=r"^--plot needs no_such_module\. Install .*\.\[video\]'"):
+        check_extra("video", "--plot")
+    monkeypatch.setitem(EXTRAS, "video", ("json",))
+    check_extra("video", "--plot")

@@ -1,39 +1,6 @@
 """Model builders by name, in the manner of `keras.applications`."""
 
-import importlib
-import sys
-
-
-def lazy_names(package, owners, with_modules=False):
-    """Return `__all__`, `__getattr__` and `__dir__` for the `__init__.py` of a package.
-
-    Importing the package then imports none of its modules, so that configs and weight records can
-    be read without Keras.
-
-    Args:
-        package: string, the package's `__name__`.
-        owners: dict, module to a tuple of the public names that it defines. The module is relative
-            to the package; `".name"` is a module next to the package.
-        with_modules: bool, whether these modules are public names, too.
-
-    Example:
-    >>> __all__, __getattr__, __dir__ = lazy_names(__name__, {"config": ("CONFIGS",)})
-    """
-    modules = {name: module for module, names in owners.items() for name in names}
-    public = sorted([*modules, *(owners if with_modules else ())])
-
-    def __getattr__(name):
-        if name in modules:
-            return getattr(importlib.import_module(f".{modules[name]}", package), name)
-        if with_modules and name in owners:
-            return importlib.import_module(f".{name}", package)
-        raise AttributeError(f"module {package!r} has no attribute {name!r}")
-
-    def __dir__():
-        return sorted({*vars(sys.modules[package]), *public})
-
-    return public, __getattr__, __dir__
-
+from keras_video.lazy import lazy_names
 
 __all__, __getattr__, __dir__ = lazy_names(
     __name__,
@@ -75,5 +42,5 @@ __all__, __getattr__, __dir__ = lazy_names(
         ),
         "x3d": ("X3D", "X3DL", "X3DM", "X3DS", "X3DXL", "X3DXS"),
     },
-    with_modules=True,
+    modules=("auto_tsnet", "blvnet_tam", "movinet", "tiny_video_net", "x3d"),
 )

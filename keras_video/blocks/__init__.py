@@ -7,6 +7,7 @@ from keras_video.blocks.fusion import fuse
 from keras_video.blocks.graph import StreamGraph
 from keras_video.blocks.mbconv3d import mbconv3d, stem, symmetric_conv
 from keras_video.blocks.tiny_video import tiny_video
+from keras_video.lazy import listing
 
 __all__ = [
     "StreamGraph",
@@ -22,3 +23,4 @@ __all__ = [
     "symmetric_conv",
     "tiny_video",
 ]
+__dir__ = listing(__all__)

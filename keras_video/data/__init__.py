@@ -1,36 +1,22 @@
 """Readers of video files and cameras, and data sets of clips for training."""
 
-import importlib
-
 from keras_video.data.decoding import VideoError as VideoError
 from keras_video.data.reader import Camera, VideoReader
+from keras_video.lazy import lazy_names
 
-# Imported on first use, since they need Keras or an optional package, or take time.
-_LAZY = {
-    "OpenCVReader": "reader",
-    "VideoDataset": "dataset",
-    "augmentation": None,
-    "measure": "bench",
-    "read_shards": "dataset",
-    "sampling": None,
-    "video_dataset_from_directory": "folders",
-    "video_dataset_from_file_list": "folders",
-    "write_shards": "shards",
-}
-
-__all__ = sorted([*_LAZY, "Camera", "VideoError", "VideoReader", "open_video"])
-
-
-def __getattr__(name):
-    if name not in _LAZY:
-        raise AttributeError(f"module 'keras_video.data' has no attribute {name!r}")
-    if _LAZY[name] is None:
-        return importlib.import_module(f"keras_video.data.{name}")
-    return getattr(importlib.import_module(f"keras_video.data.{_LAZY[name]}"), name)
-
-
-def __dir__():
-    return sorted([*globals(), *__all__])
+# The others need Keras or an optional package, or take time.
+__all__, __getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "bench": ("measure",),
+        "dataset": ("VideoDataset", "read_shards"),
+        "folders": ("video_dataset_from_directory", "video_dataset_from_file_list"),
+        "reader": ("OpenCVReader",),
+        "shards": ("write_shards",),
+    },
+    modules=("augmentation", "sampling"),
+    here=("Camera", "VideoError", "VideoReader", "open_video"),
+)
 
 
 def open_video(source, partial=False):

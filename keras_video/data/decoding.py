@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_video.checks import missing_extra
+
 # Codecs whose key frames are entry points and whose frames keep the time stamps of their packets.
 SEEKABLE = {"h264", "hevc", "vp9", "av1", "mpeg4", "mjpeg"}
 READ_ON = 100  # packets; a key frame that is no further ahead is reached without a seek
@@ -386,7 +388,5 @@ def import_av():
     try:
         import av
     except ImportError as error:
-        raise ImportError(
-            "Reading video needs PyAV: `pip install av` (or `keras-video[video]`)."
-        ) from error
+        raise missing_extra("Reading video needs PyAV.", "video") from error
     return av

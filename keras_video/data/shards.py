@@ -18,7 +18,7 @@ import typing
 
 import numpy as np
 
-from keras_video.checks import check_int, check_labels
+from keras_video.checks import check_int, check_labels, missing_extra
 from keras_video.data import sampling
 from keras_video.data.clips import AUGMENT, CLIP, BatchSource
 from keras_video.data.decoding import VideoError, import_av
@@ -300,8 +300,6 @@ def import_tensorflow(what="Writing"):
     try:
         import tensorflow
     except ImportError as error:
-        raise ImportError(
-            f"{what} TFRecord shards needs TensorFlow: `pip install tensorflow-cpu` (or "
-            "`keras-video[tensorflow-cpu]`). Any backend can train on them."
-        ) from error
+        what = f"{what} TFRecord shards needs TensorFlow; any backend can train on them."
+        raise missing_extra(what, "tensorflow-cpu") from error
     return tensorflow

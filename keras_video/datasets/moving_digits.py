@@ -19,7 +19,7 @@ import os
 import keras
 import numpy as np
 
-from keras_video.checks import check_choice, check_int, check_size
+from keras_video.checks import check_choice, check_int, check_size, missing_extra
 from keras_video.datasets.moving_digits_scene import Scene, draw_poses
 from keras_video.files import replacing
 
@@ -353,10 +353,8 @@ def write_video(path, frames, frame_rate=12):
     try:
         import av
     except ImportError as error:
-        raise ImportError(
-            "write_video encodes with PyAV, which is not installed. "
-            "Install it with: pip install keras-video[video]"
-        ) from error
+        what = "write_video encodes with PyAV, which is not installed."
+        raise missing_extra(what, "video") from error
     frames = np.pad(frames, ((0, 0), (0, shape[1] % 2), (0, shape[2] % 2), (0, 0)), mode="edge")
     with replacing(path) as partial, av.open(partial, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=frame_rate, options={"crf": "16"})

@@ -5,6 +5,8 @@ import math
 
 import numpy as np
 
+from keras_video.checks import missing_extra
+
 SPRITE = 96  # side of an enlarged digit, in pixels
 TRAIN_DIGITS = 1437  # scikit-learn digits 0..1436 train, 1437..1796 test
 
@@ -26,10 +28,8 @@ def digit_images(split):
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
-        raise ImportError(
-            "moving_digits takes its digits from scikit-learn, which is not installed. "
-            "Install it with: pip install keras-video[datasets]"
-        ) from error
+        what = "moving_digits takes its digits from scikit-learn, which is not installed."
+        raise missing_extra(what, "datasets") from error
     images = (load_digits().images / 16).astype("float32")
     return images[:TRAIN_DIGITS] if split == "train" else images[TRAIN_DIGITS:]
 

@@ -22,6 +22,7 @@ from keras_video.layers.two_streams import (
     TimeToChannelFusion,
 )
 from keras_video.layers.video_conv3d import CausalConv3D, DepthwiseConv3D, VideoConv3D
+from keras_video.lazy import listing
 
 __all__ = [
     "ACTIVATIONS",
@@ -51,3 +52,4 @@ __all__ = [
     "TimeToChannelFusion",
     "VideoConv3D",
 ]
+__dir__ = listing(__all__)

@@ -3,21 +3,16 @@
 Modules are imported on first use: `LiteRTModel` needs only NumPy and `ai_edge_litert`.
 """
 
-import importlib
+from keras_video.lazy import lazy_names
 
-_ATTRIBUTES = {
-    "LiteRTModel": "runner",
-    "deployed_int8": "quantization.after_training",
-    "export_litert": "export",
-    "inspect": "file",
-    "mobile_form": "rewriting",
-    "quantize_aware": "quantization.aware",
-}
-
-__all__ = sorted(_ATTRIBUTES)
-
-
-def __getattr__(name):
-    if name in _ATTRIBUTES:
-        return getattr(importlib.import_module(f"{__name__}.{_ATTRIBUTES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__all__, __getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "export": ("export_litert",),
+        "file": ("inspect",),
+        "quantization.after_training": ("deployed_int8",),
+        "quantization.aware": ("quantize_aware",),
+        "rewriting": ("mobile_form",),
+        "runner": ("LiteRTModel",),
+    },
+)

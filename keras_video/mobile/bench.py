@@ -55,7 +55,12 @@ class Bench(NamedTuple):
         if self.quantized:
             floats = self.inspection.float_operations
             lines.append(f"  computed in float: {len(floats)}")
-            lines += [f"    {op.name:20s}{op.output}" for op in floats]
+            kinds = {}
+            for op in floats:
+                kinds.setdefault(op.name, []).append(op.output)
+            for name, outputs in sorted(kinds.items(), key=lambda item: -len(item[1])):
+                more = ", ..." if len(outputs) > 1 else ""
+                lines.append(f"    {len(outputs):3d} {name:20s} {outputs[0]}{more}")
         return "\n".join(lines)
 
 

@@ -1,13 +1,12 @@
 """`export_litert`: write a model as a LiteRT file for phones and small computers."""
 
-import importlib.util
 import os
 
 import keras
 
 import keras_video
 from keras_video.applications.families import family_of
-from keras_video.checks import check_choice
+from keras_video.checks import check_choice, check_extra
 from keras_video.files import replacing
 from keras_video.mobile import export_process
 from keras_video.mobile import file as description
@@ -76,7 +75,7 @@ def export_litert(
     path = os.fspath(path)
     if stream is None:
         stream = getattr(model, "streams", getattr(model, "streaming", False))
-    check_packages()
+    check_extra("mobile", "Exporting, on every Keras backend,")
     shape = check_shape(model, stream, frames)
     aware = is_quantize_aware(model)
     clips = _check(model, path, quantization, representative_data, shape, stream, aware)
@@ -95,16 +94,6 @@ def export_litert(
         content = convert(form, quantization, representative)
     info = _describe(model, form, shape, stream, quantization)
     return _write(path, content, info, labels, model, clips)
-
-
-def check_packages():
-    """Raise `ImportError` unless the packages that an export needs are installed."""
-    for module, extra in (("tensorflow", "tensorflow-cpu"), ("ai_edge_litert", "litert")):
-        if importlib.util.find_spec(module) is None:
-            raise ImportError(
-                f"exporting needs {module}, on every Keras backend: "
-                f"pip install keras-video[{extra}]"
-            )
 
 
 def _form(model, quantization, clips, frames, stream, aware, keep_float):

@@ -19,6 +19,8 @@ import json
 import zipfile
 from typing import NamedTuple
 
+from keras_video.checks import missing_extra
+
 FORMAT = 1
 INFO, LABELS = "keras_video.json", "labels.txt"
 LARGEST = 1 << 24  # bytes; a longer entry of the archive is not read
@@ -161,9 +163,7 @@ def inspect(path):
     try:
         from ai_edge_litert import schema_py_generated as schema
     except ImportError as error:
-        raise ImportError(
-            "reading LiteRT files needs ai-edge-litert: pip install keras-video[litert]"
-        ) from error
+        raise missing_extra("Reading LiteRT files needs ai-edge-litert.", "litert") from error
     try:
         with open(path, "rb") as file:
             content = file.read()

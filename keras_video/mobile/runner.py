@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from keras_video.checks import check_int
+from keras_video.checks import check_int, missing_extra
 from keras_video.mobile import file
 from keras_video.progress import silence
 
@@ -42,7 +42,7 @@ class LiteRTModel:
 
     def __init__(self, path, threads=1):
         check_int("threads", threads)
-        path = os.fspath(path)
+        self.path = path = os.fspath(path)
         self.info, self.labels = file.read(path)
         self.interpreter = _interpreter(path, threads)
         runner = self.interpreter.get_signature_runner()
@@ -52,6 +52,16 @@ class LiteRTModel:
         self.streaming = self.info["kind"] == "stream"
         self.state_bytes = sum(self._inputs[name].bytes for name in self._state)
         self.reset()
+
+    def __repr__(self):
+        frames, height, width = self.input_shape[1:4]
+        takes = f"{self.info['kind']} of {frames} x {height} x {width}"
+        if self.streaming:
+            takes = f"stream, {frames} x {height} x {width} in a step"
+        classes = f", {len(self.labels)} class names" if self.labels else ""
+        state = f", state of {self.state_bytes:,} bytes" if self.streaming else ""
+        form = self.info.get("quantization") or "float32"
+        return f"LiteRTModel({self.path!r}, {takes}{classes}, {form}{state})"
 
     def inexact_states(self):
         """Return the names of the states that are rounded between output and input."""
@@ -283,9 +293,7 @@ def _interpreter(path, threads):
         with silence():
             from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
-        raise ImportError(
-            "running LiteRT files needs ai-edge-litert: pip install keras-video[litert]"
-        ) from error
+        raise missing_extra("Running LiteRT files needs ai-edge-litert.", "litert") from error
     try:
         with silence():
             interpreter = Interpreter(model_path=path, num_threads=threads)

@@ -1,5 +1,6 @@
 """Models of clips and streams."""
 
+from keras_video.lazy import listing
 from keras_video.models.stream import RollingStream, Stream, copy_weights, fold_batch_norm
 from keras_video.models.temporal_ensemble import EnsembleStream, TemporalEnsemble
 from keras_video.models.two_stream_classifier import TwoStreamClassifier
@@ -15,3 +16,4 @@ __all__ = [
     "copy_weights",
     "fold_batch_norm",
 ]
+__dir__ = listing(__all__)

@@ -5,6 +5,7 @@ Needs matplotlib (extra `plot`).
 
 import os
 
+from keras_video.checks import missing_extra
 from keras_video.files import replacing
 
 COLORS = (
@@ -25,9 +26,7 @@ def import_figure():
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError(
-            "Plots need matplotlib: `pip install matplotlib` (or `keras-video[plot]`)."
-        ) from error
+        raise missing_extra("Plots need matplotlib.", "plot") from error
     return Figure
 
 

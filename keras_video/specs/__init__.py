@@ -1,6 +1,7 @@
 """Descriptions of architectures in pure Python, row by row: weights, shapes and costs."""
 
 from keras_video.checks import check_int, check_number
+from keras_video.lazy import listing
 from keras_video.specs.attention import ContextGate, GloRe, NonLocal
 from keras_video.specs.mbconv3d import (
     FUSIONS,
@@ -48,3 +49,4 @@ __all__ = [
     "round_channels",
     "run_rows",
 ]
+__dir__ = listing(__all__)

@@ -1,5 +1,6 @@
 """Training: fine-tuning, clip-recurrent training of streams, evaluation."""
 
+from keras_video.lazy import listing
 from keras_video.training.backup import resumable_fit
 from keras_video.training.evaluation import evaluate
 from keras_video.training.finetune import SmoothedCrossentropy, finetune
@@ -17,3 +18,4 @@ __all__ = [
     "regularize",
     "resumable_fit",
 ]
+__dir__ = listing(__all__)

@@ -1,60 +1,69 @@
 """Architecture search under limits, on KerasTuner: evolution, and one-shot search."""
 
-import importlib
+from keras_video.checks import missing_extra
+from keras_video.lazy import lazy_names
 
-_OWNERS = {
-    "Choice": "spaces",
-    "ChoiceSpace": "spaces",
-    "Constraint": "search.constraints",
-    "CostTable": "spaces",
-    "Evolution": "search.evolution",
-    "EvolutionOracle": "search.evolution",
-    "LatencyTable": "latency.table",
-    "MaxLatency": "search.constraints",
-    "MaxMacs": "search.constraints",
-    "MaxMemory": "search.constraints",
-    "MaxParams": "search.constraints",
-    "MeasurementError": "search.constraints",
-    "MoViNetSpace": "spaces",
-    "OneShotOracle": "one_shot.oracle",
-    "Parsec": "one_shot.searches",
-    "ParsecOracle": "search.parsec",
-    "ResultsTable": "search.results",
-    "SearchOracle": "search.oracle",
-    "SearchTuner": "search.tuner",
-    "Slots": "spaces",
-    "Space": "spaces",
-    "Stage": "spaces",
-    "SuperNetwork": "one_shot.super_network",
-    "TVNSpace": "spaces",
-    "TuNAS": "one_shot.searches",
-    "TuNASOracle": "one_shot.searches",
-    "TwoStreamSpace": "spaces",
-    "family_tree": "search.results",
-    "pareto_front": "search.results",
-    "plot_search": "one_shot.oracle",
-    "results_table": "search.results",
-    "search_history": "one_shot.oracle",
-    "stage_table": "one_shot.oracle",
-    "super_network": "one_shot.super_network",
-}
-
-__all__ = sorted(_OWNERS)
+__all__, _get, __dir__ = lazy_names(
+    __name__,
+    {
+        "latency.table": ("LatencyTable",),
+        "one_shot.oracle": (
+            "OneShotOracle",
+            "plot_search",
+            "search_history",
+            "stage_table",
+        ),
+        "one_shot.searches": (
+            "Parsec",
+            "TuNAS",
+            "TuNASOracle",
+        ),
+        "one_shot.super_network": (
+            "SuperNetwork",
+            "super_network",
+        ),
+        "search.constraints": (
+            "Constraint",
+            "MaxLatency",
+            "MaxMacs",
+            "MaxMemory",
+            "MaxParams",
+            "MeasurementError",
+        ),
+        "search.evolution": (
+            "Evolution",
+            "EvolutionOracle",
+        ),
+        "search.oracle": ("SearchOracle",),
+        "search.parsec": ("ParsecOracle",),
+        "search.results": (
+            "ResultsTable",
+            "family_tree",
+            "pareto_front",
+            "results_table",
+        ),
+        "search.tuner": ("SearchTuner",),
+        "spaces": (
+            "Choice",
+            "ChoiceSpace",
+            "CostTable",
+            "MoViNetSpace",
+            "Slots",
+            "Space",
+            "Stage",
+            "TVNSpace",
+            "TwoStreamSpace",
+        ),
+    },
+)
 
 
 def __getattr__(name):
-    if name not in _OWNERS:
-        raise AttributeError(f"module 'keras_video.tuner' has no attribute {name!r}")
     try:
-        return getattr(importlib.import_module(f"keras_video.tuner.{_OWNERS[name]}"), name)
+        return _get(name)
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in ("keras_tuner", "six", "grpc"):
             raise
-        raise ImportError(
-            f"keras_video.tuner.{name} needs KerasTuner, and {error.name!r} is missing: "
-            "pip install keras-video[tuner]"
+        raise missing_extra(
+            f"keras_video.tuner.{name} needs KerasTuner, and {error.name!r} is missing.", "tuner"
         ) from error
-
-
-def __dir__():
-    return sorted([*globals(), *__all__])

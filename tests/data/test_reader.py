@@ -305,10 +305,20 @@ def test_bad_arguments(tmp_path):
         video.frames(frame_rate=-1)  # at once, not at the first frame
 
 
+def test_it_tells_what_it_is(tmp_path):
+    video = VideoReader(write_video(tmp_path / "a.mp4", 90, rate=30))
+    assert repr(video) == f"VideoReader({video.path!r}, size=(48, 64), 90 frames, 30 frames/s, 3 s)"
+    assert video.fps == 30  # and not 30.000000000000004
+    assert repr(Camera(2)) == "Camera(2)"
+    gone = VideoReader(write_video(tmp_path / "b.mp4", 3))
+    (tmp_path / "b.mp4").unlink()
+    assert repr(gone) == f"VideoReader({gone.path!r}, size=(48, 64))"
+
+
 def test_without_pyav_the_error_says_what_to_install(tmp_path, monkeypatch):
     path = write_video(tmp_path / "a.mp4", 3)
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(ImportError, match="keras-video\\[video\\]"):
+    with pytest.raises(ImportError, match=r"\.\[video\]"):
         VideoReader(path)
 
 

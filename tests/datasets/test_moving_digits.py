@@ -426,13 +426,13 @@ def test_dataset_errors(MovingDigits, argument, value):
 def test_missing_scikit_learn_is_explained(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     moving_digits_scene.digit_images.cache_clear()
-    with pytest.raises(ImportError, match=r"pip install keras-video\[datasets\]"):
+    with pytest.raises(ImportError, match=r"pip install '\.\[datasets\]'"):
         make_clip(0)
 
 
 def test_missing_av_is_explained(monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(ImportError, match=r"pip install keras-video\[video\]"):
+    with pytest.raises(ImportError, match=r"pip install '\.\[video\]'"):
         write_video("never.mp4", np.zeros((1, 8, 8, 3), "uint8"))
 
 

@@ -14,7 +14,8 @@ import pytest
 from keras_video.applications.tiny_video_net import TinyVideoNet
 from keras_video.mobile import LiteRTModel, export_litert, inspect
 from keras_video.mobile import export as export_module
-from keras_video.mobile.bench import bench
+from keras_video.mobile.bench import Bench, bench
+from keras_video.mobile.file import Inspection, Operation
 from tests.helpers import STREAM, assert_near, random_video, randomize_weights, tiny_model
 from tests.tiny_families import tiny_family
 from tests.tiny_video_specs import random_spec
@@ -88,6 +89,30 @@ def test_two_streams_side_by_side(model, path):
             answers[i].append(answer[0])
     assert_near(np.array(answers), np.array(expected))
     assert lite.state_bytes == sum(v.nbytes for v in states[0].values()) - 4
+
+
+def test_a_model_tells_what_it_is(path, clip_path):
+    lite = LiteRTModel(path)
+    height, width = SHAPE[1:3]
+    assert repr(lite) == (
+        f"LiteRTModel({path!r}, stream, 1 x {height} x {width} in a step, 5 class names, float32, "
+        f"state of {lite.state_bytes:,} bytes)"
+    )
+    clip = f"LiteRTModel({clip_path!r}, clip of {SHAPE[0]} x {height} x {width}, float32)"
+    assert repr(LiteRTModel(clip_path)) == clip
+
+
+def test_operations_in_float_are_counted_by_kind():
+    names = ["MUL", *["ADD"] * 50, "SUB"]
+    ops = [Operation(n, True, f"{n}_{i}", ("FLOAT32",), 2) for i, n in enumerate(names)]
+    text = str(Bench("a.tflite", 1, 1, 1.0, 1.0, 1.0, 0.0, 1, Inspection(ops, 9), True))
+    lines = text.partition("computed in float: ")[2].splitlines()
+    assert lines[0] == "52" and len(lines) == 4
+    assert [line.split() for line in lines[1:]] == [
+        ["50", "ADD", "ADD_1,", "..."],
+        ["1", "MUL", "MUL_0"],
+        ["1", "SUB", "SUB_51"],
+    ]
 
 
 def test_what_a_file_is_made_of(path, clip_path):
@@ -251,12 +276,12 @@ def test_missing_packages_name_their_extra(model, path, tmp_path, monkeypatch):
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "tensorflow" else find(name)
     )
-    with pytest.raises(ImportError, match=r"needs tensorflow, .*keras-video\[tensorflow-cpu\]"):
+    with pytest.raises(ImportError, match=r"needs tensorflow\. .*\.\[mobile\]"):
         export_litert(model, tmp_path / "a.tflite")
     for name in ("ai_edge_litert", "ai_edge_litert.interpreter"):
         monkeypatch.setitem(sys.modules, name, None)
     for use in (inspect, LiteRTModel):
-        with pytest.raises(ImportError, match=r"pip install keras-video\[litert\]"):
+        with pytest.raises(ImportError, match=r"pip install '\.\[litert\]'"):
             use(path)
 
 

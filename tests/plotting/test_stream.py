@@ -80,5 +80,5 @@ def test_errors_leave_nothing_behind(tmp_path):
 
 def test_without_matplotlib_the_error_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ImportError, match="keras-video\\[plot\\]"):
+    with pytest.raises(ImportError, match=r"\.\[plot\]"):
         plot_stream(*example(), LABELS, tmp_path / "a.png")

@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest.importorskip("keras_tuner", reason="needs keras-video[tuner]")
+pytest.importorskip("keras_tuner", reason="needs the extra tuner")
 
 from tests.tuner.nursery import Nursery  # noqa: E402
 

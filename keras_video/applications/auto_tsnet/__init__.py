@@ -1,6 +1,6 @@
 """Auto-TSNet (Gong et al. 2021): networks of two streams, one of few frames, one of many."""
 
-from keras_video.applications import lazy_names
+from keras_video.lazy import lazy_names
 
 __all__, __getattr__, __dir__ = lazy_names(
     __name__,

@@ -1,6 +1,6 @@
 """bLVNet-TAM (Fan et al. 2019): big-little networks of clips with temporal aggregation."""
 
-from keras_video.applications import lazy_names
+from keras_video.lazy import lazy_names
 
 __all__, __getattr__, __dir__ = lazy_names(
     __name__,

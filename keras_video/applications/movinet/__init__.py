@@ -1,6 +1,6 @@
 """MoViNet (Kondratyuk et al. 2021): mobile video networks for clips and streams."""
 
-from keras_video.applications import lazy_names
+from keras_video.lazy import lazy_names
 
 __all__, __getattr__, __dir__ = lazy_names(
     __name__,

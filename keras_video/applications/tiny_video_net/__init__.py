@@ -1,6 +1,6 @@
 """Tiny Video Networks (Piergiovanni et al. 2019): small clip networks found by evolution."""
 
-from keras_video.applications import lazy_names
+from keras_video.lazy import lazy_names
 
 __all__, __getattr__, __dir__ = lazy_names(
     __name__,

@@ -1,6 +1,6 @@
 """X3D (Feichtenhofer 2020): clip networks grown from a small image network, one axis at a time."""
 
-from keras_video.applications import lazy_names
+from keras_video.lazy import lazy_names
 
 __all__, __getattr__, __dir__ = lazy_names(
     __name__,

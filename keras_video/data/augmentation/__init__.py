@@ -30,6 +30,7 @@ from keras_video.data.augmentation.spatial import (
     RandomFlip,
     RandomResizedCrop,
 )
+from keras_video.lazy import listing
 
 __all__ = [
     "Augmentation",
@@ -69,3 +70,6 @@ class Compose(Augmentation):
         for augmentation in self.augmentations:
             clips, labels = augmentation(clips, labels, rng)
         return clips, labels
+
+
+__dir__ = listing(__all__)

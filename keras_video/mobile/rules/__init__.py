@@ -1,5 +1,6 @@
 """Rules of the mobile form, one per layer class. This package registers all of them on import."""
 
+from keras_video.lazy import listing
 from keras_video.mobile.rules import (
     attention,
     basic,
@@ -21,3 +22,4 @@ __all__ = [
     "rule_for",
     "two_streams",
 ]
+__dir__ = listing(__all__)

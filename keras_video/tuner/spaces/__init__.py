@@ -1,5 +1,6 @@
 """Search spaces: families of networks, their choices, and what each choice costs."""
 
+from keras_video.lazy import listing
 from keras_video.tuner.spaces.base import Slots, Space
 from keras_video.tuner.spaces.choices import Choice, ChoiceSpace, Stage
 from keras_video.tuner.spaces.costs import CostTable
@@ -18,3 +19,4 @@ __all__ = [
     "TVNSpace",
     "TwoStreamSpace",
 ]
+__dir__ = listing(__all__)

@@ -11,6 +11,7 @@ import warnings
 import keras_tuner
 import pytest
 
+from keras_video.checks import install_hint
 from keras_video.tuner import MaxParams
 from keras_video.tuner.search.trials import project_lock
 from tests.tuner.nursery import wait_until
@@ -249,6 +250,6 @@ def test_without_kerastuner(tmp_path):
         check=False,
     )
     assert result.stdout == (
-        "keras_video.tuner.Evolution needs KerasTuner, and 'keras_tuner' is missing: "
-        "pip install keras-video[tuner]\n"
+        "keras_video.tuner.Evolution needs KerasTuner, and 'keras_tuner' is missing. "
+        f"{install_hint('tuner')}\n"
     ), result.stderr

@@ -4,6 +4,7 @@ After every layer, channels that are not selected are exactly zero. Masks are ap
 and offset of batch norms, which are small, and not to videos. So they cost almost no time.
 """
 
+from keras_video.lazy import listing
 from keras_video.tuner.one_shot.masked.bottleneck import (
     BottleneckOptions,
     MaskedBottleneck,
@@ -31,3 +32,4 @@ __all__ = [
     "pick",
     "pick_width",
 ]
+__dir__ = listing(__all__)

@@ -138,10 +138,11 @@ def draw(curves):
         axes.plot(*zip(*[(0, 0.125), *points], strict=True), marker="o", markersize=3, label=name)
     axes.axhline(TARGET, color="0.6", linestyle=":", linewidth=1)
     axes.axhline(0.125, color="0.6", linestyle="--", linewidth=1)
-    axes.text(0, 0.135, "chance", color="0.4", va="bottom")
+    right = axes.get_yaxis_transform()  # x in parts of the width
+    axes.text(0.99, 0.115, "chance", color="0.4", va="top", ha="right", transform=right)
     axes.set(xlabel="steps of 16 clips", ylabel="top-1 on validation videos", ylim=(0, 1.02))
     axes.set_title("MoViNet-A0 on 480 videos of 8 new classes")
-    axes.legend(loc="center right")
+    figure.legend(loc="outside lower center", ncols=len(curves), frameon=False)
     folder = Path(FLAGS.output) if FLAGS.output else Path(__file__).parent / "results"
     partial = folder / "finetune.partial.png"
     figure.savefig(partial, dpi=120)

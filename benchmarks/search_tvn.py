@@ -312,7 +312,7 @@ def draw(curves):
     axes.set_title(
         f"{len(lines)} searches each, limit {FLAGS.max_latency_ms:g} ms", loc="left", weight="bold"
     )
-    axes.legend(frameon=False, loc="lower right")
+    figure.legend(frameon=False, loc="outside lower center", ncols=len(curves))
     axes.grid(color="#eeeeee")
     axes.spines[["top", "right"]].set_visible(False)
     if not FLAGS.quick:

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 import sys
 import warnings
 from typing import NamedTuple
@@ -71,6 +72,8 @@ class CommandLine(NamedTuple):
     def main(self, argv=None):
         """Run `argv`; return the exit code: that of the command, or 2 after an error."""
         argv = list(sys.argv[1:] if argv is None else argv)
+        command = self.commands.get(argv[0] if argv else "")
+        options = command.options if command else ()
         with warnings.catch_warnings():
             warnings.showwarning = self._warn
             try:
@@ -83,7 +86,7 @@ class CommandLine(NamedTuple):
             except (flags.Error, ValueError, OSError, ImportError, RuntimeError) as error:
                 if os.environ.get(self.debug):
                     raise
-                return self._say(error)
+                return self._say(as_options(str(error), options))
             except Exception as error:
                 if os.environ.get(self.debug):
                     raise
@@ -156,6 +159,32 @@ class CommandLine(NamedTuple):
     def _say(self, message):
         print(f"{self.name}: {' '.join(str(message).split())}", file=sys.stderr)
         return 2
+
+
+# Arguments of the library that have another name as an option.
+ARGUMENTS = {"num_frames": "frames", "image_size": "size"}
+
+
+def as_options(message, options):
+    """Return an error of the library in the words of the command line.
+
+    `frames: expected ...` becomes `--frames: expected ...`, and `partial=True` becomes `--partial`,
+    for all options of the command.
+
+    Args:
+        message: string.
+        options: tuple of `Option`, those of the command.
+    """
+    names = {option.name: option.name for option in options}
+    names |= {name: option for name, option in ARGUMENTS.items() if option in names}
+    for name, option in names.items():
+        word = rf"(?<![\w./-]){name}"
+        message = re.sub(rf"^{name}: ", f"--{option}: ", message)
+        message = re.sub(rf"{word}=True\b", f"--{option}", message)
+        message = re.sub(rf"{word}=False\b", f"--no{option}", message)
+        message = re.sub(rf"{word}='([^']*)'", rf"--{option}=\1", message)
+        message = re.sub(rf"{word}=(\d[\d.]*\d|\d)\b", rf"--{option}=\1", message)
+    return message
 
 
 def _underscored(word):

@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 
+from keras_video.checks import check_extra
 from keras_video.cli.recipe import find_recipe
 from keras_video.progress import load_keras, progress, working
 
@@ -26,6 +27,8 @@ def run(output="keras_video_demo"):
     Returns:
         0, or 1 if a prediction is wrong.
     """
+    for extra in ("video", "datasets", "plot"):
+        check_extra(extra, "The demo")
     began = time.perf_counter()
     load_keras()  # before moving_digits imports it, to hide what TensorFlow prints
     from keras_video.data import VideoReader

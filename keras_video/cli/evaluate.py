@@ -2,7 +2,7 @@
 
 import os
 
-from keras_video.checks import check_choice
+from keras_video.checks import check_choice, check_extra
 from keras_video.cli.command_line import Command, Option
 from keras_video.cli.recipe import load_model
 from keras_video.cli.training import CLIP_OPTIONS, clip_options, data_options
@@ -17,6 +17,9 @@ def evaluate(options, folder):
         raise ValueError(
             f"--clips: expected none unless --protocol=multi_clip, got {options.clips}."
         )
+    check_extra("video", "Reading videos")
+    if options.plots:
+        check_extra("plot", "--plots")
     streaming = options.protocol == "streaming"
     clip = clip_options(options)
     model, recipe = load_model(

@@ -2,7 +2,7 @@
 
 import os
 
-from keras_video.checks import check_choice
+from keras_video.checks import check_choice, check_extra
 from keras_video.cli.command_line import Command, Option
 from keras_video.cli.recipe import load_model
 from keras_video.cli.training import CLIP_OPTIONS, clip_options, data_options
@@ -20,6 +20,9 @@ def export(options, model):
             f"--calibration: expected a folder of videos for --quantization={quantization}, "
             "got none. Use --calibration=FOLDER."
         )
+    check_extra("mobile", "An export")
+    if calibrated:
+        check_extra("video", "--calibration")
     weights = model if model.endswith(".keras") else options.weights
     clip = clip_options(options)
     model, recipe = load_model(model, weights, options.streaming, labels=options.labels, **clip)
@@ -65,6 +68,7 @@ def _clips(options, recipe):
 
 def bench_mobile(options, path):
     """Measure a LiteRT file on this machine."""
+    check_extra("litert", "bench-mobile")
     from keras_video.mobile.bench import bench
 
     print(bench(path, options.threads, options.calls))

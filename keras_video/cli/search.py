@@ -5,7 +5,7 @@ import os
 import sys
 
 from keras_video import files
-from keras_video.checks import check_choice
+from keras_video.checks import check_choice, check_extra
 from keras_video.cli import searches
 from keras_video.cli.command_line import Command, Option
 from keras_video.progress import load_keras
@@ -27,6 +27,8 @@ def search(options, folder):
             f"--workers: expected 1 with --space=movinet, which trains in one process, got "
             f"{options.workers}."
         )
+    check_extra("video", "Reading videos")
+    check_extra("tuner", "A search")
     load_keras()
     settings = {option.name: options[option.name].value for option in SEARCH.options}
     defaults = {option.name: option.default for option in SEARCH.options}

@@ -6,6 +6,7 @@ import sys
 
 from keras_video import files
 from keras_video.applications.families import builder_name, title
+from keras_video.checks import check_extra
 from keras_video.cli.command_line import Command, Option
 from keras_video.cli.recipe import find_training_recipe
 from keras_video.progress import load_keras, working
@@ -13,6 +14,7 @@ from keras_video.progress import load_keras, working
 
 def train(options, folder):
     """Fine-tune a model on a folder of videos, and measure it on the validation videos."""
+    check_extra("video", "Reading videos")
     clip = clip_options(options)
     recipe = find_training_recipe(options.model, options.weights, options.causal, **clip)
     keras = load_keras()
@@ -69,6 +71,7 @@ def train(options, folder):
 
 def bench_data(options, folder):
     """Measure how many clips per second are read, and how many a model trains on."""
+    check_extra("video", "Reading videos")
     recipe = find_training_recipe(options.model, options.weights, **clip_options(options))
     keras = load_keras()
     from keras_video.data import bench, video_dataset_from_directory

@@ -271,6 +271,19 @@ class VideoDataset(EpochDataset):
         self.num_views = source.clips * source.crops
         self._skipped, self._skipped_now = {}, {}
 
+    def __repr__(self):
+        height, width = self.image_size
+        parts = [f"{len(self.files)} videos"]
+        parts += [f"{self.num_classes} classes"] if self.num_classes else []
+        rate, step = self._options["frame_rate"], self._options["step"]
+        clips = f"clips of {self.num_frames} x {height} x {width}"
+        clips += f" at {rate:g} frames/s" if rate else ""
+        clips += f", one of {step} frames" if step != 1 else ""
+        views = f" in {self.num_views} views" if self.num_views > 1 else ""
+        parts += [clips + views, f"{len(self)} batches of {self.batch_size}"]
+        parts += [f"{len(self._skipped)} broken"] if self._skipped else []
+        return f"VideoDataset({', '.join(parts)})"
+
     @property
     def skipped(self):
         """List of `(path, reason)` of all files that were broken so far."""
@@ -420,6 +433,14 @@ class ShardDataset(EpochDataset):
         )
         self.num_videos = len(records)
         super().__init__(source, workers, use_multiprocessing, max_queue_size)
+
+    def __repr__(self):
+        height, width = self._source.image_size
+        return (
+            f"ShardDataset({self.num_videos} videos in {len(self.files)} files, clips of "
+            f"{self._source.num_frames} x {height} x {width}, {len(self)} batches of "
+            f"{self._source.batch_size})"
+        )
 
 
 def read_shards(pattern, num_frames=16, image_size=(172, 172), **options):

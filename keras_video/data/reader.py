@@ -80,10 +80,16 @@ class VideoReader:
 
     @property
     def fps(self):
-        return len(self._moments[0]) / self.duration
+        return _rate(len(self._moments[0]), self.duration)
 
     def __len__(self):
         return self._count
+
+    def __repr__(self):
+        with contextlib.suppress(VideoError, OSError):  # of a file that has gone or is damaged
+            if self._index is not None:  # otherwise counting would decode the whole video
+                return _describe(self)
+        return f"VideoReader({self.path!r}, size={tuple(self.size)})"
 
     @functools.cached_property
     def _count(self):
@@ -270,6 +276,19 @@ class VideoReader:
             return [time for time, _ in video.decode()], video.end
 
 
+def _rate(frames, seconds):
+    """Return frames per second, without the digits that rounding of the seconds brings."""
+    return round(frames / seconds, 6)
+
+
+def _describe(reader):
+    """Return one line about a reader that knows its frames."""
+    return (
+        f"{type(reader).__name__}({reader.path!r}, size={tuple(reader.size)}, {len(reader)} "
+        f"frames, {reader.fps:g} frames/s, {reader.duration:g} s)"
+    )
+
+
 def _ticks(start, frame_rate):
     return (start + k / frame_rate for k in itertools.count())
 
@@ -341,10 +360,15 @@ class OpenCVReader:
 
     @property
     def fps(self):
-        return len(self) / self.duration
+        return _rate(len(self), self.duration)
 
     def __len__(self):
         return self._extent[0]
+
+    def __repr__(self):
+        if "_extent" in vars(self):  # otherwise counting would decode the whole video
+            return _describe(self)
+        return f"OpenCVReader({self.path!r}, size={tuple(self.size)})"
 
     @functools.cached_property
     def _extent(self):
@@ -425,6 +449,9 @@ class Camera:
 
     def __init__(self, index=0):
         self.index = index
+
+    def __repr__(self):
+        return f"Camera({self.index!r})"
 
     def frames(self, frame_rate=None, size=None, crop=True, resize_side=None):
         """Iterate over the frames of the camera until it stops.

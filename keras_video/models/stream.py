@@ -47,6 +47,15 @@ class Stream:
         self.frames_seen = 0
         self._compiled = {}
 
+    def __repr__(self):
+        size = "any size"
+        if self.state is not None:
+            size = f"{self._size[0]}x{self._size[1]}, {self.frames_seen} seen"
+        return (
+            f"Stream({self.model.name}, batch_size={self.batch_size}, frames of {size}, "
+            f"state of {self.state_bytes:,} bytes)"
+        )
+
     def step(self, frames):
         """Take the next chunk of frames of every slot.
 
@@ -146,6 +155,9 @@ class RollingStream:
                 f"batch_size={batch_size}."
             )
         self.reset()
+
+    def __repr__(self):
+        return f"RollingStream({self.stream!r}, window={self.window}, history={self.history})"
 
     @property
     def state_bytes(self):

@@ -151,6 +151,9 @@ class EnsembleStream:
         self.streams = [Stream(member, batch_size) for member in ensemble.members]
         self.reset()
 
+    def __repr__(self):
+        return f"EnsembleStream({', '.join(map(repr, self.streams))})"
+
     def step(self, frames):
         """Take the next chunk `(batch_size, frames, height, width, 3)`; return the logits."""
         count = len(self.streams)

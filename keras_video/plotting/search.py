@@ -84,7 +84,9 @@ def plot_pareto(
         axes.set_xscale("log")
     elif limit is not None and max(numbers) > 2.5 * limit:
         axes.set_xlim(right=2.5 * limit)  # the slowest networks would squeeze the others
-    axes.legend(frameon=False, fontsize=8.5, loc="lower right")
+    # Below the axes: the networks may lie anywhere in them.
+    figure.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize=8.5, ncols=3,
+                  loc="outside lower center")  # fmt: skip
     tidy(axes)
     axes.set_ylabel(fitness)
     strip.set_xlabel(NAMES.get(cost, cost))
@@ -173,17 +175,18 @@ def plot_history(rows, path, title=None):
             axes.plot(
                 steps, numbers, color=PALE if drawn else COLORS[color], marker="o", markersize=3,
                 linewidth=1.2 if drawn else 1.8, zorder=2 if drawn else 3,
-                label="drawn" if drawn else "most probable",
             )  # fmt: skip
         for border in borders:
             axes.axvline(border, color=GREY, linewidth=1, linestyle=DASHED, zorder=1)
         if label.startswith("cost"):
             axes.axhline(1.0, color=GREY, linewidth=1, zorder=1)
-        if len(lines) > 1:
-            axes.legend(frameon=False, fontsize=8)
         axes.set_ylabel(label)
         tidy(axes)
     all_axes[-1].set_xlabel("chunk")
     all_axes[-1].xaxis.get_major_locator().set_params(integer=True)
     heading(all_axes[0], title or "The search, chunk by chunk")
+    labels = ["in colour: the most probable network", "grey: the mean of those drawn"]
+    handles = all_axes[0].plot([], [], color=COLORS[2]) + all_axes[0].plot([], [], color=PALE)
+    figure.legend(handles, labels, frameon=False, fontsize=8.5, ncols=2,
+                  loc="outside lower center")  # fmt: skip
     return save_figure(figure, path)

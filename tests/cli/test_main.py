@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from keras_video.cli import main
+from keras_video.cli.command_line import Option, as_options
 from keras_video.cli.recipe import Recipe, find_recipe
 from tests.cli.helpers import fails, run
 
@@ -54,6 +55,42 @@ def test_wrong_words_are_named(capsys, tmp_path):
     assert "--top" in fails(capsys, "classify", "a.mp4", "--top=0")
     assert "--top" in fails(capsys, "classify", "--top=many", "a.mp4")
     assert "colour" in fails(capsys, "classify", "a.mp4", "--colour=red")
+
+
+@pytest.mark.parametrize(
+    "said, shown",
+    [
+        ("frames: expected 4, got 20.", "--frames: expected 4, got 20."),
+        ("num_frames: expected 4.", "--frames: expected 4."),
+        (
+            "a.mp4: cut. Pass partial=True or nopartial=True.",
+            "a.mp4: cut. Pass --partial or nopartial=True.",
+        ),
+        ("protocol='streaming' needs clips=3.", "--protocol=streaming needs --clips=3."),
+        ("partial=False, clips=2, other=1", "--nopartial, --clips=2, other=1"),
+        ("--frames: expected /a/clips=3.", "--frames: expected /a/clips=3."),
+    ],
+)
+def test_errors_of_the_library_name_options(said, shown):
+    names = {"frames": 0, "partial": False, "protocol": "", "clips": 0}
+    options = tuple(Option(name, default, "") for name, default in names.items())
+    assert as_options(said, options) == shown
+
+
+def test_missing_extras_are_told_at_the_start(capsys, monkeypatch, tmp_path):
+    """Before videos are read, and before Keras is loaded."""
+    monkeypatch.setattr("keras_video.checks._is_installed", lambda module: module == "av")
+    for extra, words in {
+        "tuner": ["search", tmp_path],
+        "plot": ["evaluate", tmp_path, "--plots=plots"],
+        "mobile": ["export", "A0"],
+        "litert": ["bench-mobile", tmp_path / "a.tflite"],
+        "datasets": ["demo"],
+    }.items():
+        assert f"pip install '.[{extra}]'" in fails(capsys, *words)
+    monkeypatch.setattr("keras_video.checks._is_installed", lambda module: False)
+    for command in ("train", "evaluate", "search", "bench-data"):
+        assert "pip install '.[video]'" in fails(capsys, command, tmp_path)
 
 
 def test_wrong_files_are_named(capsys, tmp_path):
@@ -255,7 +292,8 @@ def test_damaged_video_is_an_error_or_with_partial_a_warning(capsys, stand_ins, 
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
         container.mux(stream.encode())
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    assert "cut short" in fails(capsys, "classify", str(path))
+    err = fails(capsys, "classify", str(path))
+    assert "cut short" in err and "Pass --partial to use" in err and "partial=True" not in err
     code, out, err = run(capsys, "classify", str(path), "--partial")
     assert code == 0 and "1. " in out
     assert err.startswith("keras-video: warning: ") and err.count("\n") == 1

@@ -520,3 +520,14 @@ def test_errors_come_before_anything_is_read(options, message):
     defaults = {"files": ["a.mp4", "b.mp4"], "image_size": 16, "seed": 0}
     with pytest.raises(ValueError, match=message):
         VideoDataset(**{**defaults, **options})
+
+
+def test_it_tells_what_it_is(videos):
+    data = make(videos, frame_rate=5, class_names=[f"class {n}" for n in range(len(videos))])
+    batches = -(-len(videos) // 3)
+    assert repr(data) == (
+        f"VideoDataset({len(videos)} videos, {len(videos)} classes, clips of 4 x 16 x 16 at 5 "
+        f"frames/s, {batches} batches of 3)"
+    )
+    views = make(videos, labels=None, step=2, shuffle=False, clips=2, crops=3)
+    assert "videos, clips of 4 x 16 x 16, one of 2 frames in 6 views," in repr(views)

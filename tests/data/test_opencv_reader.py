@@ -97,3 +97,9 @@ def test_without_opencv_the_error_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(ImportError, match="opencv-python-headless"):
         OpenCVReader(path)
+
+
+def test_it_tells_what_it_is_without_decoding(cv2, tmp_path):
+    reader = OpenCVReader(write_video(tmp_path / "a.mp4", 30))
+    assert repr(reader) == f"OpenCVReader({reader.path!r}, size=(48, 64))"
+    assert len(reader) == 30 and "size=(48, 64), 30 frames, 10 frames/s, 3 s)" in repr(reader)

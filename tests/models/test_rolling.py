@@ -51,6 +51,13 @@ def test_it_is_the_slot_with_the_longer_history_that_answers():
     assert counts == [*range(1, 11), *range(6, 11), *range(6, 11), *range(6, 11)]
 
 
+def test_it_tells_what_it_is():
+    rolling = RollingStream(Memory(2), 10)
+    rolling.step(frame(1))
+    text = repr(rolling)
+    assert text.startswith("RollingStream(<") and text.endswith(", window=10, history=1)")
+
+
 def test_no_window_forgets_nothing():
     rolling = RollingStream(Memory(1), 0)
     assert [int(rolling.step(frame(k))[2]) for k in range(200)] == list(range(1, 201))

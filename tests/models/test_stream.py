@@ -69,6 +69,14 @@ def test_state_is_that_of_the_model(model, stream):
     assert stream.state_bytes == before
 
 
+def test_it_tells_what_it_is(model, stream):
+    stream.reset()
+    assert "batch_size=2, frames of any size, state of 0 bytes)" in repr(stream)
+    stream.step(FRAMES[:, :2])
+    text = f"batch_size=2, frames of 40x32, 2 seen, state of {stream.state_bytes:,} bytes)"
+    assert repr(stream) == f"Stream({model.name}, {text}"
+
+
 def test_reset_of_all(stream, expected):
     steps(stream, (2, 1))
     stream.reset()

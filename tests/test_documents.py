@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import command_line
+
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "benchmarks/README.md"]
 DOCUMENTS += [f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")]
@@ -33,3 +35,26 @@ def test_public_names_exist(name):
             if not hasattr(found, part):
                 importlib.import_module(f"{found.__name__}.{part}")
             found = getattr(found, part)
+
+
+@command_line
+def test_the_first_lines_of_the_readme_run(tmp_path, monkeypatch):
+    """As printed, with the weights that are shipped, on a video like that of the demo."""
+    pytest.importorskip("av")
+    from keras_video.datasets import moving_digits
+
+    text = (ROOT / "README.md").read_text()
+    text = text[text.index("## Classify a clip") : text.index("## Train on your own classes")]
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 4
+    monkeypatch.chdir(tmp_path)
+    right = moving_digits.CLASS_NAMES.index("zoom_in")
+    video = moving_digits.make_video([right], frames_per_motion=24, split="test", seed=1)
+    moving_digits.write_video("demo_output/moving_digits.mp4", video, frame_rate=12)
+    names = {}
+    for block in blocks:
+        exec(block, names)  # noqa: S102
+    for logits in names["model"].decode_predictions(names["logits"], top=1):
+        assert logits[0][0] == "zoom_in"
+    assert names["names"][0][0] == "zoom_in" and names["seconds"] == 1.75
+    assert names["logits"].shape == (1, 16)

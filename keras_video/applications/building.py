@@ -9,11 +9,12 @@ import zipfile
 
 import keras
 
-from keras_video.applications.pretrained import Source
+from keras_video.applications.pretrained import Source, labels
 from keras_video.checkpoints import weight_map
 from keras_video.checks import check_choice, check_int
 from keras_video.layers import CumulativeAvgPool
 from keras_video.models import VideoClassifier
+from keras_video.specs.video_input import ANSWER_KEYS, CLIP_KEYS
 
 LAST = "classifier/*"  # variables of the last layer
 HEAD = "classifier*"  # variables of all layers that only the classifier needs
@@ -77,7 +78,8 @@ class ModelBuilder:
         Args:
             inputs, outputs: those of the model.
             name: string.
-            info: dict of plain values, see `VideoClassifier`; classes and weights are added.
+            info: dict of plain values, see `VideoClassifier`; classes and weights are added, as
+                well as the clips and the class names of the weights.
             rebuild: function `(include_top, classes) -> model` that builds the same architecture
                 again. Keras files load only into a model with the same classifier.
             kind: `VideoClassifier` or a subclass.
@@ -85,10 +87,50 @@ class ModelBuilder:
         model = kind(inputs, outputs, name=name)
         info["classes"] = self.classes if self.include_top else None
         info["weights"] = self.source.label if self.source else None
-        model._set_info(info)
+        model._set_info(self._with_knowledge(info))
         if self.source is not None:
             fill(model, self.source, rebuild)
         return model
+
+    def _with_knowledge(self, info):
+        """Add what the weights say about clips and classes, and the sizes that are fixed."""
+        info = dict(info)
+        if self.source is not None and self.source.record is not None:
+            info |= _of_record(self.source.record, info)
+        elif self.source is not None and self.source.info:
+            known = self.source.info
+            if known.get("family") == info["family"]:
+                info |= {key: known[key] for key in (*CLIP_KEYS, *ANSWER_KEYS) if key in known}
+        if self.source is None or info["classes"] != self.source.classes:
+            for key in ANSWER_KEYS:  # of other classes
+                info.pop(key, None)
+        fixed = self.frames.shape[1:4]
+        clip = [fix or own for fix, own in zip(fixed, info["clip"], strict=False)]
+        if clip[1:] != list(info["clip"][1:3]):
+            info["resize_side"] = None  # that of another size
+        info["clip"] = [*clip, *info["clip"][3:]]
+        return info
+
+
+def _of_record(record, info):
+    """Return the entries of `info` for published weights."""
+    known = {}
+    if record.frames and record.size:
+        known["clip"] = [record.frames, *record.size, *info["clip"][3:]]
+    if record.frame_rate or record.frame_stride:
+        known["frame_rate"], known["frame_stride"] = record.frame_rate, record.frame_stride
+    known |= {key: getattr(record, key) for key in ("resize_side", "sampling")}
+    known = {key: value for key, value in known.items() if value is not None}
+    if record.labels:
+        known["labels"] = labels(record)
+    if record.source:
+        known["measured"] = {
+            "data": record.name,
+            "top1": record.top1,
+            "top5": record.top5,
+            "source": record.source,
+        }
+    return known
 
 
 def pool(x, pooling, dtype, name="head_pool"):

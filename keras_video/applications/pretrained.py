@@ -7,6 +7,7 @@
 import gzip
 import hashlib
 import io
+import json
 import os
 import re
 import shutil
@@ -393,6 +394,8 @@ class Source(NamedTuple):
         path: string, that Keras file.
         lacking: tuple of pairs `(pattern, description)`: names that `named` does not have and that
             keep their initial values.
+        record: `WeightsRecord` of published weights, else `None`.
+        info: dict, what the model in a `.keras` file knows, else `None`.
     """
 
     label: str
@@ -400,6 +403,8 @@ class Source(NamedTuple):
     named: dict | None = None
     path: str | None = None
     lacking: tuple = ()
+    record: WeightsRecord | None = None
+    info: dict | None = None
 
 
 def read_weights(weights, names, record, check, load):
@@ -419,11 +424,12 @@ def read_weights(weights, names, record, check, load):
     weights = os.path.expanduser(os.fspath(weights))
     exists = os.path.exists(weights) or os.path.exists(f"{weights}.index")
     if weights in names or not exists:
-        path = converted(record(weights), load)
+        published = record(weights)
+        path = converted(published, load)
         named = weight_map.load(path)
-        return Source(weights, check(named, path), named)
+        return Source(weights, check(named, path), named, record=published)
     if weights.endswith((".weights.h5", ".keras")):
-        return Source(weights, _keras_classes(weights), path=weights)
+        return Source(weights, _keras_classes(weights), path=weights, info=_keras_info(weights))
     if weights.endswith(".npz"):
         named = weight_map.load(weights)
         return Source(weights, check(named, weights), named)
@@ -445,6 +451,16 @@ def converted(record, load):
         named, _ = load(resolve_checkpoint(fetch(record)))
         weight_map.save(path, named, half=False)
     return path
+
+
+def _keras_info(path):
+    """Return the `info` of the model in a `.keras` file, `None` for other files and models."""
+    if not path.endswith(".keras"):
+        return None
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json")).get("config", {})
+    info = config.get("info") if isinstance(config, dict) else None
+    return info if isinstance(info, dict) else None
 
 
 def _keras_classes(path):

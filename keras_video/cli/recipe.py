@@ -219,46 +219,38 @@ def load_model(model, weights, streaming=False, labels="", frames=0, size=0, fra
     keras = load_keras()
     with working(f"loading {weights}"):
         model = keras.models.load_model(weights)
-    info = getattr(model, "info", {})
-    if "clip" not in info:
+    known = getattr(model, "video_input", None)
+    if known is None:
         raise ValueError(f"--weights: expected a model of keras_video, got another in {weights}.")
     if streaming and not model.streaming:
-        model = _streaming_twin(model, weights)
+        model = _streaming(model, weights)
+    rate = frame_rate or (known.frame_rate and known.frame_rate / known.frame_stride)
     return model, Recipe(
-        name=info.get("config", {}).get("name", model.name),
+        name=model.info.get("config", {}).get("name", model.name),
         weights=weights,
         streaming=streaming,
-        frames=frames or info["clip"][0],
-        size=(size, size) if size else tuple(info["clip"][1:3]),
-        frame_rate=frame_rate or info.get("frame_rate"),
-        resize_side=None if size else info.get("resize_side"),
-        labels=read_labels(labels) if labels else info.get("labels"),
-        frame_stride=info.get("frame_stride"),
+        frames=frames or known.frames,
+        size=(size, size) if size else known.size,
+        frame_rate=rate,
+        resize_side=None if size else known.resize_side,
+        labels=read_labels(labels) if labels else model.class_names,
+        frame_stride=None if rate else known.frame_stride,
+        sampling=known.sampling if known.spread else None,
     )
 
 
-def _streaming_twin(model, path):
-    """Build a causal clip model once more, as a streaming model with the same weights."""
-    from keras_video.applications.movinet import MoViNet, MoViNetConfig
-    from keras_video.models import copy_weights
+def _streaming(model, path):
+    """Return the streaming model with the same weights."""
+    from keras_video.applications.movinet import streaming_twin
 
-    config = None
-    if model.info.get("family") == "movinet":
-        config = MoViNetConfig.from_dict(model.info["config"])
-    if config is None or not config.variant.causal:
-        hint = "" if config is None else " Train one with --causal."
+    try:
+        return streaming_twin(model)
+    except ValueError as error:
+        hint = " Train one with --causal." * (model.info.get("family") == "movinet")
         raise ValueError(
             f"--weights: expected a causal MoViNet, which can stream, got {model.name} in {path}, "
             f"which takes whole clips only.{hint}"
-        )
-    twin = MoViNet(
-        config,
-        streaming=True,
-        classes=model.info["classes"],
-        include_preprocessing=model.info["pixels"] == 255,
-    )
-    copy_weights(model, twin)
-    return twin
+        ) from error
 
 
 def read_labels(path):

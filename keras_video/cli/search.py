@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+from dataclasses import replace
 
 from keras_video import files
 from keras_video.checks import check_choice, check_extra
@@ -86,9 +87,11 @@ def _search_movinet(options):
 
 def _save(model, path, names, frame_rate):
     """Save the model with its input specification and the names of its classes."""
-    stride = model.info.get("frame_stride", 1)
-    rate = frame_rate / stride if frame_rate else None
-    model.info.update(frame_rate=rate, resize_side=None, labels=names)
+    known = model.video_input
+    rate = frame_rate / known.frame_stride if frame_rate else None
+    stride = 1 if rate else known.frame_stride
+    model.video_input = replace(known, frame_rate=rate, frame_stride=stride, resize_side=None)
+    model.class_names = names
     with files.replacing(path) as partial:
         model.save(partial)
     labels = os.path.join(os.path.dirname(path), "labels.txt")

@@ -28,13 +28,6 @@ def train(options, folder):
     data, validation = data if subset else (data, None)
     os.makedirs(options.output, exist_ok=True)
     model = _build(recipe, data.class_names, options.causal)
-    # The file contains its own input specification.
-    model.info.update(
-        clip=[recipe.frames, *recipe.size, 3],
-        frame_rate=recipe.frame_rate,
-        resize_side=recipe.resize_side,
-        labels=data.class_names,
-    )
     backup = os.path.join(options.output, "backup")
     if not options.resume:
         with contextlib.suppress(FileNotFoundError):
@@ -51,8 +44,7 @@ def train(options, folder):
         verbose=1 if sys.stdout.isatty() else 2,
     )
     path = os.path.join(options.output, "model.keras")
-    with files.replacing(path) as partial:
-        model.save(partial)
+    _save(model, path)
     names = "".join(f"{name}\n" for name in data.class_names)
     files.write_text(os.path.join(options.output, "labels.txt"), names)
     settings = {option.name: options[option.name].value for option in TRAIN.options}
@@ -62,11 +54,23 @@ def train(options, folder):
     if validation is not None:
         report = os.path.join(options.output, "report.json")
         result = evaluation.evaluate(model, validation, report=report)
+        model.info["measured"] = {
+            "data": os.path.basename(os.path.abspath(folder)),
+            "top1": 100 * result.top1,
+            "top5": None,
+            "source": f"keras-video train, {len(validation.files)} validation videos",
+        }
+        _save(model, path)
         with contextlib.suppress(ImportError):  # without matplotlib
             result.plot(options.output)
     print(f"model: {os.path.abspath(path)} (labels, history and report in the same folder)")
     same = f" --validation_split={options.validation_split:g} --seed={options.seed}"
     print(f"next:  keras-video evaluate {folder} --weights={path}{same if subset else ''}")
+
+
+def _save(model, path):
+    with files.replacing(path) as partial:
+        model.save(partial)
 
 
 def bench_data(options, folder):
@@ -115,6 +119,7 @@ def data_options(options, recipe, subset):
         "resize_side": recipe.resize_side,
         "num_frames": recipe.frames,
         "frame_rate": recipe.frame_rate,
+        "sampling": recipe.sampling or "window",
         "step": 1 if recipe.frame_rate else recipe.frame_stride or 1,
         "errors": "skip" if options.skip_broken else "raise",
         "seed": options.seed,

@@ -16,6 +16,7 @@ from keras_video.data.decoding import VideoError
 from keras_video.data.reader import VideoReader
 
 SAMPLING = ("window", "strided", "multi_clip", "segments", "blvnet_tam", "tvn", "whole")
+ONE_CLIP = ("segments", "whole")  # rules that make one clip of a video
 UNREADABLE = VideoError, FileNotFoundError, PermissionError
 READERS = 10_000  # readers that are kept for the next epochs
 # Purposes of random numbers. They come first in the seed: NumPy treats (1, 2) and (1, 2, 0) alike.
@@ -254,3 +255,48 @@ class ClipSource(BatchSource):
         boxes = sampling.crop_boxes(*frames.shape[1:3], size, self.crops)
         views = [frames[:, top : top + h, left : left + w] for top, left, h, w in boxes]
         return np.stack([view[rows] for rows in place for view in views])
+
+
+def read_clips(reader, clips=1, *, num_frames, image_size, **options):
+    """Read the clips that an evaluation cuts out of one video.
+
+    They are those of a `VideoDataset` with `training=False`.
+
+    Args:
+        reader: `VideoReader` or `FrameArray`.
+        clips: int, number of clips.
+        num_frames, image_size, **options: `frame_rate`, `step`, `sampling`, `resize_side`,
+            `crop_to_aspect_ratio` and `crops`, as in `VideoDataset`.
+
+    Returns:
+        uint8 array `(views, num_frames, height, width, 3)`.
+    """
+    defaults = {
+        "frame_rate": None,
+        "step": 1,
+        "sampling": "window",
+        "crop_to_aspect_ratio": True,
+        "resize_side": None,
+        "crops": 1,
+    }
+    source = ClipSource(
+        files=[reader.path],
+        labels=None,
+        batch_size=1,
+        num_frames=num_frames,
+        image_size=tuple(image_size),
+        shuffle=False,
+        training=False,
+        seed=0,
+        clips=clips,
+        short="repeat",
+        errors="raise",
+        augment=None,
+        shard=(0, 1),
+        drop_remainder=False,
+        **{**defaults, **options},
+    )
+    if clips > 1 and source.sampling in ONE_CLIP:
+        raise ValueError(f"clips: expected 1 for sampling={source.sampling!r}, got {clips}.")
+    source._readers[0] = reader, source._timeline(reader)
+    return source.clip(0, 0)

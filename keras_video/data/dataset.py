@@ -16,13 +16,16 @@ import keras
 import numpy as np
 
 from keras_video.checks import check_choice, check_int, check_labels, check_rate, check_size
-from keras_video.data.clips import SAMPLING, ClipSource
+from keras_video.data.clips import ONE_CLIP, SAMPLING, ClipSource
 from keras_video.data.decoding import VideoError
 from keras_video.data.prefetch import Prefetcher
 from keras_video.data.sampling import SHORT
 from keras_video.data.shards import ShardSource, find_records
 
-ONE_CLIP = ("segments", "whole")  # rules that make one clip of a video
+CLIP_OPTIONS = (
+    *("num_frames", "frame_rate", "sampling", "step"),
+    *("image_size", "crop_to_aspect_ratio", "resize_side"),
+)
 LISTED = 20  # broken files that a warning names; `skipped` has them all
 
 
@@ -217,6 +220,7 @@ class VideoDataset(EpochDataset):
             the clips of `epoch + n`. (With `steps_per_epoch`, an epoch may end before all videos
             were shown; the next one starts with a new order.)
         num_views: int, `clips * crops`.
+        clip_options: dict, the arguments that say how a clip is cut out of a video.
 
     Returns:
         Indexed by a batch number, the pair `(clips, labels)`, or `clips` if there are no labels.
@@ -283,6 +287,11 @@ class VideoDataset(EpochDataset):
         parts += [clips + views, f"{len(self)} batches of {self.batch_size}"]
         parts += [f"{len(self._skipped)} broken"] if self._skipped else []
         return f"VideoDataset({', '.join(parts)})"
+
+    @property
+    def clip_options(self):
+        """dict, the arguments that say how a clip is cut out of a video."""
+        return {name: getattr(self._source, name) for name in CLIP_OPTIONS}
 
     @property
     def skipped(self):

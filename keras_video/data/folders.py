@@ -30,16 +30,17 @@ def video_dataset_from_directory(
     label_mode="int",
     class_names=None,
     batch_size=32,
-    image_size=(172, 172),
+    image_size=None,
     shuffle=True,
     seed=None,
     validation_split=None,
     subset=None,
     follow_links=False,
     verbose=True,
-    num_frames=16,
+    num_frames=None,
     frame_rate=None,
-    sampling="window",
+    sampling=None,
+    model=None,
     **options,
 ):
     """Make a data set of the videos in a folder, as Keras' `image_dataset_from_directory` does.
@@ -59,7 +60,8 @@ def video_dataset_from_directory(
             labels.
         class_names: list of strings, the folders to use, in this order; `None` uses all in
             alphabetical order.
-        batch_size, image_size, num_frames, frame_rate, sampling: as in `VideoDataset`.
+        batch_size, image_size, num_frames, frame_rate, sampling: as in `VideoDataset`. `None`: as
+            `model` wants it, else the default there.
         shuffle: bool. `True` shuffles the videos before they are split, shuffles the training
             videos again in each epoch, and takes random clips of them. `False` keeps the videos
             sorted, so that the last classes become the validation part, and takes clips as in
@@ -70,6 +72,8 @@ def video_dataset_from_directory(
             are neither shuffled nor augmented, and their clips are those of an evaluation.
         follow_links: bool, whether to look into folders that are symbolic links.
         verbose: bool, whether to print the numbers of videos and classes.
+        model: a model with a `video_input`, whose clips are made: their frames, size, frame rate,
+            step and sampling rule. Arguments that are given win.
         **options: other arguments of `VideoDataset`.
 
     Returns:
@@ -89,7 +93,14 @@ def video_dataset_from_directory(
     _check_split(validation_split, subset, shuffle, seed)
     if label_mode is None:
         labels = None
-    check_size("image_size", image_size)
+    given = {
+        "image_size": image_size,
+        "num_frames": num_frames,
+        "frame_rate": frame_rate,
+        "sampling": sampling,
+    }
+    options = _with_model(model, {**options, **given})
+    check_size("image_size", options["image_size"])
     listing = list_folder(directory, labels, class_names, follow_links)
     targets, classes = _encode(listing.labels, label_mode, listing.class_names)
     if verbose:
@@ -98,10 +109,6 @@ def video_dataset_from_directory(
     options.update(
         class_names=listing.class_names if targets is not None else None,
         batch_size=batch_size,
-        image_size=image_size,
-        num_frames=num_frames,
-        frame_rate=frame_rate,
-        sampling=sampling,
         seed=seed,
     )
 
@@ -137,6 +144,7 @@ def video_dataset_from_file_list(
     shuffle=True,
     verbose=True,
     errors="raise",
+    model=None,
     **options,
 ):
     """Make a data set of the videos that a text file lists.
@@ -157,6 +165,8 @@ def video_dataset_from_file_list(
         verbose: bool, whether to print the numbers of videos and classes.
         errors: `"raise"` or `"skip"`. With `"skip"`, videos that do not exist are left out with a
             warning and listed in the attribute `skipped`.
+        model: a model with a `video_input`, whose clips are made, as in
+            `video_dataset_from_directory`.
         **options: other arguments of `VideoDataset`.
 
     Returns:
@@ -169,6 +179,7 @@ def video_dataset_from_file_list(
         VideoError: if none of the videos exists.
     """
     check_choice("label_mode", label_mode, LABEL_MODES)
+    options = _with_model(model, options)
     several = label_mode in ("multi_label", None)
     listing = read_file_list(path, root, class_names, num_classes, several)
     if listing.missing and errors == "raise":
@@ -199,6 +210,32 @@ def video_dataset_from_file_list(
         of = f" belonging to {classes} classes" if targets is not None else ""
         print(f"Found {len(kept)} files{of}.")
     return dataset
+
+
+DEFAULTS = {"image_size": (172, 172), "num_frames": 16, "sampling": "window"}
+
+
+def _with_model(model, options):
+    """Return the options of `VideoDataset`: those given, then those of the model, then defaults.
+
+    Args:
+        model: `None`, or any object with a `video_input`, see `keras_video.specs.VideoInput`.
+        options: dict; `None` means not given.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    if model is None:
+        return {**DEFAULTS, **given}
+    known = getattr(model, "video_input", None)
+    if known is None:
+        raise ValueError(
+            f"model: expected one with a video_input, got {getattr(model, 'name', model)!r}."
+        )
+    wanted = known.clip_options()
+    if "image_size" in given or "crop_to_aspect_ratio" in given:
+        wanted.pop("resize_side")  # it belongs to the size
+    if "frame_rate" in given:
+        wanted.pop("step")  # it counts frames at the rate
+    return {**DEFAULTS, **wanted, **given}
 
 
 def _encode(labels, label_mode, class_names, num_classes=None):

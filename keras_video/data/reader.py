@@ -12,6 +12,7 @@ import functools
 import itertools
 import math
 import os
+import tempfile
 import time
 import warnings
 
@@ -20,6 +21,7 @@ import numpy as np
 from keras_video.checks import check_int, check_rate
 from keras_video.data.decoding import OpenVideo, VideoError, check_file, decode_runs, import_av
 from keras_video.data.frames import FrameConverter, layout, upright_size
+from keras_video.data.sampling import time_indices
 
 SEEK_AFTER = 10.0  # seconds; clips that begin earlier are decoded from the start of the file
 TIMEOUT = 10.0  # seconds to wait for a frame of a camera
@@ -438,6 +440,111 @@ def import_cv2():
             "This reader needs OpenCV: `pip install opencv-python-headless`."
         ) from error
     return cv2
+
+
+class FrameArray:
+    """Frames in memory, with the methods of a `VideoReader`.
+
+    Args:
+        frames: uint8 array `(frames, height, width, 3)`.
+        frame_rate: number, frames per second. `None`: not known, then 1.
+
+    Attributes:
+        size, duration, fps: as of `VideoReader`.
+        at_pace: bool, whether no frame rate was given.
+    """
+
+    path = "frames"
+    _tolerance = 1e-6  # seconds, for the rounding of times
+
+    def __init__(self, frames, frame_rate=None):
+        frames = np.asarray(frames)
+        check_rate("frame_rate", frame_rate, none=True)
+        if frames.ndim != 4 or frames.shape[-1] != 3 or not len(frames):
+            raise ValueError(
+                "video: expected frames of shape (frames, height, width, 3), got an array of shape "
+                f"{frames.shape}."
+            )
+        if frames.dtype != "uint8":
+            raise ValueError(f"video: expected uint8 pixels in 0..255, got {frames.dtype}.")
+        self._frames = frames
+        self.size = frames.shape[1:3]
+        self.at_pace = frame_rate is None
+        self.fps = frame_rate or 1.0
+        self.duration = len(frames) / self.fps
+        self._moments = np.arange(len(frames)) / self.fps, self.duration
+
+    def __len__(self):
+        return len(self._frames)
+
+    def get(self, indices, size=None, crop=True, resize_side=None):
+        """Return the frames with the given numbers; see `VideoReader.get`."""
+        numbers = _check_indices(indices)
+        _check_below(numbers, len(self), "the array")
+        convert = self._converter(size, crop, resize_side)
+        return np.stack([convert(self._frames[k]) for k in numbers])
+
+    def frames(self, frame_rate=None, size=None, crop=True, resize_side=None):
+        """Iterate over the frames; see `VideoReader.frames`."""
+        check_rate("frame_rate", frame_rate, none=True)
+        numbers = range(len(self))
+        if frame_rate is not None:
+            moments, end = self._moments
+            numbers = time_indices(moments, end, frame_rate, self._tolerance)
+        convert = self._converter(size, crop, resize_side)
+        return (convert(self._frames[k]) for k in numbers)
+
+    def _converter(self, size, crop, resize_side):
+        """Return a function that brings a frame to the requested size."""
+        steps = layout(self.size, size, crop, resize_side)
+        if steps.box is None and steps.resized == tuple(self.size):
+            top, left = steps.corner
+            height, width = steps.size
+            return lambda frame: frame[top : top + height, left : left + width]
+        av = import_av()
+        convert = FrameConverter(self.size, size, crop, resize_side)
+        return lambda frame: convert(av.VideoFrame.from_ndarray(frame, "rgb24"))
+
+
+@contextlib.contextmanager
+def opened(video, frame_rate=None, cameras=False):
+    """Open any kind of video for a `with` block.
+
+    Args:
+        video: path, content of a file as `bytes`, `VideoReader`, uint8 array of frames, or, with
+            `cameras=True`, a `Camera`.
+        frame_rate: number, frames per second of an array. Files and readers have their own.
+
+    Yields:
+        `VideoReader`, `FrameArray` or `Camera`.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    kinds = (VideoReader, FrameArray, Camera) if cameras else (VideoReader, FrameArray)
+    is_array = hasattr(video, "shape") and hasattr(video, "dtype")
+    if frame_rate is not None and not is_array:
+        raise ValueError(
+            "frame_rate: expected None for a video that has its own frame rate, got "
+            f"{frame_rate!r}. It is the rate of the frames in an array."
+        )
+    if isinstance(video, kinds):
+        yield video
+    elif is_array:
+        yield FrameArray(video, frame_rate)
+    elif isinstance(video, (bytes, bytearray, memoryview)):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "video")
+            with open(path, "wb") as file:
+                file.write(video)
+            yield VideoReader(path)
+    elif isinstance(video, (str, os.PathLike)):
+        yield VideoReader(video)
+    else:
+        expected = "a path, bytes, a VideoReader or an array of frames"
+        raise ValueError(
+            f"video: expected {expected}{' or a Camera' * cameras}, got {type(video).__name__}."
+        )
 
 
 class Camera:

@@ -19,7 +19,9 @@ from keras_video.mobile.quantization.calibration import quantized
 from keras_video.mobile.quantization.representative import clips_of, pixel_range, stream_inputs
 from keras_video.mobile.rewriting import check_shape, mobile_form, state_of
 from keras_video.mobile.runner import LiteRTModel
+from keras_video.models.video_classifier import final_activation
 from keras_video.progress import working
+from keras_video.specs.video_input import CLIP_KEYS
 
 TOLERANCE = 1e-4  # of float32, relative to the largest prediction
 CALIBRATED = ("int8", "int16x8")
@@ -167,7 +169,10 @@ def _labels_of_weights(info):
 def _describe(model, form, shape, stream, quantization):
     """Return the description that the file gets, see `keras_video.mobile.file`."""
     info = getattr(model, "info", {})
-    kept = ("family", "frame_rate", "frame_stride", "clip", "classes", "weights")
+    kept = ("family", "classes", "weights", *CLIP_KEYS, "measured", "multi_label", "mean", "std")
+    clip = info.get("clip")
+    if clip and list(clip[1:3]) != list(shape[1:3]):
+        info = {**info, "resize_side": None}  # that of another size
     return {
         "kind": "stream" if stream else "clip",
         "network": model.name,
@@ -176,6 +181,7 @@ def _describe(model, form, shape, stream, quantization):
         "width": shape[2],
         "pixels": info.get("pixels", 255),
         **{key: info[key] for key in kept if info.get(key) is not None},
+        "activation": final_activation(model),
         "quantization": quantization or "float32",
         "state": {name: list(shape) for name, shape in state_of(form).items()},
         "library": f"keras_video {keras_video.__version__}",

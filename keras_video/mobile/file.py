@@ -7,6 +7,11 @@ interpreters ignore it, and `unzip -p model.tflite labels.txt` prints the classe
 - `kind`: `"clip"` or `"stream"`; `frames`, `height`, `width`: of the input;
 - `pixels`: the largest value of a pixel, 255 or 1. No other normalisation is needed;
 - `frame_rate`: frames per second to feed, or `frame_stride`: feed every n-th frame of the video;
+  with `step`: every n-th frame at that rate;
+- `clip`: `[frames, height, width, 3]` that the model was made for; `resize_side`, `crop`,
+  `sampling`: how it is cut out of a video, as in `keras_video.specs.VideoInput`;
+- `activation`: `"softmax"`, `"sigmoid"` or, for logits, `"linear"`; `multi_label`: whether classes
+  do not exclude each other; `measured`: accuracy of the weights, if it is known;
 - `state`: for a stream, `{name: shape}`, zeros at the start. Append the output of the same name
   along axis 1, and drop as many of the oldest frames;
 - `classes`, `weights`, `network`, `quantization`, `library`.

@@ -5,9 +5,11 @@ import os
 
 import numpy as np
 
+from keras_video import answers
 from keras_video.checks import check_int, missing_extra
 from keras_video.mobile import file
 from keras_video.progress import silence
+from keras_video.specs.video_input import VideoInput
 
 SEEN = "frames_seen"  # the key of the frame count in a state
 
@@ -23,7 +25,8 @@ class LiteRTModel:
 
     Attributes:
         info: dict, the description in the file (`keras_video.mobile.file`).
-        labels: list of class names, or `None`.
+        labels, class_names: list of class names, or `None`.
+        video_input: `keras_video.specs.VideoInput`, the clips that the model was made for.
         streaming: bool, whether the file takes frames with a state.
         frames_seen: int, frames since the last reset.
         interpreter: the LiteRT interpreter. The model uses its memory in place: do not call
@@ -40,9 +43,14 @@ class LiteRTModel:
     ...     print(model.labels[answer.argmax()])
     """
 
+    classify = answers.classify
+    follow = answers.follow
+    decode_predictions = answers.decode_predictions
+
     def __init__(self, path, threads=1):
         check_int("threads", threads)
         self.path = path = os.fspath(path)
+        self.name = os.path.basename(path)
         self.info, self.labels = file.read(path)
         self.interpreter = _interpreter(path, threads)
         runner = self.interpreter.get_signature_runner()
@@ -71,6 +79,79 @@ class LiteRTModel:
     def input_shape(self):
         """tuple `(1, frames, height, width, 3)`; for streams the frames of one step."""
         return (1, *self._inputs["frames"].shape)
+
+    @property
+    def class_names(self):
+        """List of class names, or `None`."""
+        return self.labels
+
+    @property
+    def num_classes(self):
+        """int, number of outputs."""
+        return self._outputs["predictions"].shape[-1]
+
+    @property
+    def answer_activation(self):
+        """What turns outputs into probabilities, see `keras_video.answers.to_probabilities`."""
+        activation = self.info.get("activation")
+        linear = activation == "linear" and self.info.get("multi_label")
+        return "multi_label" if linear else activation
+
+    @property
+    def video_input(self):
+        """`keras_video.specs.VideoInput`, the clips that the model was made for."""
+        info, size = self.info, [self.info["height"], self.info["width"]]
+        clip = info.get("clip") or (None, None, None)
+        side = info.get("resize_side") if list(clip[1:3]) == size else None
+        frames = clip[0] if self.streaming else info["frames"]
+        return VideoInput.from_info({**info, "clip": [frames, *size], "resize_side": side})
+
+    def probabilities(self, clips):
+        """Return the probabilities of the classes for several clips of one video.
+
+        Args:
+            clips: uint8 array `(clips, frames, height, width, 3)`.
+
+        Returns:
+            float64 array `(classes,)`. Logits are averaged before softmax.
+        """
+        outputs = self.predict(answers.pixels_for(self.video_input, clips))
+        return answers.average(outputs, self.answer_activation)
+
+    def start_stream(self, window=0):
+        """Return a function from a uint8 frame `(height, width, 3)` to float64 `(classes,)`.
+
+        Args:
+            window: int, frames after which old frames are forgotten, as in
+                `keras_video.models.RollingStream`; 0 remembers all.
+        """
+        self._check_stream()
+        if self.input_shape[1] != 1:
+            raise ValueError(
+                f"file: expected one that takes a frame per step, got {self.name} with "
+                f"{self.input_shape[1]}."
+            )
+        known, activation = self.video_input, self.answer_activation
+        slots = 2 if window else 1
+        states, ages = [self.init_state() for _ in range(slots)], [0] * slots
+        count = 0
+
+        def step(frame):
+            nonlocal count
+            if window and count and count % window in (0, window // 2):
+                slot = 0 if count % window == 0 else 1
+                states[slot], ages[slot] = self.init_state(), 0
+            count += 1
+            outputs = []
+            for slot in range(slots):
+                pixels = answers.pixels_for(known, frame)[None, None]
+                output, states[slot] = self(pixels, states[slot])
+                outputs.append(output)
+                ages[slot] += 1
+            oldest = ages.index(max(ages))
+            return answers.to_probabilities(outputs[oldest], activation)[0]
+
+        return step
 
     def predict(self, clips):
         """Return the predictions for clips.

@@ -11,6 +11,7 @@ from keras import ops, tree
 from keras_video.checkpoints import weight_map
 from keras_video.checks import check_int
 from keras_video.layers import BigLittleMerge, GatedConv3D, GloRe, NonLocal, VideoConv3D, backend
+from keras_video.specs.video_input import ANSWER_KEYS, CLIP_KEYS
 
 
 class Stream:
@@ -61,11 +62,22 @@ class Stream:
 
         Args:
             frames: array `(batch_size, frames, height, width, 3)` with any number of frames, and
-                the same height and width in all steps.
+                the same height and width in all steps. Single frames may also be given as
+                `(batch_size, height, width, 3)`, and for one slot as `(height, width, 3)`.
 
         Returns:
             Predictions `(batch_size, classes)` after the last frame.
         """
+        if np.ndim(frames) == 4 and frames.shape[0] != self.batch_size:
+            hint = " Write frames[None] for several frames of one video." * (self.batch_size == 1)
+            raise ValueError(
+                f"frames: expected a frame for each of batch_size={self.batch_size} slots, shape "
+                f"({self.batch_size}, height, width, 3), got {tuple(frames.shape)}.{hint}"
+            )
+        if np.ndim(frames) == 4:
+            frames = frames[:, None]
+        elif np.ndim(frames) == 3 and self.batch_size == 1:
+            frames = frames[None, None]
         self.model.check_frames(frames)
         frames = ops.convert_to_tensor(frames, dtype="float32")
         shape = tuple(frames.shape)
@@ -246,6 +258,9 @@ def _copy_layer(layer, twin):
 def copy_weights(source, target):
     """Copy all weights between models with the same layer names, such as clip and stream.
 
+    What the source knows about its classes and its clips is copied as well: `class_names`, and the
+    size, frame rate and sampling rule of `video_input`.
+
     Args:
         source, target: Keras models.
 
@@ -253,3 +268,6 @@ def copy_weights(source, target):
         ValueError: if a layer or a shape differs. Then no weight is changed.
     """
     weight_map.assign(target, weight_map.export(source))
+    known, info = getattr(source, "info", None), getattr(target, "info", None)
+    if isinstance(known, dict) and isinstance(info, dict):
+        info.update({key: known[key] for key in (*CLIP_KEYS, *ANSWER_KEYS) if key in known})

@@ -3,11 +3,14 @@
 `TemporalEnsemble` is the model, `EnsembleStream` runs it on live video.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import keras
+import numpy as np
 from keras import ops, tree
 
+from keras_video import answers
 from keras_video.models.stream import Stream
 
 
@@ -59,6 +62,10 @@ class TemporalEnsemble(keras.Model):
     (1, 10)
     """
 
+    classify = answers.classify
+    follow = answers.follow
+    decode_predictions = answers.decode_predictions
+
     def __init__(self, members, name="temporal_ensemble", **kwargs):
         members = list(members)
         if len(members) < 2:
@@ -77,6 +84,56 @@ class TemporalEnsemble(keras.Model):
         self.members = members
         self.streaming = kinds[0]
         self.built = True
+
+    @property
+    def video_input(self):
+        """`VideoInput` of the members, with all their frames; `None` if it is not known."""
+        known, count = self.members[0].video_input, len(self.members)
+        if known is None or known.frames is None or not known.frame_rate:
+            return None
+        return replace(
+            known, frames=count * known.frames, frame_rate=count * float(known.frame_rate)
+        )
+
+    @property
+    def class_names(self):
+        """List of strings, the names of the outputs, or `None`."""
+        return self.members[0].class_names
+
+    @property
+    def num_classes(self):
+        """int, number of outputs."""
+        return self.members[0].num_classes
+
+    @property
+    def answer_activation(self):
+        """What turns outputs into probabilities, see `VideoClassifier.answer_activation`."""
+        return self.members[0].answer_activation
+
+    def probabilities(self, clips):
+        """Return the probabilities of the classes; see `VideoClassifier.probabilities`."""
+        clips = answers.pixels_for(self.video_input, clips)
+        outputs = [self(clip[None]) for clip in clips]
+        outputs = [y[0] if self.streaming else y for y in outputs]
+        outputs = np.concatenate([ops.convert_to_numpy(y) for y in outputs])
+        return answers.average(outputs, self.answer_activation)
+
+    def start_stream(self, window=0):
+        """Return a function from a frame to probabilities; see `VideoClassifier.start_stream`.
+
+        Args:
+            window: must be 0, for ensembles remember all frames.
+        """
+        if window:
+            raise ValueError(f"window: expected 0 for an ensemble, got {window!r}.")
+        stream = EnsembleStream(self)
+        known, activation = self.video_input, self.answer_activation
+
+        def step(frame):
+            outputs = stream.step(answers.pixels_for(known, frame)[None, None])
+            return answers.to_probabilities(ops.convert_to_numpy(outputs), activation)[0]
+
+        return step
 
     def call(self, frames, training=None):
         if self.streaming:

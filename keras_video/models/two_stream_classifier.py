@@ -1,8 +1,10 @@
 """`TwoStreamClassifier`: a Functional model of two clips of one video."""
 
 import keras
+import numpy as np
 
 from keras_video.layers import backend
+from keras_video.layers.two_streams import frames_spread
 from keras_video.models.video_classifier import VideoClassifier
 
 NAMES = ("sparse", "dense")
@@ -74,6 +76,14 @@ class TwoStreamClassifier(VideoClassifier):
             return frames
         counts = (self.info.get("sparse_frames"), self.info.get("frames"))
         return [backend.with_frames(clip, n) for clip, n in zip(frames, counts, strict=True)]
+
+    def _inputs_of(self, clips):
+        """Return the sparse and the dense clips; the sparse ones are taken from the dense ones."""
+        count, stride = clips.shape[1], clips.shape[1] // self.info["sparse_frames"]
+        numbers = list(range(0, count, stride))
+        if self.info.get("sparse_positions") == "spread":
+            numbers = frames_spread(count, stride)
+        return [np.ascontiguousarray(clips[:, numbers]), clips]
 
     @property
     def _frames_input(self):

@@ -7,8 +7,11 @@ import keras
 import numpy as np
 from keras import ops, tree
 
+from keras_video import answers
 from keras_video.checks import check_int
 from keras_video.layers import backend
+from keras_video.models.stream import RollingStream, Stream
+from keras_video.specs.video_input import VideoInput
 
 
 @keras.saving.register_keras_serializable("keras_video")
@@ -26,7 +29,7 @@ class VideoClassifier(keras.Model):
 
     Call arguments:
         frames: tensor `(batch, frames, height, width, 3)`. A streaming model takes chunks of any
-            number of frames.
+            number of frames, and also a single frame `(height, width, 3)`.
         state: for streaming models, from `init_state` or the last call; `None` starts a stream.
         training: bool.
 
@@ -38,11 +41,19 @@ class VideoClassifier(keras.Model):
         ValueError: if `frames` cannot be a video for this model, or `state` does not fit to them.
 
     Attributes:
-        info: dict of plain values, saved with the model: architecture, variant, published clip and
-            frame rate, weights, pixel range and smallest frame size. `frames`: fixed clip length,
+        video_input: `keras_video.specs.VideoInput`, the clips that the model was made for: frames,
+            size, frame rate, sampling rule, pixel range; `None` if not known. It can be set.
+        class_names: list of strings, the names of the outputs, or `None`. It can be set.
+        streaming, causal: bools, whether the model takes a state, and whether it could do so.
+        info: dict of plain values, saved with the model: architecture, variant, weights, smallest
+            frame size, and what `video_input` and `class_names` show. `frames`: fixed clip length,
             if the architecture depends on it. `frame_multiple`: required divisor of the clip
-            length.
+            length. `measured`: accuracy of the weights in percent, on which data and by whom.
     """
+
+    classify = answers.classify
+    follow = answers.follow
+    decode_predictions = answers.decode_predictions
 
     def __init__(self, inputs, outputs, name=None, **kwargs):
         inputs, outputs = _with_tuples(inputs), _with_tuples(outputs)
@@ -64,6 +75,97 @@ class VideoClassifier(keras.Model):
     def streaming(self):
         """bool, whether the model takes and returns a state."""
         return isinstance(self.input, (list, tuple)) and isinstance(self.input[-1], dict)
+
+    @property
+    def causal(self):
+        """bool, whether no output depends on later frames, so that the model can stream."""
+        variant = self.info.get("config", {}).get("variant", {})
+        return self.streaming or bool(variant.get("causal", False))
+
+    @property
+    def video_input(self):
+        """`keras_video.specs.VideoInput`, the clips that the model was made for, or `None`."""
+        return VideoInput.from_info(self.info)
+
+    @video_input.setter
+    def video_input(self, value):
+        if not isinstance(value, VideoInput):
+            raise ValueError(f"video_input: expected a VideoInput, got {type(value).__name__}.")
+        channels = self._frames_input.shape[-1]
+        known = value.to_info(channels)
+        if value.pixels is not None:  # `mean` and `std` may be facts of the architecture
+            known = {k: v for k, v in known.items() if k not in ("mean", "std")}
+        self.info.update(known)
+
+    @property
+    def class_names(self):
+        """List of strings, the names of the outputs, or `None`."""
+        names = self.info.get("labels")
+        return list(names) if names else None
+
+    @class_names.setter
+    def class_names(self, names):
+        if names is None:
+            self.info.pop("labels", None)
+            return
+        names = [str(name) for name in names]
+        if len(names) != self.num_classes:
+            raise ValueError(
+                f"class_names: expected {self.num_classes} names, one for each output of "
+                f"{self.name}, got {len(names)}."
+            )
+        self.info["labels"] = names
+
+    @property
+    def num_classes(self):
+        """int, number of outputs."""
+        return int(self.outputs[0].shape[-1])
+
+    @property
+    def answer_activation(self):
+        """What turns outputs into probabilities, see `keras_video.answers.to_probabilities`."""
+        activation = final_activation(self)
+        linear = activation == "linear" and self.info.get("multi_label")
+        return "multi_label" if linear else activation
+
+    def probabilities(self, clips):
+        """Return the probabilities of the classes for several clips of one video.
+
+        Args:
+            clips: uint8 array `(clips, frames, height, width, 3)`.
+
+        Returns:
+            float64 array `(classes,)`. Logits are averaged before softmax.
+        """
+        outputs = []
+        for clip in clips:  # one by one: each batch size would be compiled
+            inputs = self._inputs_of(answers.pixels_for(self.video_input, clip[None]))
+            predictions = self.predict(inputs, verbose=0)
+            outputs.append((predictions[0] if self.streaming else predictions)[0])
+        return answers.average(outputs, self.answer_activation)
+
+    def _inputs_of(self, clips):
+        """Return the inputs of the model for clips `(batch, frames, height, width, 3)`."""
+        if not self.streaming:
+            return clips
+        state = self.init_state(len(clips), *clips.shape[2:4])
+        return [clips, tree.map_structure(ops.convert_to_numpy, state)]
+
+    def start_stream(self, window=0):
+        """Return a function from a uint8 frame `(height, width, 3)` to float64 `(classes,)`.
+
+        Args:
+            window: int, frames after which old frames are forgotten, see `RollingStream`; 0
+                remembers all.
+        """
+        rolling = RollingStream(Stream(self, batch_size=2 if window else 1), window)
+        known, activation = self.video_input, self.answer_activation
+
+        def step(frame):
+            outputs = rolling.step(answers.pixels_for(known, frame))
+            return answers.to_probabilities(outputs[None], activation)[0]
+
+        return step
 
     def call(self, frames, state=None, training=None, mask=None):
         frames, state = self._unpack(frames, state)
@@ -89,6 +191,8 @@ class VideoClassifier(keras.Model):
 
     def __call__(self, frames, state=None, *args, **kwargs):
         frames, state = self._unpack(frames, state)
+        if self.streaming and len(getattr(frames, "shape", ())) == 3:
+            frames = frames[None, None]  # a single frame
         self.check_frames(frames)
         frames = self._with_frames(frames)
         if state is not None:
@@ -140,7 +244,8 @@ class VideoClassifier(keras.Model):
         Args:
             batch_size: int, number of streams.
             height, width: ints, frame size in pixels. Default: the size in `input_shape`, or if
-                that is unknown, the size the model was published for.
+                that is unknown, the size in `video_input`. For frames of unknown size begin with
+                `model(frames, None)` instead.
 
         Returns:
             `{layer name: tensor or tuple of tensors}` of zeros. Float states are float32, frame
@@ -254,7 +359,14 @@ class VideoClassifier(keras.Model):
         shape_of_video = f"(batch, frames, height, width, {channels})"
         expected = f"{self.name}: expected {what} of shape {shape_of_video}"
         if len(shape) != 5:
-            raise ValueError(f"{expected}, got rank {len(shape)} with shape {shape}.")
+            hint = ""
+            if len(shape) == 4 and self.streaming:
+                hint = " For frames of one video write frames[None], else frames[:, None]."
+            elif len(shape) == 4:
+                hint = " For one clip write clip[None]."
+            elif len(shape) == 3:
+                hint = " This is a single frame, which only streaming models take."
+            raise ValueError(f"{expected}, got rank {len(shape)} with shape {shape}.{hint}")
         if shape[-1] is not None and shape[-1] != channels:
             hint = " Channels come last." if channels in shape[1:3] else ""
             raise ValueError(f"{expected}, got {shape}.{hint}")
@@ -318,7 +430,8 @@ class VideoClassifier(keras.Model):
                 raise ValueError(
                     f"state: expected shapes {wanted} in {name} for frames of shape "
                     f"{tuple(shape)}, got {got}. A state belongs to one batch size and one frame "
-                    "size; make a new one with init_state(batch_size, height, width)."
+                    "size. Start with state=None, or with "
+                    f"init_state({shape[0]}, {shape[2]}, {shape[3]})."
                 )
 
     @property
@@ -364,6 +477,35 @@ def _is_known(dtype):
     except ValueError:
         return False
     return True
+
+
+def final_activation(model):
+    """Return the last activation of a model.
+
+    Args:
+        model: Keras model.
+
+    Returns:
+        `"softmax"`, `"sigmoid"` or `"linear"`; `None` for a model without a graph.
+    """
+    if isinstance(model, keras.Sequential):
+        operations = model.layers
+    else:
+        operations = getattr(model, "operations", None)  # of Functional models, in order
+    if not operations:
+        return None
+    last = operations[-1]
+    if len(model.outputs) > 1:  # a stream: its first output are the predictions
+        last = next((op for op in operations if _makes(op, model.outputs[0])), last)
+    if isinstance(last, keras.Model):
+        return final_activation(last)
+    activation = getattr(last, "activation", None)  # of Dense, Activation and others
+    name = getattr(activation, "__name__", type(last).__name__).lower()
+    return name if name in ("softmax", "sigmoid") else "linear"
+
+
+def _makes(operation, tensor):
+    return any(output is tensor for output in tree.flatten(operation.output))
 
 
 def run_graph(model, inputs, operation_fn=lambda operation: operation):

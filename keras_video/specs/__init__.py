@@ -1,4 +1,4 @@
-"""Descriptions of architectures in pure Python, row by row: weights, shapes and costs."""
+"""Descriptions in pure Python: architectures row by row, and the input of a model."""
 
 from keras_video.checks import check_int, check_number
 from keras_video.lazy import listing
@@ -24,6 +24,7 @@ from keras_video.specs.primitives import (
     round_channels,
     run_rows,
 )
+from keras_video.specs.video_input import VideoInput
 
 __all__ = [
     "ContextGate",
@@ -42,6 +43,7 @@ __all__ = [
     "TimeStridedConv",
     "TimeStridedSampling",
     "TimeToChannel",
+    "VideoInput",
     "check_int",
     "check_number",
     "conv_output_size",

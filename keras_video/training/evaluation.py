@@ -3,12 +3,12 @@
 import contextlib
 import time
 
-import keras
 import numpy as np
-from keras import ops, tree
+from keras import ops
 
 from keras_video.checks import check_choice, check_int, check_labels
 from keras_video.models import EnsembleStream, Stream, TemporalEnsemble
+from keras_video.models.video_classifier import final_activation
 from keras_video.plotting.figures import import_figure
 from keras_video.progress import progress
 from keras_video.training import metrics
@@ -249,35 +249,6 @@ class _Tally:
         hot = np.zeros((len(labels), classes), bool)
         hot[:, self.columns] = labels
         return hot
-
-
-def final_activation(model):
-    """Return the last activation of a model.
-
-    Args:
-        model: Keras model.
-
-    Returns:
-        `"softmax"`, `"sigmoid"` or `"linear"`; `None` for a model without a graph.
-    """
-    if isinstance(model, keras.Sequential):
-        operations = model.layers
-    else:
-        operations = getattr(model, "operations", None)  # of Functional models, in order
-    if not operations:
-        return None
-    last = operations[-1]
-    if len(model.outputs) > 1:  # a stream: its first output are the predictions
-        last = next((op for op in operations if _makes(op, model.outputs[0])), last)
-    if isinstance(last, keras.Model):
-        return final_activation(last)
-    activation = getattr(last, "activation", None)  # of Dense, Activation and others
-    name = getattr(activation, "__name__", type(last).__name__).lower()
-    return name if name in ("softmax", "sigmoid") else "linear"
-
-
-def _makes(operation, tensor):
-    return any(output is tensor for output in tree.flatten(operation.output))
 
 
 def _check_arguments(model, protocol, crops, clips, top, chunk_frames):

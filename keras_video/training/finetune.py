@@ -81,7 +81,9 @@ def finetune(
     """Train a model with pretrained weights on another data set.
 
     The optimizer is AdamW with a cosine schedule and a linear warm-up. Gradients are clipped to a
-    global norm of 1. The first stages can be frozen.
+    global norm of 1. The first stages can be frozen. Afterwards the model knows the class names and
+    the clips of a `keras_video.data.VideoDataset`, see `model.class_names` and
+    `model.video_input`; they are saved with it.
 
     Args:
         model: `VideoClassifier` or `ClipRecurrent` that outputs logits.
@@ -122,6 +124,7 @@ def finetune(
     network = getattr(model, "network", model)
     outputs = network.output_shape[0] if network.streaming else network.output_shape
     _check_labels(labels, outputs[-1])
+    _teach(network, train, labels, outputs[-1])
     if freeze is not None:
         network.find_layer("freeze", freeze)
         network.freeze(until=freeze)
@@ -146,6 +149,24 @@ def finetune(
         return resumable_fit(model, train, epochs, backup, every, **options)
     # The data set shuffles by itself, and can repeat its order after a crash.
     return model.fit(train, epochs=epochs, shuffle=False, **options)
+
+
+def _teach(network, train, labels, classes):
+    """Let the network know the classes and the clips that it is trained on, as far as known."""
+    info = getattr(network, "info", None)
+    if info is None:
+        return
+    if classes > 1 and is_multi_label(labels):
+        info["multi_label"] = True
+    else:
+        info.pop("multi_label", None)
+    info.pop("measured", None)  # of the weights before training
+    names = getattr(train, "class_names", None)
+    if names is not None and len(names) == classes:
+        network.class_names = names
+    options, known = getattr(train, "clip_options", None), network.video_input
+    if options is not None and known is not None:
+        network.video_input = known.with_clip_options(options)
 
 
 def _first_labels(train):

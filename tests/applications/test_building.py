@@ -22,7 +22,7 @@ BUILDERS = [
     (family, name)
     for family, general in GENERAL.items()
     for name in getattr(applications, family).__all__
-    if name[-1].isalnum()
+    if name[0].isupper()
     and name not in (general, "MoViNetA6")
     and inspect.isfunction(getattr(getattr(applications, family), name))
     and getattr(getattr(applications, family), name).__module__.endswith("model")

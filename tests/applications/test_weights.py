@@ -178,8 +178,13 @@ def test_decode_predictions():
     assert [name for name, _ in best[0]] == ["b", "c"] and np.isclose(best[0][0][1], 0.5)
     from_logits = movinet.decode_predictions(np.log(probabilities) + 3.0, top=1, labels=labels)
     assert from_logits[0][0][0] == "b" and np.isclose(from_logits[0][0][1], 0.5)
-    with pytest.raises(ValueError, match=r"preds: expected shape \(batch, 600\), got \(1, 3\)"):
+    with pytest.raises(ValueError, match=r"with 600, 400, 16 classes .*got \(1, 3\)"):
         movinet.decode_predictions(probabilities)
+    with pytest.raises(ValueError, match=r"preds: expected shape \(batch, 600\), got \(1, 3\)"):
+        movinet.decode_predictions(probabilities, labels="kinetics600")
+    assert movinet.decode_predictions(np.eye(16)[[2]], top=1) == [
+        [(movinet.labels("moving_digits")[2], 1.0)]
+    ]
     names = movinet.labels("kinetics600")
     assert len(names) == 600 and (names[0], names[464], names[599]) == (
         "abseiling", "ski jumping", "zumba",

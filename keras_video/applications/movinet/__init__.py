@@ -17,6 +17,7 @@ __all__, __getattr__, __dir__ = lazy_names(
             "MoViNetA5",
             "MoViNetA6",
             "MoViNetT0",
+            "streaming_twin",
         ),
         "weights": ("RECORDS", "decode_predictions", "preprocess_input", "weights_record"),
     },

@@ -11,7 +11,8 @@ from keras_video.applications.movinet.weights import read
 from keras_video.blocks import StreamGraph, bottleneck, conv
 from keras_video.layers import CumulativeAvgPool
 from keras_video.layers.initializers import HeNormal
-from keras_video.models import VideoClassifier
+from keras_video.models import VideoClassifier, copy_weights
+from keras_video.models.video_classifier import final_activation
 
 
 def MoViNet(
@@ -102,6 +103,7 @@ def MoViNet(
             "config": config.to_dict(),
             "clip": list(config.clip),
             "frame_rate": config.frame_rate,
+            "resize_side": config.resize_side,
             "pixels": 255 if include_preprocessing else 1,
             "smallest": configs.REDUCTION,
         },
@@ -109,6 +111,45 @@ def MoViNet(
             config, include_top, classes=classes, streaming=streaming
         ),
     )
+
+
+def streaming_twin(model):
+    """Build a causal model of clips once more, as a streaming model with the same weights.
+
+    Args:
+        model: `VideoClassifier` of `MoViNet(..., causal=True)` or a file of it, trained or not.
+
+    Returns:
+        A `VideoClassifier` that takes frames and a state. It knows the class names and the
+        `video_input` of `model`. A model that streams already is returned as it is.
+
+    Raises:
+        ValueError: for models that cannot stream.
+
+    Example:
+    >>> model = keras_video.applications.MoViNetA0(causal=True, classes=10)
+    >>> keras_video.applications.movinet.streaming_twin(model).streaming
+    True
+    """
+    if getattr(model, "streaming", False):
+        return model
+    info = getattr(model, "info", {})
+    if info.get("family") != "movinet" or not getattr(model, "causal", False):
+        raise ValueError(
+            f"model: expected a MoViNet built with causal=True, got {getattr(model, 'name', model)}"
+            ", whose outputs depend on later frames."
+        )
+    activation = final_activation(model)
+    twin = MoViNet(
+        configs.MoViNetConfig.from_dict(info["config"]),
+        streaming=True,
+        input_shape=(None, *model.input_shape[2:]),
+        classes=info["classes"],
+        classifier_activation=None if activation == "linear" else activation,
+        include_preprocessing=info["pixels"] == 255,
+    )
+    copy_weights(model, twin)
+    return twin
 
 
 def _classify(x, plan, variant, classifier_activation, dtype):

@@ -8,6 +8,7 @@ was available to confirm it. No Keras here.
 
 import numpy as np
 
+from keras_video import answers
 from keras_video.applications import pretrained
 from keras_video.applications.movinet import checkpoints
 from keras_video.applications.movinet.config import CONFIGS
@@ -111,14 +112,20 @@ def preprocess_input(x):
     return np.asarray(x, dtype="float32") / 255.0
 
 
-def decode_predictions(preds, top=5, labels="kinetics600"):
+NAMED = {600: "kinetics600", 400: "kinetics400", 16: "moving_digits"}  # by number of classes
+
+
+def decode_predictions(preds, top=5, labels=None):
     """Return the most probable classes with their names.
+
+    `model.decode_predictions` does the same for any model that knows its class names.
 
     Args:
         preds: array `(batch, classes)` of probabilities or logits. Rows that are not probabilities
             (not between 0 and 1 with a sum of 1) are taken as logits.
         top: int, number of classes to return.
-        labels: list of class names, or the name of a data set, see `movinet.labels`.
+        labels: list of class names, or the name of a data set, see `movinet.labels`. Default: that
+            of the published weights with as many classes.
 
     Returns:
         For each sample a list of `(class name, probability)`, best first.
@@ -126,15 +133,20 @@ def decode_predictions(preds, top=5, labels="kinetics600"):
     Raises:
         ValueError: if the shape of `preds` does not fit the labels.
     """
-    preds = np.asarray(preds, dtype="float64")
+    preds = answers.to_numpy(preds).astype("float64")
+    if labels is None:
+        labels = NAMED.get(preds.shape[-1] if preds.ndim else 0)
+        if labels is None:
+            raise ValueError(
+                f"preds: expected shape (batch, classes) with {', '.join(map(str, NAMED))} classes "
+                f"if no labels are given, got {preds.shape}."
+            )
     names = pretrained.labels(labels) if isinstance(labels, str) else list(labels)
     if preds.ndim != 2 or preds.shape[1] != len(names):
         raise ValueError(f"preds: expected shape (batch, {len(names)}), got {preds.shape}.")
     check_int("top", top)
-    if (preds < 0).any() or not np.allclose(preds.sum(axis=1), 1, atol=1e-2):
-        preds = np.exp(preds - preds.max(axis=1, keepdims=True))
-        preds /= preds.sum(axis=1, keepdims=True)
-    return [[(names[k], float(row[k])) for k in np.argsort(-row)[:top]] for row in preds]
+    probabilities = [answers.to_probabilities(row, None) for row in preds]
+    return [answers.best(row, names, top) for row in probabilities]
 
 
 def read(config, weights):

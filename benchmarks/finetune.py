@@ -6,10 +6,13 @@ set. Both runs use `keras_video.training.finetune` with the same order of the da
 the validation accuracy over the number of steps.
 
     python benchmarks/finetune.py                  # about 15 minutes on two cores
+    python benchmarks/finetune.py --redraw         # the curves of the last run
 """
 
+import csv
 import tempfile
 import time
+from pathlib import Path
 
 import harness
 import numpy as np
@@ -21,6 +24,7 @@ flags.DEFINE_integer("scratch_epochs", 14, "Epochs from scratch.")
 flags.DEFINE_integer("videos", 480, "Files in the folder.")
 flags.DEFINE_string("folder", "", "Where to write the videos; default a temporary folder.")
 flags.DEFINE_float("learning_rate", 2e-3, "Highest learning rate.")
+flags.DEFINE_boolean("redraw", False, "Only draw the curves of the last run again.")
 TARGET = 0.90
 FRAMES, SIZE = 12, (48, 48)
 
@@ -88,6 +92,8 @@ def curve(folder, weights, epochs):
 
 def main(argv):
     del argv
+    if FLAGS.redraw:
+        return redraw()
     from keras_video.datasets.moving_digits import write_folder
 
     context = harness.describe_machine()
@@ -120,14 +126,28 @@ def main(argv):
             )
     harness.write("finetune", rows)
     harness.print_table(rows, list(rows[0])[1:9])
+    points = [(name, step, top1) for name, curve in curves.items() for step, top1 in curve]
+    columns = ("start", "step", "top1")
+    harness.write("finetune_curves", [dict(zip(columns, row, strict=True)) for row in points])
     if not FLAGS.quick:
         draw(curves)
 
 
+def redraw():
+    """Draw the curves of the last run once more."""
+    curves = {}
+    with open(_folder() / "finetune_curves.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            curves.setdefault(row["start"], []).append((int(row["step"]), float(row["top1"])))
+    draw(curves)
+
+
+def _folder():
+    return Path(FLAGS.output) if FLAGS.output else Path(__file__).parent / "results"
+
+
 def draw(curves):
     """Both curves in one picture, beside the table."""
-    from pathlib import Path
-
     import matplotlib
 
     matplotlib.use("Agg")
@@ -143,10 +163,9 @@ def draw(curves):
     axes.set(xlabel="steps of 16 clips", ylabel="top-1 on validation videos", ylim=(0, 1.02))
     axes.set_title("MoViNet-A0 on 480 videos of 8 new classes")
     figure.legend(loc="outside lower center", ncols=len(curves), frameon=False)
-    folder = Path(FLAGS.output) if FLAGS.output else Path(__file__).parent / "results"
-    partial = folder / "finetune.partial.png"
+    partial = _folder() / "finetune.partial.png"
     figure.savefig(partial, dpi=120)
-    partial.replace(folder / "finetune.png")
+    partial.replace(_folder() / "finetune.png")
 
 
 def _backend():

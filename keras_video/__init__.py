@@ -13,6 +13,7 @@ __all__, __getattr__, __dir__ = lazy_names(
         "checkpoints",
         "data",
         "datasets",
+        "hub",
         "layers",
         "mobile",
         "models",

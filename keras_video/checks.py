@@ -170,6 +170,7 @@ def check_labels(name, labels, num_classes=None, videos=None):
 # The modules that each extra of setup.cfg installs, as far as the library asks for them.
 EXTRAS = {
     "datasets": ("sklearn",),
+    "hub": ("huggingface_hub",),
     "litert": ("ai_edge_litert",),
     "mobile": ("tensorflow", "ai_edge_litert"),
     "plot": ("matplotlib",),

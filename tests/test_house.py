@@ -17,6 +17,7 @@ FLOORS = [
     "blocks",
     "models",
     "applications",
+    "hub",
     "training",
     "mobile",
     "tuner",
@@ -36,6 +37,7 @@ BESIDE = {
 USES_BESIDE = {
     "models": {"answers", "checkpoints"},
     "applications": {"answers", "checkpoints"},
+    "hub": {"utils"},
     "training": {"checkpoints", "plotting", "utils"},
     "mobile": {"answers", "checkpoints", "utils"},
     "tuner": {"checkpoints", "plotting", "utils", "data"},
@@ -111,6 +113,7 @@ def test_floors(path):
         "cli/main.py",
         "data/reader.py",
         "files.py",
+        "hub.py",
         "lazy.py",
         "progress.py",
         "specs/primitives.py",

@@ -69,7 +69,7 @@ USES = {
         "layers/backend.py: XLA needs other forms of convolutions, and nothing public tells."
     ),
 }
-PUBLIC = {"_asdict", "_exit"}  # documented, the underscore notwithstanding
+PUBLIC = {"_asdict", "_exit", "_replace"}  # documented, the underscore notwithstanding
 
 
 def private(name):

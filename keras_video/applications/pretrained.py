@@ -1,9 +1,11 @@
 """Pretrained weights: what is published, how it is fetched, and how `weights` arguments are read.
 
-`WeightsRecord` describes one published set of weights, `fetch` downloads it once, and
-`read_weights` turns a name or a path into arrays under the names of this library. No Keras here.
+`WeightsRecord` describes one published set of weights, `fetch` downloads it once, `fetch_from_hub`
+downloads files of other people from the Hugging Face Hub, and `read_weights` turns a name, a path
+or such an address into arrays under the names of this library. No Keras here.
 """
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -18,8 +20,11 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
+from urllib.parse import unquote
 
+from keras_video import __version__
 from keras_video.checkpoints import weight_map
+from keras_video.checks import missing_extra
 
 PACKAGE = Path(__file__).parents[1]
 LABELS = PACKAGE / "applications" / "movinet" / "files"
@@ -29,6 +34,9 @@ CACHE_SUBDIR = os.path.join("models", "keras_video")
 LIMIT = 2 << 30  # bytes that an archive may unpack to
 MEMBERS = 1000
 PIECE = 4 << 20  # bytes read at once; also bounds the headers that tarfile reads whole
+
+HUB = "hf://"
+OWN_FILES = (".keras", ".weights.h5", ".npz")  # of this library; reading them executes nothing
 
 
 @dataclass(frozen=True)
@@ -308,6 +316,222 @@ def fetch(record):
         raise ValueError(f"{error} The download from {record.url} was removed.") from None
 
 
+class HubAddress(NamedTuple):
+    """A repository of the Hugging Face Hub, or a file in it: `hf://owner/name@revision/file`.
+
+    Args:
+        repository: string, `"owner/name"`.
+        revision: string, a branch, tag or commit, or `None` for the main branch.
+        file: string, path in the repository, or `None`.
+    """
+
+    repository: str
+    revision: str | None = None
+    file: str | None = None
+
+
+def is_hub_address(address):
+    """Return whether a `weights` argument is an address such as `"hf://owner/name"`."""
+    return isinstance(address, str) and address.startswith(HUB)
+
+
+def parse_hub_address(argument, address):
+    """Return the `HubAddress` of `"hf://owner/name"`; revision and file may follow.
+
+    Args:
+        argument: string, for the error.
+        address: string.
+    """
+    name = "[A-Za-z0-9][A-Za-z0-9._-]*"
+    pattern = f"{HUB}({name}/{name})(?:@(refs/pr/[0-9]+|[^/@]+))?(?:/([^@]+))?"
+    match = re.fullmatch(pattern, address) if isinstance(address, str) else None
+    parts = match[3].split("/") if match and match[3] else ()
+    if not match or any(part in ("", ".", "..") or set(part) & set("\\:") for part in parts):
+        raise ValueError(
+            f"{argument}: expected hf://owner/name, hf://owner/name/file or "
+            f"hf://owner/name@revision/file, got {address!r}."
+        )
+    return HubAddress(match[1], match[2] and unquote(match[2]), match[3])
+
+
+def hub_api(token=None, endpoint=None):
+    """Return the `huggingface_hub.HfApi` for a token and a server.
+
+    Args:
+        token: string. Default: the environment variable `HF_TOKEN`, else that of `hf auth login`.
+        endpoint: string, url of the server. Default: the environment variable `HF_ENDPOINT`, else
+            the public one.
+
+    Raises:
+        ImportError: if huggingface_hub is missing.
+    """
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise missing_extra("Addresses hf://... need huggingface_hub.", "hub") from error
+    endpoint = endpoint or os.environ.get("HF_ENDPOINT") or None
+    return huggingface_hub.HfApi(
+        endpoint=endpoint and endpoint.rstrip("/"),
+        token=token,
+        library_name="keras_video",
+        library_version=__version__,
+    )
+
+
+def fetch_from_hub(argument, address, suffixes=OWN_FILES, token=None, endpoint=None):
+    """Download a file of a repository on the Hugging Face Hub, unless it is in the cache.
+
+    The cache is that of huggingface_hub (`HF_HOME`). Without a connection, its files are used. The
+    content is compared with the hash that the server published, if the cache records it, which it
+    does where symbolic links are possible. A file with another content is removed.
+
+    Args:
+        argument: string, for errors.
+        address: string, see `parse_hub_address`. Without a file, the repository must have one with
+            a fitting name, or one called `model.keras`.
+        suffixes: tuple of strings, endings of the names that are accepted. Nothing else is
+            downloaded, in particular no pickle.
+        token, endpoint: see `hub_api`.
+
+    Returns:
+        String, the path of the file.
+
+    Raises:
+        ValueError: for a wrong address, and if there is no such repository, revision or file.
+        RuntimeError: if the token is refused, or the file cannot be downloaded whole.
+    """
+    where = parse_hub_address(argument, address)
+    file = where.file
+    if file is not None and not file.endswith(suffixes):
+        raise ValueError(
+            f"{argument}: expected a file {_one_of(suffixes)}, got {address!r}. Other files are "
+            "not loaded from the Hub, because some kinds can execute code."
+        )
+    api = hub_api(token, endpoint)
+    with hub_errors(argument, where, api):
+        names = _hub_files(api, where) if file is None else None
+    if file is None:
+        file = _choose_file(argument, address, names, suffixes)
+    with hub_errors(argument, where._replace(file=file), api):
+        path = api.hf_hub_download(where.repository, file, revision=where.revision)
+    _check_hub_hash(argument, address, path)
+    return path
+
+
+@contextlib.contextmanager
+def hub_errors(argument, where, api):
+    """Turn errors of huggingface_hub and of its HTTP package into one sentence each.
+
+    Args:
+        argument: string, for the error.
+        where: `HubAddress`.
+        api: `huggingface_hub.HfApi`.
+
+    Raises:
+        ValueError: if there is no such repository, revision or file.
+        RuntimeError: for everything else.
+    """
+    try:
+        yield
+    except Exception as error:  # many kinds, also of the HTTP package, which differs by version
+        kind, text = _hub_problem(error, where, api)
+        raise kind(f"{argument}: {text}") from error
+
+
+def _hub_problem(error, where, api):
+    """Return the class and the text of the error that is raised for one of huggingface_hub."""
+    from huggingface_hub import errors, get_token
+
+    repository, server = where.repository, api.endpoint
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(error, errors.RevisionNotFoundError):
+        return ValueError, f"expected a revision of {repository}, got {where.revision!r}."
+    if isinstance(error, errors.RemoteEntryNotFoundError):
+        return ValueError, f"expected a file of {repository}, got {where.file!r}."
+    if isinstance(error, errors.GatedRepoError):
+        return RuntimeError, f"ask for access to {repository} at {server}/{repository} first."
+    if status == 401 and (api.token or get_token()):
+        return RuntimeError, f"{server} refused the token, or has no repository {repository}."
+    if status == 401:
+        return RuntimeError, (
+            f"{server} needs a token for {repository}, or has no such repository. Log in with "
+            "`hf auth login`, or set HF_TOKEN."
+        )
+    if status == 403:
+        return RuntimeError, f"the token does not permit this in {repository}."
+    if status == 404:
+        return ValueError, f"expected a repository of {server}, got {repository!r}."
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return RuntimeError, f"no complete answer from {server} for {repository} ({reason})."
+
+
+def _hub_files(api, where):
+    """Return the names of the files of a repository, without a connection those in the cache."""
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    try:
+        siblings = api.model_info(where.repository, revision=where.revision).siblings
+        return [sibling.rfilename for sibling in siblings or ()]
+    except errors.HfHubHTTPError:
+        raise
+    except Exception:  # no connection, or HF_HUB_OFFLINE=1
+        try:
+            folder = huggingface_hub.snapshot_download(
+                where.repository, revision=where.revision, local_files_only=True
+            )
+        except FileNotFoundError:
+            folder = None
+        if folder is None:
+            raise
+        files = (path for path in Path(folder).rglob("*") if path.is_file())
+        return [path.relative_to(folder).as_posix() for path in files]
+
+
+def _choose_file(argument, address, names, suffixes):
+    fitting = sorted(name for name in names if name.endswith(suffixes))
+    if "model.keras" in fitting:
+        return "model.keras"
+    if len(fitting) != 1:
+        got = f"{weight_map.shorten(fitting)}. Add /FILE" if fitting else f"none in {address}"
+        raise ValueError(
+            f"{argument}: expected one file {_one_of(suffixes)} in the repository, got {got}."
+        )
+    return fitting[0]
+
+
+def _one_of(suffixes):
+    return " or ".join(f"*{suffix}" for suffix in suffixes)
+
+
+def _check_hub_hash(argument, address, path):
+    """Remove a file whose content is not that of its hash.
+
+    The link in the cache points to a file that is named after the hash: SHA-256 of large files,
+    else SHA-1 as git computes it.
+    """
+    if not os.path.islink(path):
+        return
+    blob = Path(path).parent / os.readlink(path)
+    kind = {64: "sha256", 40: "sha1"}.get(len(blob.name))
+    if kind is None or set(blob.name) - set("0123456789abcdef"):
+        return
+    digest = hashlib.new(kind)
+    with open(path, "rb") as file:
+        if kind == "sha1":
+            digest.update(b"blob %d\0" % os.fstat(file.fileno()).st_size)
+        while data := file.read(PIECE):
+            digest.update(data)
+    if digest.hexdigest() == blob.name:
+        return
+    os.unlink(path)
+    blob.unlink(missing_ok=True)
+    raise RuntimeError(
+        f"{argument}: expected a file with the hash {blob.name[:12]}... for {address}, got "
+        f"{digest.hexdigest()[:12]}.... The damaged file was removed, try again."
+    )
+
+
 def resolve_checkpoint(path):
     """Return the checkpoint or file that a path stands for.
 
@@ -411,7 +635,8 @@ def read_weights(weights, names, record, check, load):
     """Read weights by name or from a file.
 
     Args:
-        weights: string or path, as users pass it to a model builder.
+        weights: string or path, as users pass it to a model builder: a name, a path, or an address
+            `"hf://owner/name"`, see `fetch_from_hub`.
         names: names of published weights.
         record: function `name -> WeightsRecord` that raises for unknown names.
         check: function `(named, path) -> classes or None` that raises unless names and shapes fit
@@ -422,6 +647,9 @@ def read_weights(weights, names, record, check, load):
         `Source`. Everything but a Keras file has been checked to fit.
     """
     weights = os.path.expanduser(os.fspath(weights))
+    if is_hub_address(weights):
+        path = fetch_from_hub("weights", weights)
+        return read_weights(path, (), record, check, load)._replace(label=weights)
     exists = os.path.exists(weights) or os.path.exists(f"{weights}.index")
     if weights in names or not exists:
         published = record(weights)

@@ -36,8 +36,9 @@ def AutoTSNet(
         spec: `TwoStreamSpec`, or its `to_dict()`. Without a dense stream the model takes the sparse
             clip alone.
         include_top: bool, whether to add the classifier.
-        weights: `None` (random), or the path of a `.weights.h5`, `.keras` or `.npz` file of this
-            library. No weights are published.
+        weights: `None` (random), the path of a `.weights.h5`, `.keras` or `.npz` file of this
+            library, or an address `"hf://owner/name"`, see `keras_video.hub.load`. No weights
+            are published.
         input_shape: `(frames, height, width, 3)` of the dense clip. `frames` is a multiple of
             `spec.stride`; height and width are at least 32 or `None`. Default:
             `(spec.frames, None, None, 3)`.

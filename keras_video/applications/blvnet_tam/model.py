@@ -28,7 +28,8 @@ def BLVNetTAM(
     Args:
         config: `BLVNetTAMConfig`.
         include_top: bool, whether to add the classifier.
-        weights: `None` (random), the name of published weights, or a path. Names are those in
+        weights: `None` (random), the name of published weights, a path, or an address
+            `"hf://owner/name"`, see `keras_video.hub.load`. Names are those in
             `applications.blvnet_tam.RECORDS`, for example `"something_something_v1_8x2"`, and
             `"imagenet"`, which has no temporal aggregation and no classifier. These files must be
             downloaded by hand: the error says from where and where to put them. A path is a

@@ -28,9 +28,10 @@ def MoViNet(
     Args:
         config: `MoViNetConfig`, the architecture and its variant.
         include_top: bool, whether to add the classifier.
-        weights: `None` (random), the name of published weights, or a path. Names are
-            `"kinetics600"`, `"kinetics400"` (base only) and `"moving_digits"` (A0 only). A path is
-            an official TensorFlow checkpoint (prefix, folder or `.tar.gz`), a SavedModel folder, a
+        weights: `None` (random), the name of published weights, a path, or an address
+            `"hf://owner/name"`, see `keras_video.hub.load`. Names are `"kinetics600"`,
+            `"kinetics400"` (base only) and `"moving_digits"` (A0 only). A path is an official
+            TensorFlow checkpoint (prefix, folder or `.tar.gz`), a SavedModel folder, a
             `.weights.h5`, `.keras` or `.npz` file of this library, or a state dict of
             Atze00/MoViNet-pytorch.
         input_shape: `(frames, height, width, 3)`. Height and width are at least 32; entries may be

@@ -33,7 +33,8 @@ def TinyVideoNet(
         spec: `TinyVideoNetConfig`, its `to_dict()`, or a dict in the format of the published code
             (`image_size`, `num_frames`, blocks with `spatial_type` and so on).
         include_top: bool, whether to add the classifier.
-        weights: `None` (random), the name of published weights, or a path. Names are `"charades"`
+        weights: `None` (random), the name of published weights, a path, or an address
+            `"hf://owner/name"`, see `keras_video.hub.load`. Names are `"charades"`
             (TVN-1, 2, 3 and Mobile-1) and `"moving_digits"` (TVN-Moving-Digits). A path is a TF1
             Hub module or another TensorFlow checkpoint (prefix, folder or `.tar.gz`) with the
             published variable names, or a `.weights.h5`, `.keras` or `.npz` file of this library.

@@ -27,7 +27,8 @@ def X3D(
         include_top: bool, whether to add the classifier.
         weights: `None` (random), `"kinetics400"` (all sizes but XL), or a path: a PyTorch file with
             the published names (`.pyth`, `.pth`, `.pt`; a state dict, or a dict with one under
-            `"model_state"`), or a `.weights.h5`, `.keras` or `.npz` file of this library.
+            `"model_state"`), or a `.weights.h5`, `.keras` or `.npz` file of this library; or an
+            address `"hf://owner/name"`, see `keras_video.hub.load`.
         input_shape: `(frames, height, width, 3)`. Height and width are at least 32; entries may be
             `None`. Default: `(None, None, None, 3)`.
         input_tensor: Keras tensor `(batch, frames, height, width, 3)` to use as input.

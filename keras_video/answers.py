@@ -260,6 +260,11 @@ def pixels_for(known, clips):
 
 
 def _known_input(model):
+    if model.info.get("classes", True) is None:
+        raise ValueError(
+            f"model: expected one built with include_top=True, got {model.name}, which returns "
+            "features instead of classes."
+        )
     known = model.video_input
     missing = "the model's input" if known is None else None
     if known is not None:

@@ -104,6 +104,9 @@ def test_shipped_weights_say_what_they_were_made_for():
     assert model.class_names == movinet.labels("moving_digits") and len(model.class_names) == 16
     assert model.info["measured"]["top1"] == 99.81
     assert not model.causal
+    other = keras_video.applications.TinyVideoNetMovingDigits(weights="moving_digits", classes=3)
+    assert other.video_input == VideoInput(4, 32, 32, 1.6)
+    assert other.class_names is None and "measured" not in other.info
 
 
 def test_fixed_shapes_win():
@@ -283,6 +286,12 @@ def test_a_model_that_knows_nothing(model):
         unknown.follow("no.mp4")
 
 
+def test_features_have_no_names():
+    features = small_model(include_top=False, pooling="avg")
+    with pytest.raises(ValueError, match="model: expected one built with include_top=True, got mo"):
+        features.classify("no.mp4")
+
+
 # Follow
 
 
@@ -411,6 +420,18 @@ def test_data_sets_for_a_model(model, tmp_path):
     np.testing.assert_allclose(found, answers.to_probabilities(outputs, "linear"), atol=1e-5)
     with pytest.raises(ValueError, match="model: expected one with a video_input, got"):
         make(tmp_path, model=keras.Sequential(), **quiet)
+
+
+@tensorflow
+def test_a_folder_with_some_of_the_classes_is_evaluated_by_name(model, tmp_path):
+    for name in NAMES[::2]:
+        (tmp_path / name).mkdir()
+        write_video(tmp_path / name / "a.mp4", moving_colours(12, (60, 96)), 12)
+    data = keras_video.data.video_dataset_from_directory(
+        tmp_path, model=model, verbose=False, workers=0
+    )
+    result = keras_video.evaluate(model, data, verbose=False)
+    assert result.class_names == NAMES and result.labels.tolist() == [0, 2]
 
 
 @tensorflow

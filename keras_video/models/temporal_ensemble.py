@@ -86,6 +86,11 @@ class TemporalEnsemble(keras.Model):
         self.built = True
 
     @property
+    def info(self):
+        """dict, the `info` of the first member."""
+        return self.members[0].info
+
+    @property
     def video_input(self):
         """`VideoInput` of the members, with all their frames; `None` if it is not known."""
         known, count = self.members[0].video_input, len(self.members)

@@ -174,6 +174,13 @@ def _from_arrays(clips, labels, batch_size):
     return Batches(batches, count, min(batch_size, len(clips)), known)
 
 
+def has_classes(model_names, data_names):
+    """Return whether the names of a model are known and contain those of a data set, if any."""
+    if not model_names:
+        return False
+    return set(map(_key, data_names or ())) <= set(map(_key, model_names))
+
+
 def match_classes(model_names, data_names, classes):
     """Find the classes of a data set among the outputs of a model, by name.
 

@@ -12,7 +12,7 @@ from keras_video.models.video_classifier import final_activation
 from keras_video.plotting.figures import import_figure
 from keras_video.progress import progress
 from keras_video.training import metrics
-from keras_video.training.batches import match_classes, open_batches
+from keras_video.training.batches import has_classes, match_classes, open_batches
 from keras_video.training.report import summarize
 
 PROTOCOLS = ("single_clip", "multi_clip", "streaming")
@@ -55,9 +55,10 @@ def evaluate(
             `VideoDataset`.
         clips: int, for `"multi_clip"` only; default 10.
         top: ints, the values of k for top-k accuracy.
-        class_names: names of the model's outputs; default those of the data set. If both have
-            names, the classes of the data set are looked up among them: a folder may hold only a
-            few of the 600 classes of Kinetics-600. Case, `_`, `-` and spaces are ignored.
+        class_names: names of the model's outputs; default `model.class_names` if they contain the
+            classes of the data set, else those of the data set. If both have names, the classes of
+            the data set are looked up among them: a folder may hold only a few of the 600 classes
+            of Kinetics-600. Case, `_`, `-` and spaces are ignored.
         report: path of a JSON report to write.
         plots: folder for plots: the confusion matrix and, for `"streaming"`, the accuracy over
             frames. Requires matplotlib.
@@ -86,6 +87,8 @@ def evaluate(
         predictor = _StreamPredictor(model, chunk_frames)
     else:
         predictor = _ClipPredictor(model)
+    if class_names is None and has_classes(getattr(model, "class_names", None), data.class_names):
+        class_names = model.class_names
     tally = _Tally(predictor, data, class_names)
     with contextlib.closing(iter(data)) as batches:
         shown = progress(batches, data.count, "evaluating") if verbose and data.count else batches

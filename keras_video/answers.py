@@ -30,10 +30,11 @@ def classify(self, video, top=5, views=1, frame_rate=None):
     sampling rule and size are those of `model.video_input`. Views are averaged as logits.
 
     Args:
-        video: path of a video file; its content as `bytes`; a `keras_video.data.VideoReader`;
-            or frames, a uint8 array `(frames, height, width, 3)`. A list or tuple of these, or an
-            array `(videos, frames, height, width, 3)`, is classified one by one, with a progress
-            bar on a terminal. Frames in an array that have the size of the model are not resized.
+        video: path or `http` address of a video file; its content as `bytes`; a
+            `keras_video.data.VideoReader`; or frames, a uint8 array `(frames, height, width, 3)`.
+            A list or tuple of these, or an array `(videos, frames, height, width, 3)`, is
+            classified one by one, with a progress bar on a terminal. Frames in an array that have
+            the size of the model are not resized.
         top: int, number of classes to return.
         views: int, number of clips, spread over the video.
         frame_rate: number, frames per second of the frames in an array. `None`: they are already

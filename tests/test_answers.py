@@ -1,5 +1,8 @@
 """From a video to an answer, with what the model knows and nothing else to type."""
 
+import functools
+import http.server
+import threading
 from dataclasses import replace
 
 import keras
@@ -177,6 +180,23 @@ def test_classify_takes_the_clip_of_an_evaluation(model, video):
     for kind in (str(video), video.read_bytes(), VideoReader(video), clips[0]):
         np.testing.assert_allclose(as_array(model.classify(kind, top=3)), expected, atol=1e-5)
     assert len(model.classify(video, top=2)) == 2
+
+
+@tensorflow
+def test_a_video_at_an_address(model, video):
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=video.parent)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        try:
+            found = model.classify(f"{address}/{video.name}", top=3)
+            with pytest.raises(
+                keras_video.data.VideoError, match="no.mp4: the video cannot be dow"
+            ):
+                model.classify(f"{address}/no.mp4")
+        finally:
+            server.shutdown()
+    assert found == model.classify(video, top=3)
 
 
 def test_several_videos(model, video):

@@ -9,11 +9,14 @@ decoded as well, but only the chosen frames are resized and converted to RGB.
 
 import contextlib
 import functools
+import io
 import itertools
 import math
 import os
+import shutil
 import tempfile
 import time
+import urllib.request
 import warnings
 
 import numpy as np
@@ -511,8 +514,8 @@ def opened(video, frame_rate=None, cameras=False):
     """Open any kind of video for a `with` block.
 
     Args:
-        video: path, content of a file as `bytes`, `VideoReader`, uint8 array of frames, or, with
-            `cameras=True`, a `Camera`.
+        video: path, `http` or `https` address, content of a file as `bytes`, `VideoReader`, uint8
+            array of frames, or, with `cameras=True`, a `Camera`.
         frame_rate: number, frames per second of an array. Files and readers have their own.
 
     Yields:
@@ -533,10 +536,10 @@ def opened(video, frame_rate=None, cameras=False):
     elif is_array:
         yield FrameArray(video, frame_rate)
     elif isinstance(video, (bytes, bytearray, memoryview)):
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "video")
-            with open(path, "wb") as file:
-                file.write(video)
+        with _temporary_file(io.BytesIO(video)) as path:
+            yield VideoReader(path)
+    elif isinstance(video, str) and video.startswith(("http://", "https://")):
+        with _download(video) as source, _temporary_file(source) as path:
             yield VideoReader(path)
     elif isinstance(video, (str, os.PathLike)):
         yield VideoReader(video)
@@ -545,6 +548,24 @@ def opened(video, frame_rate=None, cameras=False):
         raise ValueError(
             f"video: expected {expected}{' or a Camera' * cameras}, got {type(video).__name__}."
         )
+
+
+@contextlib.contextmanager
+def _temporary_file(source):
+    """Write what an open file gives to a temporary file; yield its path."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "video")
+        with open(path, "wb") as file:
+            shutil.copyfileobj(source, file)
+        yield path
+
+
+def _download(address):
+    """Open the video at an address; raise a `VideoError` that names it if there is none."""
+    try:
+        return urllib.request.urlopen(address, timeout=TIMEOUT)
+    except OSError as error:
+        raise VideoError(f"{address}: the video cannot be downloaded ({error}).") from error
 
 
 class Camera:

@@ -66,7 +66,9 @@ examples:
   keras-video evaluate videos --weights=m.keras --protocol=multi_clip --clips=10 --crops=3
   keras-video evaluate videos --weights=m.keras --protocol=streaming --plots=plots""",
     (
-        Option("weights", "kinetics600", "a .keras file of keras-video train, or a name"),
+        Option(
+            "weights", "", "a .keras file of keras-video train, a name; empty: the model's first"
+        ),
         Option("model", "A2", "for weights other than a .keras file: T0, A0 to A5"),
         Option("labels", "", "file with one class name per line, for weights from a path"),
         Option("protocol", "single_clip", "single_clip, multi_clip or streaming"),

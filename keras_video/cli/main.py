@@ -196,8 +196,9 @@ def _numpy(tensor):
     return ops.convert_to_numpy(tensor)
 
 
+WEIGHTS_HELP = "kinetics600, charades, ..., a path; empty: the model's first"
 MODEL_OPTIONS = (
-    Option("weights", "kinetics600", "kinetics600, kinetics400, moving_digits, charades, a path"),
+    Option("weights", "", WEIGHTS_HELP),
     Option("labels", "", "file with one class name per line, for weights from a path"),
     Option("frames", 0, "frames of a clip; 0: as for the weights", 0),
     Option("frame_rate", 0.0, "frames per second; 0: as for the weights", 0),

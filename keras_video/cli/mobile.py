@@ -105,7 +105,7 @@ examples:
         Option(
             "keep_float", "", "layers to keep in float, comma-separated; auto: as few as possible"
         ),
-        Option("weights", "kinetics600", "kinetics600, moving_digits, charades, ..., a path"),
+        Option("weights", "", "kinetics600, charades, ..., a path; empty: the model's first"),
         Option("labels", "", "file with one class name per line, for weights from a path"),
         *CLIP_OPTIONS,
         Option("output", "", "the file; default: named after the model, in this folder"),

@@ -53,10 +53,10 @@ class Recipe(NamedTuple):
     def pictures(self):
         """Frames to print, such as `frames of 172 x 172 at 5 frames/s`."""
         height, width = self.size
-        pace = f"1 of {self.frame_stride}" if self.frame_stride else "spread over the video"
+        pace = f", 1 of {self.frame_stride}" if self.frame_stride else ", spread over the video"
         if self.frame_rate:
-            pace = f"at {self.frame_rate:g} frames/s"
-        return f"frames of {width} x {height} {pace}"
+            pace = f" at {self.frame_rate:g} frames/s"
+        return f"frames of {width} x {height}{pace}"
 
     def rate(self, video_rate):
         """Return the frames per second to take from a video of `video_rate` frames per second."""
@@ -117,7 +117,8 @@ def find_recipe(model, weights, streaming=False, labels="", frames=0, size=0, fr
 
     Args:
         model: `"A2"`, `"MoViNetA2"`, `"movinet_a2"`, `"TVN1"`, `"TinyVideoNetMobile1"`, ...
-        weights: `"kinetics600"`, `"charades"`, ..., or a path.
+        weights: `"kinetics600"`, `"charades"`, ..., or a path; `""` for the first weights that are
+            published for the model.
         streaming: bool, whether the model takes frames with a state.
         labels: path of a file with one class name per line; required for weights from a path.
         frames, size, frame_rate: clip to use; 0 for that of the weights.
@@ -133,6 +134,7 @@ def find_recipe(model, weights, streaming=False, labels="", frames=0, size=0, fr
     family, made_for, names = family_of(name), configs[name], None
     if streaming and not family.streams:
         raise ValueError(f"model: expected a model that can stream, got {title(name)}.")
+    weights = weights or _published_weights(name, streaming)
     shape = made_for.clip
     is_path = os.sep in weights or os.path.exists(weights)
     if weights in WEIGHTS or not is_path:
@@ -158,6 +160,18 @@ def find_recipe(model, weights, streaming=False, labels="", frames=0, size=0, fr
         frame_stride=getattr(made_for, "frame_stride", None),
         sampling=getattr(made_for, "sampling", None),
     )
+
+
+def _published_weights(name, streaming):
+    """Return the name of the first weights of an architecture, such as `"kinetics600"`."""
+    published = (weights for weights, stream in find_records(name) if stream == streaming)
+    weights = next(published, None)
+    if weights is None:
+        raise ValueError(
+            f"--weights: expected a path for {title(name)}, for which no weights are published, "
+            "got none."
+        )
+    return weights
 
 
 def find_training_recipe(model, weights, causal=False, frames=0, size=0, frame_rate=0.0):

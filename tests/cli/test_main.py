@@ -280,6 +280,27 @@ def test_wrong_models_weights_and_labels(capsys, stand_ins, video, tmp_path):
     assert "No such file" in fails(capsys, "classify", video, "--labels=/nowhere/names.txt")
 
 
+@pytest.mark.parametrize(
+    "model, weights",
+    [
+        ("A0", "kinetics600"),
+        ("TVN1", "charades"),
+        ("X3DS", "kinetics400"),
+        ("TVNMovingDigits", "moving_digits"),
+        ("TinyVideoNetMovingDigits", "moving_digits"),
+    ],
+)
+def test_a_model_has_weights_of_its_own(tmp_path, model, weights):
+    names = tmp_path / "names.txt"
+    names.write_text("one\ntwo\n")
+    assert find_recipe(model, "", labels=str(names)).weights == weights
+
+
+def test_a_model_without_published_weights_needs_a_path(capsys, video):
+    err = fails(capsys, "classify", video, "--model=TVN4")
+    assert "--weights: expected a path for TVN-4" in err
+
+
 def test_damaged_video_is_an_error_or_with_partial_a_warning(capsys, stand_ins, tmp_path):
     av = pytest.importorskip("av")
     path = tmp_path / "cut.mkv"

@@ -11,6 +11,7 @@ import zipfile
 from keras_video import files
 from keras_video.applications import families, pretrained
 from keras_video.applications.pretrained import fetch_from_hub, hub_api, hub_errors
+from keras_video.checks import check_choice
 from keras_video.lazy import listing
 
 __all__ = ["card", "load", "push"]
@@ -55,7 +56,7 @@ def load(address, token=None, endpoint=None):
 
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # whatever a damaged or malicious config leads to
         text = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(
             f"address: expected a model that Keras can load, got {address!r} ({text})."
@@ -93,6 +94,7 @@ def push(model, address, token=None, private=None, message=None, endpoint=None):
         raise ValueError(f"address: expected a repository, hf://owner/name, got {address!r}.")
     if not isinstance(model, keras.Model):
         raise ValueError(f"model: expected a Keras model, got {type(model).__name__}.")
+    check_choice("private", private, (True, False, None))
     if message is not None and not (isinstance(message, str) and message.strip()):
         raise ValueError(f"message: expected a string that is not empty, got {message!r}.")
     api = hub_api(token, endpoint)

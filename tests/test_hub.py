@@ -18,6 +18,7 @@ from tests import hub_server, tiny_families
 from tests.helpers import randomize_weights
 
 ADDRESS = "hf://owner/name"
+NAMES = ["up", "down", "left", "right", "still"]
 
 
 @pytest.fixture
@@ -42,7 +43,9 @@ def server(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def model():
-    return randomize_weights(tiny_families.x3d())
+    model = randomize_weights(tiny_families.x3d())
+    model.class_names = NAMES
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +85,11 @@ def test_push_and_load(server, model):
     loaded = hub.load(ADDRESS)
     assert type(loaded) is type(model) and loaded.info == model.info
     assert same_weights(loaded, model) and not loaded.compiled
+    assert loaded.class_names == NAMES
+    clip = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), "uint8")
+    assert loaded.classify(clip) == model.classify(clip)
+    built = tiny_families.x3d(weights=ADDRESS)
+    assert built.class_names == NAMES and built.classify(clip) == model.classify(clip)
     # The second time, the file comes from the cache, also if the server is down.
     server.requests.clear()
     assert same_weights(hub.load(f"{ADDRESS}/model.keras"), model)
@@ -293,12 +301,24 @@ def test_classes_that_are_not_known(server, saved):
         hub.load(ADDRESS)
 
 
+def test_the_config_is_not_needed_for_weights(server, model, saved):
+    """Builders read the weights in a `.keras` file, and its config only for what it knows."""
+    for change in (lambda _: b"{", lambda _: b"[]", lambda _: b'{"config": 1}'):
+        server.add("owner/name", {"model.keras": with_config(saved["model.keras"], change)})
+        built = tiny_families.x3d(weights=ADDRESS)
+        assert same_weights(built, model) and built.class_names is None
+
+
 def test_arguments_of_push(server, model):
     for arguments, message in (
         ((model, "owner/name"), "address: expected hf://owner/name"),
         ((model, f"{ADDRESS}/model.keras"), "address: expected a repository, hf://owner/name, got"),
         (("model.keras", ADDRESS), "model: expected a Keras model, got str"),
         ((model, ADDRESS, None, None, " "), "message: expected a string that is not empty"),
+        ((model, ADDRESS, None, "yes"), "private: expected one of True, False, None, got 'yes'"),
+        ((model, ADDRESS, 5), "token: expected a string or None, got int"),
+        ((model, ADDRESS, " "), "token: expected a string or None, got str"),
+        ((model, ADDRESS, None, None, None, "host"), "endpoint: expected a url such as https://"),
     ):
         with pytest.raises(ValueError, match=message):
             hub.push(*arguments)

@@ -364,7 +364,12 @@ def hub_api(token=None, endpoint=None):
 
     Raises:
         ImportError: if huggingface_hub is missing.
+        ValueError: for other arguments.
     """
+    if not (token is None or isinstance(token, str) and token.strip()):
+        raise ValueError(f"token: expected a string or None, got {type(token).__name__}.")
+    if not (endpoint is None or re.match("https?://[^/]", str(endpoint))):
+        raise ValueError(f"endpoint: expected a url such as https://host, got {endpoint!r}.")
     try:
         import huggingface_hub
     except ImportError as error:
@@ -685,8 +690,11 @@ def _keras_info(path):
     """Return the `info` of the model in a `.keras` file, `None` for other files and models."""
     if not path.endswith(".keras"):
         return None
-    with zipfile.ZipFile(path) as archive:
-        config = json.loads(archive.read("config.json")).get("config", {})
+    try:
+        with zipfile.ZipFile(path) as archive:
+            config = json.loads(archive.read("config.json")).get("config", {})
+    except (AttributeError, KeyError, ValueError, RecursionError):  # of the weights nothing is lost
+        return None
     info = config.get("info") if isinstance(config, dict) else None
     return info if isinstance(info, dict) else None
 

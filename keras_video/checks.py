@@ -173,7 +173,7 @@ EXTRAS = {
     "hub": ("huggingface_hub",),
     "litert": ("ai_edge_litert",),
     "mobile": ("tensorflow", "ai_edge_litert"),
-    "plot": ("matplotlib",),
+    "plot": ("matplotlib", "PIL"),
     "tensorflow-cpu": ("tensorflow",),
     "tuner": ("keras_tuner", "six", "tensorboard"),
     "video": ("av",),

@@ -31,7 +31,7 @@ BESIDE = {
     "checkpoints": {"specs"},
     "data": set(),
     "datasets": set(),
-    "plotting": {"specs", "utils"},
+    "plotting": {"specs", "utils", "data"},  # annotated videos are read and written
     "utils": {"specs", "plotting"},
 }
 USES_BESIDE = {

@@ -83,7 +83,8 @@ def test_both_packages_of_tensorflow_have_one_version():
 
 # What errors say about extras
 
-DISTRIBUTIONS = {"sklearn": "scikit-learn", "tensorflow": "tensorflow-cpu"}  # others: their module
+# Others are called like their module.
+DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "tensorflow": "tensorflow-cpu"}
 
 
 @pytest.mark.parametrize("extra", EXTRAS)

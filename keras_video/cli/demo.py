@@ -19,10 +19,11 @@ MOTIONS = ("move_left", "zoom_in", "rotate_clockwise", "move_right", "zoom_out",
            "rotate_anticlockwise")  # fmt: skip
 FRAME_RATE = 12  # of the video; the models use fewer frames
 SEED = 0
+TITLE = "MoViNet-A0 streaming"
 
 
 def run(output="keras_video_demo"):
-    """Run the demo; write a video and a plot to the folder `output`.
+    """Run the demo; write a video, its annotated copy and a plot to the folder `output`.
 
     Returns:
         0, or 1 if a prediction is wrong.
@@ -33,12 +34,15 @@ def run(output="keras_video_demo"):
     load_keras()  # before moving_digits imports it, to hide what TensorFlow prints
     from keras_video.data import VideoReader
     from keras_video.datasets import moving_digits
+    from keras_video.plotting.overlays import annotate_video, check_annotation
     from keras_video.plotting.stream import plot_stream
 
+    path = os.path.join(output, "moving_digits.mp4")
+    annotated = os.path.join(output, "annotated.mp4")
+    check_annotation(annotated)  # fails now if a package is missing
     os.makedirs(output, exist_ok=True)
     names = list(moving_digits.CLASS_NAMES)
     truth = [names.index(motion) for motion in MOTIONS]
-    path = os.path.join(output, "moving_digits.mp4")
     recipe = find_recipe("A0", "moving_digits")
     with working("writing the video"):  # each motion lasts 1.5 clips
         frames = round(1.5 * recipe.frames / recipe.frame_rate * FRAME_RATE)
@@ -66,9 +70,12 @@ def run(output="keras_video_demo"):
         list(video.frames(FRAME_RATE / 4)), stream, names, picture,
         boundaries=range(length, len(stream), length), truth=truth,
         frame_rate=len(stream) / video.duration,
-        title="MoViNet-A0 streaming, one frame at a time: motion of the digits",
+        title=f"{TITLE}, one frame at a time: motion of the digits",
     )  # fmt: skip
-    print(f"video: {os.path.abspath(path)}\nplot:  {os.path.abspath(picture)}")
+    with working("writing the annotated video"):
+        annotate_video(video, annotated, _answers(names, stream, video), title=TITLE)
+    for label, file in (("video", path), ("annotated", annotated), ("plot", picture)):
+        print(f"{label + ':':11s}{os.path.abspath(file)}")
     print(f"done in {time.perf_counter() - began:.0f} s")
     return 0 if right == [len(truth)] * 2 else 1
 
@@ -104,6 +111,12 @@ def _answer(names, probabilities, label):
     best = int(np.argmax(probabilities))
     verdict = "ok" if best == label else "WRONG"
     return f"{_plain(names[best]):21s}{100 * probabilities[best]:3.0f} % {verdict}"
+
+
+def _answers(names, stream, video):
+    """Return the best names over time, as `annotate_video` takes them."""
+    best = [[(names[k], row[k]) for k in np.argsort(-row)[:3]] for row in stream]
+    return [(k * video.duration / len(best), answer) for k, answer in enumerate(best)]
 
 
 def _plain(name):

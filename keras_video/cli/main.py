@@ -21,6 +21,7 @@ def classify(options, path):
     """Classify a clip from the middle of a video file."""
     from keras_video.data import VideoReader
 
+    _check_pictures(options, path)
     video = VideoReader(path, partial=options.partial)
     recipe = _recipe(options, streaming=False)
     with working("reading the video"):
@@ -33,32 +34,56 @@ def classify(options, path):
     model = recipe.build()
     with working("classifying"):
         probabilities = _numpy(model(clip[None]))[0]
+    best = _best(probabilities, recipe.labels, options.top)
     print()
-    for place, (label, probability) in enumerate(_best(probabilities, recipe.labels, options.top)):
+    for place, (label, probability) in enumerate(best):
         bar = "#" * round(30 * probability)
         print(f"{place + 1:3d}. {label:34s}{100 * probability:6.1f} %  {bar}")
+    if options.annotate:
+        _annotate(video, options, [(0.0, best)], recipe.title)
 
 
 def stream(options, source):
     """Classify a video file or a camera frame by frame."""
-    from keras_video.data import open_video
+    from keras_video.data import VideoReader, open_video
+    from keras_video.data.frames import resize_frame
 
+    _check_pictures(options, source)
     video = open_video(source, partial=options.partial)
     recipe = _recipe(options, streaming=True)
     window = recipe.frames if options.window < 0 else options.window
     every = options.every or max(1, round(recipe.frame_rate))
-    frames = video.frames(recipe.frame_rate, recipe.size, True, recipe.resize_side)
+    geometry = (recipe.size, True, recipe.resize_side)
+    # What a camera shows is annotated as it comes, a file afterwards in its own quality.
+    live = bool(options.annotate) and not isinstance(video, VideoReader)
+    frames = video.frames(recipe.frame_rate, *(() if live else geometry))
     first = next(frames)  # fails before the model is loaded if there is no camera
     rolling = recipe.rolling_stream(window)
     print(f"{recipe.title}: {recipe.pictures}, one by one;", end=" ")
     print(f"remembers {window // 2} to {window} frames" if window else "remembers all frames")
     log = _StreamLog(recipe, rolling, options.top, every, keep=bool(options.plot))
-    with contextlib.suppress(KeyboardInterrupt):
-        for number, frame in enumerate(itertools.chain([first], frames), 1):
+    answers, ended = [], False
+    with contextlib.ExitStack() as stack:
+        output = stack.enter_context(_live_output(options, recipe)) if live else None
+        stack.enter_context(contextlib.suppress(KeyboardInterrupt))
+        for number, whole in enumerate(itertools.chain([first], frames), 1):
+            frame = resize_frame(whole, *geometry) if live else whole
             log.add(frame, rolling.step(frame))
+            best = _best(log.latest, recipe.labels, options.top)
+            if live:
+                output.write(whole, best, time.perf_counter() - log.began)
+            elif options.annotate:
+                answers.append(((number - 1) / recipe.frame_rate, best))
             if number == options.max_frames:
                 break
+        else:
+            ended = True
     log.finish()
+    if options.annotate and not live:
+        seconds = None if ended else log.count / recipe.frame_rate
+        _annotate(video, options, answers, recipe.title, seconds)
+    elif live:
+        print(f"annotated video: {os.path.abspath(options.annotate)}")
     if options.plot:
         from keras_video.plotting.stream import plot_stream
 
@@ -133,6 +158,35 @@ def demo(options):
 def _recipe(options, streaming):
     names = ("model", "weights", "labels", "frames", "size", "frame_rate")
     return find_recipe(streaming=streaming, **{name: options[name].value for name in names})
+
+
+def _check_pictures(options, source):
+    """Raise an error now, and not after the work, if a plot or a video could not be written."""
+    if options.annotate:
+        from keras_video.plotting.overlays import check_annotation
+
+        check_annotation(options.annotate, source, "--annotate")
+    if "plot" in options and options.plot:
+        from keras_video.plotting.figures import check_figure
+
+        check_figure(options.plot, "--plot")
+
+
+def _annotate(video, options, answers, title, seconds=None):
+    """Write the annotated copy of a video file."""
+    from keras_video.plotting import annotate_video
+
+    with working("writing the annotated video"):
+        annotate_video(
+            video, options.annotate, answers, top=options.top, title=title, duration=seconds
+        )
+    print(f"annotated video: {os.path.abspath(options.annotate)}")
+
+
+def _live_output(options, recipe):
+    from keras_video.plotting import AnnotatedVideo
+
+    return AnnotatedVideo(options.annotate, recipe.frame_rate, options.top, recipe.title)
 
 
 class _StreamLog:
@@ -220,6 +274,7 @@ examples:
   keras-video classify skating.mp4
   keras-video classify skating.mp4 --model=A0 --top=3
   keras-video classify digits.mp4 --model=A0 --weights=moving_digits
+  keras-video classify skating.mp4 --annotate=annotated.mp4
   keras-video classify mine.mp4 --weights=tuned.weights.h5 --labels=classes.txt
   keras-video classify home.mp4 --model=TVN1 --weights=charades --labels=classes.txt
   keras-video classify home.mp4 --model=X3DS --weights=kinetics400""",
@@ -227,6 +282,7 @@ examples:
             Option("model", "A2", "T0, A0 (fastest) to A5 (most accurate), TVN1 to TVN4, ..."),
             *MODEL_OPTIONS,
             Option("top", 5, "number of classes to print", 1),
+            Option("annotate", "", "file for the video with the answer drawn in (.mp4)"),
         ),
     ),
     "stream": Command(
@@ -244,6 +300,7 @@ frames since the start.
 examples:
   keras-video stream skating.mp4
   keras-video stream 0 --model=A1 --window=30
+  keras-video stream skating.mp4 --annotate=annotated.mp4
   keras-video stream digits.mp4 --weights=moving_digits --every=4 --plot=digits.png""",
         (
             Option("model", "A0", "T0, or A0 (fastest) to A5 (most accurate)"),
@@ -253,6 +310,7 @@ examples:
             Option("top", 2, "number of classes to print", 1),
             Option("max_frames", 0, "stop after so many frames; 0: at the end of the video", 0),
             Option("plot", "", "file for a plot of the predictions over time (.png)"),
+            Option("annotate", "", "file for the video with the predictions drawn in (.mp4)"),
         ),
     ),
     "train": TRAIN,
@@ -280,12 +338,13 @@ example:
         """\
 Writes a video of handwritten digits that change their motion. A small MoViNet
 classifies it clip by clip (base model) and frame by frame (streaming model). The
-demo prints both predictions next to the true motion, and saves a plot. It needs
-no internet. The exit code is 1 if a prediction is wrong.
+demo prints both predictions next to the true motion, and saves a plot and the
+video with the predictions drawn in. It needs no internet. The exit code is 1 if a
+prediction is wrong.
 
 example:
   keras-video demo --output=demo""",
-        (Option("output", "keras_video_demo", "folder for the video and the plot"),),
+        (Option("output", "keras_video_demo", "folder for the videos and the plot"),),
     ),
 }
 

@@ -175,6 +175,14 @@ class FrameConverter:
         return cut, stored, planar, steps.corner, turns
 
 
+def resize_frame(frame, size=None, crop=True, resize_side=None):
+    """Convert an RGB array `(height, width, 3)` as a reader converts its frames; see `layout`."""
+    from av import VideoFrame
+
+    convert = FrameConverter(frame.shape[:2], size, crop, resize_side)
+    return convert(VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24"))
+
+
 def cutter(frame, box):
     """Return a function that cuts the box `(top, left, height, width)` out of similar frames.
 

@@ -211,6 +211,21 @@ class VideoReader:
                 frames = video.on_screen(itertools.chain([first], decoded), ticks)
             yield from map(convert, frames)
 
+    def timed_frames(self):
+        """Iterate over all frames and their times.
+
+        Returns:
+            Iterator over pairs `(seconds, frame)`: when the frame appears, by the clock of the
+            file, which need not start at 0, and a uint8 RGB array of shape `(height, width, 3)`.
+
+        Raises:
+            VideoError: during iteration, if the video is damaged or cut short.
+        """
+        convert = FrameConverter(self.size)
+        with self._open() as video:
+            for time, frame in video.decode():
+                yield time, convert(frame)
+
     def clip(self, num_frames, frame_rate=None, size=None, crop=True, resize_side=None):
         """Read `num_frames` frames from the middle of the video.
 

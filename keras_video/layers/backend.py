@@ -506,3 +506,65 @@ def _torch_step(model, frames, state):
 
 def _variables(model):
     return model.trainable_variables, model.non_trainable_variables
+
+
+def features_and_gradients(model, score, inputs):
+    """Compute inner features of a model, and the gradients of a score with respect to them.
+
+    Args:
+        model: model whose variables the score depends on.
+        score: function `(inputs, keep)` that returns a scalar. It must call `keep(name, x)` with
+            each feature `x` and continue with what this returns.
+        inputs: list of tensors.
+
+    Returns:
+        The pair `(features, gradients)`, two dicts `{name: tensor}`.
+    """
+    if _JAX:
+        return _jax_gradients(model, score, inputs)
+    features = {}
+    if _TENSORFLOW:
+        import tensorflow as tf
+
+        # Only what follows the features is recorded.
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+
+            def keep(name, x):
+                tape.watch(x)
+                features[name] = x
+                return x
+
+            value = score(inputs, keep)
+        return features, tape.gradient(value, features, unconnected_gradients="zero")
+    import torch
+
+    def keep(name, x):
+        features[name] = x if x.requires_grad else x.requires_grad_()
+        return x
+
+    with torch.enable_grad():
+        value = score(inputs, keep)
+    names = list(features)
+    found = torch.autograd.grad(value, [features[n] for n in names], materialize_grads=True)
+    return {n: x.detach() for n, x in features.items()}, dict(zip(names, found, strict=True))
+
+
+def _jax_gradients(model, score, inputs):
+    """Differentiate with respect to zeros that are added to the features."""
+    import jax
+
+    def run(changes, values, inputs):
+        features = {}
+
+        def keep(name, x):
+            features[name] = x
+            return x + changes[name].astype(x.dtype) if changes else x
+
+        with keras.StatelessScope(state_mapping=[*zip(model.variables, values, strict=True)]):
+            return score(inputs, keep), features
+
+    values = [v.value for v in model.variables]
+    _, shapes = jax.eval_shape(run, {}, values, inputs)
+    changes = {name: jax.numpy.zeros(x.shape, "float32") for name, x in shapes.items()}
+    gradients, features = jax.jit(jax.grad(run, has_aux=True))(changes, values, inputs)
+    return features, gradients

@@ -1,4 +1,7 @@
-"""Plots of streams, evaluations, searches and architectures. Needs matplotlib (extra `plot`)."""
+"""Plots of streams, evaluations, searches and architectures, and annotated videos.
+
+Needs matplotlib (extra `plot`), for videos also PyAV (extra `video`).
+"""
 
 from keras_video.lazy import lazy_names
 
@@ -7,6 +10,7 @@ __all__, __getattr__, __dir__ = lazy_names(
     {
         "architectures": ("plot_architecture", "plot_movinets", "plot_two_streams"),
         "evaluation": ("plot_accuracy_over_frames", "plot_confusion"),
+        "overlays": ("AnnotatedVideo", "annotate_video", "plot_saliency"),
         "search": ("plot_family", "plot_pareto"),
         "stream": ("plot_stream",),
     },

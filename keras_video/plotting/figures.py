@@ -30,6 +30,26 @@ def import_figure():
     return Figure
 
 
+def check_figure(path, name="path"):
+    """Raise an error if a plot could not be written to `path`; it is made before long work.
+
+    Args:
+        path: string or path of the image.
+        name: string, the argument, for the error.
+
+    Raises:
+        ValueError: for a format that matplotlib does not know.
+        ImportError: if matplotlib is not installed.
+    """
+    formats = sorted(import_figure()().canvas.get_supported_filetypes())
+    suffix = os.path.splitext(os.fspath(path))[1].lstrip(".").lower() or "png"
+    if suffix not in formats:
+        raise ValueError(
+            f"{name}: expected a file name that ends in one of {', '.join(formats)}, got "
+            f"{os.fspath(path)!r}."
+        )
+
+
 def save_figure(figure, path):
     """Write a figure and return its path. The file appears when it is complete.
 

@@ -253,6 +253,90 @@ def test_stream_options(capsys, stand_ins, video, tmp_path):
     assert out.count("dark") == 4 and picture.read_bytes()[:4] == b"\x89PNG"
 
 
+def lower_left(path):
+    """Return the lower left corner of every frame of an annotated video."""
+    from keras_video.data import VideoReader
+
+    return [frame[-80:, :200].astype(int) for frame in VideoReader(path).frames()]
+
+
+def test_classify_annotates_the_whole_video(capsys, stand_ins, video, tmp_path):
+    pytest.importorskip("PIL")
+    out_file = tmp_path / "out.mp4"
+    code, out, err = run(capsys, "classify", video, f"--annotate={out_file}")
+    assert code == 0 and err == "" and f"annotated video: {out_file}" in out
+    corners = lower_left(out_file)
+    assert len(corners) == 30
+    assert all(corner.max() - corner.min() > 100 for corner in corners)  # letters on the panel
+
+
+def test_stream_annotates_a_file_with_the_answer_of_each_moment(capsys, stand_ins, video, tmp_path):
+    pytest.importorskip("PIL")
+    out_file = tmp_path / "out.mp4"
+    words = ("stream", video, "--top=1", f"--annotate={out_file}")
+    code, out, _ = run(capsys, *words)
+    assert code == 0 and f"annotated video: {out_file}" in out
+    corners = lower_left(out_file)
+    assert len(corners) == 30  # all frames of the file, of which the model saw half
+    changes = [np.abs(b - a).max() > 60 for a, b in zip(corners, corners[1:], strict=False)]
+    assert changes[9] and sum(changes) == 1  # from dark to bright
+    run(capsys, *words, "--max_frames=4")
+    assert len(lower_left(out_file)) == 8  # 4 frames at 5 frames/s of a video of 10
+
+
+def test_stream_annotates_what_a_camera_shows(capsys, stand_ins, monkeypatch, tmp_path):
+    """In the size of the camera, and not in that of the model."""
+    pytest.importorskip("PIL")
+    from keras_video import data
+    from keras_video.data import VideoReader
+
+    class Camera(data.Camera):
+        def frames(self, frame_rate=None, size=None, crop=True, resize_side=None):
+            assert size is None
+            for level in (25, 25, 230, 230):
+                yield np.full((300, 400, 3), level, "uint8")
+
+    monkeypatch.setattr(data, "open_video", lambda source, partial=False: Camera(int(source)))
+    out_file = tmp_path / "out.mp4"
+    code, out, _ = run(capsys, "stream", "0", "--every=1", f"--annotate={out_file}")
+    assert code == 0 and f"annotated video: {out_file}" in out
+    assert [line.split()[2] for line in out.splitlines()[1:5]] == ["dark"] * 2 + ["bright"] * 2
+    seen = [entry for entry in stand_ins if isinstance(entry, np.ndarray)]
+    assert {frame.shape for frame in seen} == {(32, 48, 3)}
+    reader = VideoReader(out_file)
+    assert reader.size == (300, 400) and len(reader) == 4
+
+
+@pytest.mark.parametrize(
+    "words, missing, extra",
+    [
+        (("classify", "--annotate=a.mp4"), "PIL", "video,plot"),
+        (("stream", "--annotate=a.mp4"), "PIL", "video,plot"),
+        (("stream", "--plot=a.png"), "matplotlib.figure", "plot"),
+        (("demo",), "PIL", "plot"),
+    ],
+)
+def test_missing_extras_are_named_before_the_work(
+    capsys, monkeypatch, video, tmp_path, words, missing, extra
+):
+    def work(*args, **kwargs):
+        raise AssertionError("loaded a model")
+
+    monkeypatch.setattr(Recipe, "build", work)
+    monkeypatch.setattr(Recipe, "rolling_stream", work)
+    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.chdir(tmp_path)
+    name, *options = words
+    arguments = [] if name == "demo" else [video]
+    assert f".[{extra}]'" in fails(capsys, name, *arguments, *options)
+
+
+def test_pictures_that_cannot_be_written_are_named_before_the_work(capsys, video):
+    assert "--annotate: " in fails(capsys, "classify", video, "--annotate=a.avi")
+    assert "--annotate: expected another" in fails(capsys, "stream", video, f"--annotate={video}")
+    assert "--plot: " in fails(capsys, "stream", video, "--plot=a.nonsense")
+
+
 def test_stream_keeps_few_frames_for_the_picture(monkeypatch):
     recipe = types.SimpleNamespace(labels=LABELS, frame_rate=5)
     rolling = types.SimpleNamespace(state_bytes=1)
@@ -351,7 +435,7 @@ def test_demo_prints_both_answers_beside_the_truth(capsys, tmp_path, monkeypatch
     assert " frames of 128 x 128" in out
     for line, motion in zip(out.splitlines()[3:], demo.MOTIONS, strict=False):
         assert line.startswith(motion.replace("_", " "))
-    for name in ("moving_digits.mp4", "moving_digits.png"):
+    for name in ("moving_digits.mp4", "annotated.mp4", "moving_digits.png"):
         assert (tmp_path / name).is_file() and str(tmp_path / name) in out
 
 

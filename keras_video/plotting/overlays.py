@@ -434,7 +434,7 @@ class _Panel:
         self.em = em = max(12, round(0.034 * min(size)))
         self.margin, self.pad = round(0.7 * em), round(0.75 * em)
         self.row = round(1.95 * em)
-        self.width = min(max(round(0.36 * width), 17 * em), width - 2 * self.margin)
+        self.width = min(max(round(0.36 * width), 21 * em), width - 2 * self.margin)
         self.title = title
         room = 0.5 * height - 2 * self.margin - self.pad - self._heading
         self.top = max(1, min(top, int(room // self.row)))

@@ -80,7 +80,7 @@ def test_the_answers_are_drawn_at_their_times(tmp_path):
     frames = list(VideoReader(path).frames())
     assert len(frames) == 20 and frames[0].shape == (240, 320, 3)
     drawn = panel(frames[2])
-    assert drawn.any() and not drawn[:, 240:].any() and not drawn[:100].any()
+    assert drawn.any() and not drawn[:, 300:].any() and not drawn[:100].any()
     noise = np.abs(frames[2].astype(int) - frames[0]).max()
     assert np.abs(frames[6].astype(int) - frames[4]).max() > 3 * noise + 60  # another answer
     assert np.abs(frames[6].astype(int) - frames[8]).max() <= noise + 12
@@ -166,7 +166,7 @@ def test_a_video_of_a_phone_is_upright(tmp_path):
         assert (frame.height, frame.width, frame.rotation) == (320, 240, 0)
     frame = next(VideoReader(path).frames())
     assert frame[20, 220, 0] > 180 > frame[20, 20, 0]  # the red corner, now at the right
-    assert panel(frame)[200:, :160].any() and not panel(frame)[:200].any()
+    assert panel(frame)[200:].any() and not panel(frame)[:200].any()
 
 
 @pytest.mark.parametrize(

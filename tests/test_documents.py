@@ -41,12 +41,13 @@ def test_public_names_exist(name):
 def test_the_first_lines_of_the_readme_run(tmp_path, monkeypatch):
     """As printed, with the weights that are shipped, on a video like that of the demo."""
     pytest.importorskip("av")
+    pytest.importorskip("matplotlib")
     from keras_video.datasets import moving_digits
 
     text = (ROOT / "README.md").read_text()
     text = text[text.index("## Classify a clip") : text.index("## Train on your own classes")]
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     monkeypatch.chdir(tmp_path)
     right = moving_digits.CLASS_NAMES.index("zoom_in")
     video = moving_digits.make_video([right], frames_per_motion=24, split="test", seed=1)
@@ -58,3 +59,4 @@ def test_the_first_lines_of_the_readme_run(tmp_path, monkeypatch):
         assert logits[0][0] == "zoom_in"
     assert names["names"][0][0] == "zoom_in" and names["seconds"] == 1.75
     assert names["logits"].shape == (1, 16)
+    assert all((tmp_path / name).is_file() for name in ("annotated.mp4", "saliency.png"))

@@ -7,11 +7,16 @@ continues a video and returns `(y, new_state)`. See `StreamingLayer`.
 from keras_video.layers.activations import ACTIVATIONS, GATES
 from keras_video.layers.big_little_merge import BigLittleMerge
 from keras_video.layers.cumulative_avg_pool import CumulativeAvgPool
-from keras_video.layers.frame_vote import FrameVote
 from keras_video.layers.gated_conv3d import GatedConv3D
 from keras_video.layers.glore import GloRe
 from keras_video.layers.non_local import NonLocal
-from keras_video.layers.pooling import FrameMeans, SpatialAvgPool, SpatialMaxPool, TemporalPool
+from keras_video.layers.pooling import (
+    FrameMeans,
+    FrameVote,
+    SpatialAvgPool,
+    SpatialMaxPool,
+    TemporalPool,
+)
 from keras_video.layers.residual import ReZero, StochasticDepth
 from keras_video.layers.squeeze_excite import ContextGate, PositionalEncoding, SqueezeExcite
 from keras_video.layers.streaming import StreamBuffer, StreamingLayer

@@ -399,6 +399,30 @@ def _torch_batch_norm(x, gamma, beta, epsilon):
     return y.permute(0, 2, 3, 1), mean.detach(), variance
 
 
+def normalize_batch(norm, x):
+    """Normalise with the statistics of the batch and update the moving ones.
+
+    The numbers are those of `keras.layers.BatchNormalization` in training, biased variance
+    included. Keras composes it of a dozen passes over the video; TensorFlow and torch have one
+    operation.
+
+    Args:
+        norm: built `keras.layers.BatchNormalization` on the last axis.
+        x: tensor `(batch, height, width, channels)`.
+
+    Returns:
+        A tensor of the same shape and dtype.
+    """
+    if not HAS_BATCH_NORM:
+        return norm(x, training=True)
+    y, mean, variance = with_batch_statistics(
+        ops.cast(x, "float32"), norm.gamma, norm.beta, norm.epsilon
+    )
+    for moving, batch in ((norm.moving_mean, mean), (norm.moving_variance, variance)):
+        moving.assign(moving * norm.momentum + batch * (1.0 - norm.momentum))
+    return ops.cast(y, x.dtype)
+
+
 # Whole models
 
 

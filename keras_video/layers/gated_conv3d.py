@@ -6,7 +6,7 @@ from keras import ops
 from keras_video.checks import check_choice, check_int
 from keras_video.layers import backend
 from keras_video.layers.activations import ACTIVATIONS, lookup
-from keras_video.layers.batch_norm import normalize_batch
+from keras_video.layers.backend import normalize_batch
 from keras_video.layers.frames import check_video, fold_frames
 from keras_video.layers.squeeze_excite import ContextGate, SqueezeExcite
 from keras_video.layers.video_conv3d import VideoConv3D

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_video.checks import check_int
 from keras_video.layers import backend
-from keras_video.layers.batch_norm import normalize_batch
+from keras_video.layers.backend import normalize_batch
 from keras_video.layers.frames import check_video
 from keras_video.layers.initializers import get_initializer
 from keras_video.layers.video_conv3d import VideoConv3D

@@ -9,7 +9,7 @@ from keras import ops
 from keras_video.checks import check_choice, check_int, check_number
 from keras_video.layers import convolution
 from keras_video.layers.activations import ACTIVATIONS, lookup
-from keras_video.layers.batch_norm import normalize_batch
+from keras_video.layers.backend import normalize_batch
 from keras_video.layers.frames import check_video, pad_frames, space_pads, triple, unfold_frames
 from keras_video.layers.initializers import get_initializer
 from keras_video.layers.streaming import StreamingLayer, past_spec, with_past

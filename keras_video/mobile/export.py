@@ -15,8 +15,12 @@ from keras_video.mobile.conversion import QUANTIZATIONS, convert
 from keras_video.mobile.file import inspect
 from keras_video.mobile.quantization.after_training import form_to_quantize
 from keras_video.mobile.quantization.aware import deploy, is_quantize_aware
-from keras_video.mobile.quantization.calibration import quantized
-from keras_video.mobile.quantization.representative import clips_of, pixel_range, stream_inputs
+from keras_video.mobile.quantization.calibration import (
+    clips_of,
+    pixel_range,
+    quantized,
+    stream_inputs,
+)
 from keras_video.mobile.rewriting import check_shape, mobile_form, state_of
 from keras_video.mobile.runner import LiteRTModel
 from keras_video.models.video_classifier import final_activation

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_video.checks import check_number
-from keras_video.mobile.quantization.calibration import calibrate, quantized
+from keras_video.mobile.quantization.calibration import calibrate, clips_of, pixel_range, quantized
 from keras_video.mobile.quantization.fake_quantization import FakeQuantize, rounded_weights
 from keras_video.mobile.quantization.forms import (
     clip_form,
@@ -19,7 +19,6 @@ from keras_video.mobile.quantization.forms import (
 )
 from keras_video.mobile.quantization.insertion import KERNELS, insert
 from keras_video.mobile.quantization.noise_report import noise_report
-from keras_video.mobile.quantization.representative import clips_of, pixel_range
 from keras_video.mobile.rewriting import check_shape
 
 REPORTED_CLIPS = 8  # clips of the calibration data that the report is made from

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_video.mobile.quantization.calibration import calibrate
+from keras_video.mobile.quantization.calibration import calibrate, clips_of, pixel_range
 from keras_video.mobile.quantization.fake_quantization import FakeQuantize
 from keras_video.mobile.quantization.forms import clip_form, file_form, kept_layers, with_ranges
 from keras_video.mobile.quantization.insertion import (
@@ -11,7 +11,6 @@ from keras_video.mobile.quantization.insertion import (
     known_ranges,
     ranges_of,
 )
-from keras_video.mobile.quantization.representative import clips_of, pixel_range
 from keras_video.models import VideoClassifier
 
 

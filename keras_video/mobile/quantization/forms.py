@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from keras_video.mobile.quantization.calibration import batches
 from keras_video.mobile.quantization.fake_quantization import FakeQuantize
 from keras_video.mobile.quantization.insertion import insert, round_kernels
-from keras_video.mobile.quantization.representative import batches
 from keras_video.mobile.rewriting import mobile_form
 
 

@@ -7,15 +7,16 @@ folded into the batch. Where a kernel mixes frames, they are the rows of an "ima
 folded into the kernels.
 """
 
+from collections import Counter
 from inspect import signature
 
 import keras
 from keras import tree
 
 from keras_video.checks import check_choice, check_int
-from keras_video.mobile.graph import Graph
 from keras_video.mobile.primitives import HARD_SWISH, Refold
 from keras_video.mobile.rules import Features, rule_for
+from keras_video.models.video_classifier import graph_nodes
 
 
 def mobile_form(model, stream=False, frames=None, flat=False, hard_swish="fused"):
@@ -236,3 +237,34 @@ def state_of(form):
         return {}
     shapes = {tensor.name: tuple(tensor.shape) for tensor in form.inputs}
     return {name: shapes[name] for name in form.output if name != "predictions"}
+
+
+class Graph:
+    """The layer calls of a Functional model: which layer makes a tensor, which layers use it.
+
+    Args:
+        model: Functional model.
+
+    Attributes:
+        nodes: list of Keras nodes in the order of computation. Their `operation` (the layer),
+            `arguments`, `input_tensors`, `outputs` and `is_input` are used.
+        uses: `{id of a tensor: number of uses}`, by layers and as outputs of the model.
+    """
+
+    def __init__(self, model):
+        self.nodes = graph_nodes(model)
+        self._users, self._outputs = {}, {}
+        for node in self.nodes:
+            self._outputs.setdefault(id(node.operation), []).extend(node.outputs)
+            for tensor in node.input_tensors:
+                self._users.setdefault(id(tensor), []).append(node.operation)
+        self.uses = Counter({tensor: len(users) for tensor, users in self._users.items()})
+        self.uses.update(id(tensor) for tensor in model.outputs)
+
+    def users(self, tensor):
+        """Return a list of the layers that take a tensor."""
+        return self._users.get(id(tensor), [])
+
+    def next_layers(self, layer):
+        """Return a list of the layers that take an output of a layer."""
+        return [user for t in self._outputs.get(id(layer), []) for user in self.users(t)]

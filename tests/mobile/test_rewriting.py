@@ -8,8 +8,7 @@ from keras import ops
 from keras_video import layers
 from keras_video.applications.tiny_video_net import TinyVideoNet
 from keras_video.mobile import mobile_form
-from keras_video.mobile.graph import Graph
-from keras_video.mobile.rewriting import state_of
+from keras_video.mobile.rewriting import Graph, state_of
 from keras_video.mobile.rules.registry import RULES, rule
 from tests.helpers import (
     STREAM,

@@ -9,7 +9,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_video.mobile.graph import Graph
 from keras_video.mobile.primitives import Refold, ShiftedRelu6
 from keras_video.mobile.quantization.fake_quantization import LEVELS, FakeQuantize, holding_zero
 from keras_video.mobile.quantization.insertion import (
@@ -18,6 +17,7 @@ from keras_video.mobile.quantization.insertion import (
     ranges_of,
     round_kernels,
 )
+from keras_video.mobile.rewriting import Graph
 from keras_video.mobile.runner import append
 
 MOST = 256  # clips that are taken from an iterable, which may be endless

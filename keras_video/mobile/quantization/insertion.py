@@ -15,7 +15,6 @@ from keras import ops, tree
 
 from keras_video.layers import FrameVote
 from keras_video.layers.frames import same_pads, window_shares
-from keras_video.mobile.graph import Graph
 from keras_video.mobile.primitives import (
     AddPositions,
     Attention,
@@ -39,6 +38,7 @@ from keras_video.mobile.quantization.fake_quantization import (
     rounded_weights,
     usual_scale,
 )
+from keras_video.mobile.rewriting import Graph
 
 QUANTIZED = {
     keras.layers.Conv2D: QuantizedConv2D,

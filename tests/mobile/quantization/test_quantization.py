@@ -9,7 +9,6 @@ from keras import ops
 
 from keras_video.layers import CumulativeAvgPool, VideoConv3D
 from keras_video.mobile import mobile_form, quantize_aware
-from keras_video.mobile.graph import Graph
 from keras_video.mobile.primitives import RunningMean
 from keras_video.mobile.quantization.after_training import (
     deployed_int8,
@@ -39,6 +38,7 @@ from keras_video.mobile.quantization.insertion import (
     ranges_of,
 )
 from keras_video.mobile.quantization.noise_report import noise_report
+from keras_video.mobile.rewriting import Graph
 from tests.helpers import (
     STREAM,
     assert_differs,

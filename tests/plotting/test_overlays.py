@@ -123,9 +123,10 @@ def test_sound_is_kept(tmp_path, codec, name):
     assert (packets[0] == packets[1]) == (codec in COPIED)
 
 
-def test_sound_and_picture_stay_together(tmp_path):
+@pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
+def test_sound_and_picture_stay_together(tmp_path, codec):
     """The picture of the source begins half a second after its sound."""
-    source = write(tmp_path / "a.mkv", sound="aac", delay=0.5)
+    source = write(tmp_path / "a.mkv", sound=codec, delay=0.5)
     path = plotting.annotate_video(source, tmp_path / "out.mp4", ANSWERS)
     apart = [times(p)[0] - times(p, "audio")[0] for p in (source, path)]
     assert abs(apart[0] - apart[1]) < 0.03 and apart[0] > 0.4

@@ -10,7 +10,7 @@ import numbers
 
 
 def check_int(name, value, least=1, most=None):
-    """Returns `value` as an int.
+    """Return `value` as an int.
 
     Args:
         name: string, the argument.
@@ -20,7 +20,10 @@ def check_int(name, value, least=1, most=None):
     Raises:
         ValueError: for other types, also bool, and outside of the bounds.
     """
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    # Searches check millions of ints: the exact type is asked first, which is faster.
+    whole = type(value) is int or (
+        isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    )
     if not whole or value < least or (most is not None and value > most):
         bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise ValueError(f"{name}: expected an int {bounds}, got {value!r}.")
@@ -28,7 +31,7 @@ def check_int(name, value, least=1, most=None):
 
 
 def check_number(name, value, least=-math.inf, most=math.inf, above=None, none=False, below=None):
-    """Returns `value`, a finite int or float.
+    """Return `value`, a finite int or float.
 
     Args:
         name: string, the argument.
@@ -42,7 +45,9 @@ def check_number(name, value, least=-math.inf, most=math.inf, above=None, none=F
     """
     if none and value is None:
         return None
-    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    number = type(value) in (int, float) or (
+        isinstance(value, numbers.Real) and not isinstance(value, bool)
+    )
     fits = number and math.isfinite(value)
     fits = fits and (value >= least if above is None else value > above)
     if not (fits and (value <= most if below is None else value < below)):
@@ -61,12 +66,12 @@ def check_number(name, value, least=-math.inf, most=math.inf, above=None, none=F
 
 
 def check_rate(name, rate, none=False):
-    """Returns a rate per second: a finite number above 0, or `None` where that is allowed."""
+    """Return a rate per second: a finite number above 0, or `None` where that is allowed."""
     return check_number(name, rate, above=0, none=none)
 
 
 def check_range(name, value, least=-math.inf, most=math.inf, above=None):
-    """Returns a pair of floats `(low, high)` with `low <= high`, each within the bounds.
+    """Return a pair of floats `(low, high)` with `low <= high`, each within the bounds.
 
     Args and errors are those of `check_number`.
     """
@@ -86,7 +91,7 @@ def check_range(name, value, least=-math.inf, most=math.inf, above=None):
 
 
 def check_size(name, size, least=1):
-    """Returns the size of a frame as a pair of ints `(height, width)`.
+    """Return the size of a frame as a pair of ints `(height, width)`.
 
     Args:
         name: string, the argument.
@@ -108,7 +113,7 @@ def check_size(name, size, least=1):
 
 
 def check_choice(name, value, choices):
-    """Returns `value`; raises `ValueError` unless it is one of `choices`."""
+    """Return `value`; raises `ValueError` unless it is one of `choices`."""
     choices = tuple(choices)
     if not any(
         value is choice or (type(value) is type(choice) and value == choice) for choice in choices
@@ -119,7 +124,7 @@ def check_choice(name, value, choices):
 
 
 def check_labels(name, labels, num_classes=None, videos=None):
-    """Returns class labels as a NumPy array, in one of two forms.
+    """Return class labels as a NumPy array, in one of two forms.
 
     Args:
         name: string, the argument.

@@ -8,7 +8,7 @@ import secrets
 
 @contextlib.contextmanager
 def replacing(path, sync=False):
-    """Gives a temporary path that becomes `path` when the block ends without an error.
+    """Give a temporary path that becomes `path` when the block ends without an error.
 
     The temporary file lies in the folder of `path` and has its suffix. Its name is unique, so that
     two processes that write the same file do not share a partial one; the last to finish wins.
@@ -45,7 +45,7 @@ def replacing(path, sync=False):
 
 
 def write_text(path, text, sync=False):
-    """Writes a text file in UTF-8, see `replacing`."""
+    """Write a text file in UTF-8, see `replacing`."""
     with replacing(path) as partial, open(partial, "w", encoding="utf-8") as file:
         file.write(text)
         if sync:
@@ -54,12 +54,12 @@ def write_text(path, text, sync=False):
 
 
 def write_json(path, content, sync=False, **options):
-    """Writes a JSON file, see `replacing`; the options are those of `json.dumps`."""
+    """Write a JSON file, see `replacing`; the options are those of `json.dumps`."""
     write_text(path, json.dumps(content, **options), sync)
 
 
 def read_json(path):
-    """Returns the content of a JSON file.
+    """Return the content of a JSON file.
 
     Raises:
         ValueError: naming the file, if it is damaged.

@@ -9,6 +9,7 @@ status=0
 limit="timeout 2400"
 command -v timeout > /dev/null || limit=""  # macOS has no such command
 shared="tests/layers tests/models tests/applications tests/training tests/test_old_files.py"
+shared="$shared tests/test_answers.py"
 mobile_jax="tests/mobile/quantization/test_quantization.py tests/mobile/quantization/test_fake_quantization.py"
 mobile_jax="$mobile_jax tests/mobile/test_export_process.py"
 

@@ -21,7 +21,7 @@ HEAD = "classifier*"  # variables of all layers that only the classifier needs
 
 
 class ModelBuilder:
-    """Checks the arguments of a model builder, reads its weights and creates its input.
+    """Check the arguments of a model builder, reads its weights and creates its input.
 
     Args:
         include_top, weights, input_shape, input_tensor, pooling, classes: arguments of the model

@@ -76,7 +76,7 @@ class Batch(typing.NamedTuple):
 
 @dataclasses.dataclass
 class ClipSource(BatchSource):
-    """Makes the batches of a `VideoDataset`. The arguments are those of `VideoDataset`."""
+    """Make the batches of a `VideoDataset`. The arguments are those of `VideoDataset`."""
 
     files: list
     labels: np.ndarray | None

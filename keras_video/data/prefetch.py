@@ -12,7 +12,7 @@ _source = None  # the source of the batches, in a worker process
 
 
 class Prefetcher:
-    """Makes batches before they are needed.
+    """Make batches before they are needed.
 
     The queue of `keras.utils.PyDataset` is not used, for three reasons. Batches that remain in it
     at the end of an epoch come first in the next one. It waits forever for a process that was

@@ -31,7 +31,7 @@ TIMEOUT = 10.0  # seconds to wait for a frame of a camera
 
 
 class VideoReader:
-    """Reads a video file of any container and codec that FFmpeg supports, GIF included.
+    """Read a video file of any container and codec that FFmpeg supports, GIF included.
 
     The constructor decodes the first frame only. Every call of `get`, `frames` or `clip` opens the
     file again, so that a reader can be used any number of times, by several threads at once, and
@@ -341,7 +341,7 @@ def _check_below(numbers, count, path):
 
 
 class OpenCVReader:
-    """Reads a video file with OpenCV.
+    """Read a video file with OpenCV.
 
     It gives the same frames as `VideoReader`, except for rounding of the colors and for another
     interpolation when resizing. Every frame up to the last requested one is decoded, since OpenCV
@@ -584,7 +584,7 @@ def _download(address):
 
 
 class Camera:
-    """Reads frames from a camera, as they come.
+    """Read frames from a camera, as they come.
 
     Args:
         index: int, number of the camera; 0 is the first.

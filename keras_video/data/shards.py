@@ -223,7 +223,7 @@ def decode_frames(where, files, size):
 
 @dataclasses.dataclass
 class ShardSource(BatchSource):
-    """Makes the batches of a `ShardDataset`.
+    """Make the batches of a `ShardDataset`.
 
     `records` is a list of `(path, byte)`; the other arguments are those of `ShardDataset`.
     """

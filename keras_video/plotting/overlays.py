@@ -146,7 +146,7 @@ def _import_pillow():
 
 
 class AnnotatedVideo:
-    """Writes an annotated video frame by frame, for cameras and for frames of your own.
+    """Write an annotated video frame by frame, for cameras and for frames of your own.
 
     To be used in a `with` block: the file appears when the block ends without an error.
 
@@ -421,7 +421,7 @@ def _check_answer(pair):
 
 
 class _Panel:
-    """Draws names and bars in the lower left corner of frames of one size.
+    """Draw names and bars in the lower left corner of frames of one size.
 
     Args:
         size: `(height, width)` of the frames.

@@ -171,7 +171,7 @@ class Cost:
 
 
 class _Lookup:
-    """Finds the best value of a choice from the table terms that depend on it."""
+    """Find the best value of a choice from the table terms that depend on it."""
 
     def __init__(self, table):
         self._terms = {}

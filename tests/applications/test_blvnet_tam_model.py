@@ -264,7 +264,7 @@ def test_names_on_the_command_line(model, tmp_path):
     assert recipe.name == "blvnet_tam_50"
     assert recipe.title == "bLVNet-TAM-50 (something_something_v1_16x2)"
     assert (recipe.frames, recipe.size, recipe.resize_side) == (32, (224, 224), 256)
-    assert recipe.pictures == "frames of 224 x 224 spread over the video"
+    assert recipe.pictures == "frames of 224 x 224, spread over the video"
     with pytest.raises(ValueError, match="because something_something_v1_16x2 has no class names"):
         find_recipe(model, "something_something_v1_16x2")
     with pytest.raises(ValueError, match="model: expected a model that can stream"):
@@ -299,7 +299,7 @@ def test_classify(capsys, tmp_path):
     options = ("--model=bLVNet50", f"--weights={weights}", f"--labels={labels}", "--size=32")
     assert main.main(["classify", str(video), *options, "--frames=4"]) == 0
     out = capsys.readouterr().out
-    assert "bLVNet-TAM-50 (mine.weights.h5): 4 frames of 32 x 32 spread over the video" in out
+    assert "bLVNet-TAM-50 (mine.weights.h5): 4 frames of 32 x 32, spread over the video" in out
     assert "  1. right" in out and "was repeated" not in out
 
     from keras_video.data import VideoReader

@@ -220,7 +220,7 @@ def test_names_on_the_command_line(model, tmp_path):
     recipe = find_recipe(model, "charades", labels=str(labels))
     assert recipe.name == "tiny_video_net_1" and recipe.title == "TVN-1 (charades)"
     assert (recipe.frames, recipe.size, recipe.frame_stride) == (2, (224, 224), 4)
-    assert recipe.rate(30.0) == 7.5 and recipe.pictures == "frames of 224 x 224 1 of 4"
+    assert recipe.rate(30.0) == 7.5 and recipe.pictures == "frames of 224 x 224, 1 of 4"
     with pytest.raises(ValueError, match="because charades has no class names"):
         find_recipe(model, "charades")
     with pytest.raises(ValueError, match="model: expected a model that can stream"):
@@ -255,5 +255,5 @@ def test_classify(capsys, tmp_path):
     options = ("--model=TVNMobile2", f"--weights={weights}", f"--labels={labels}", "--size=64")
     assert main.main(["classify", str(video), *options]) == 0
     out = capsys.readouterr().out
-    assert "TVN-Mobile-2 (mine.weights.h5): 2 frames of 64 x 64 1 of 1" in out
+    assert "TVN-Mobile-2 (mine.weights.h5): 2 frames of 64 x 64, 1 of 1" in out
     assert "  1. right" in out

@@ -290,7 +290,7 @@ def test_names_on_the_command_line(model, tmp_path):
     assert recipe.name == "x3d_s" and recipe.title == "X3D-S (kinetics400)"
     assert (recipe.frames, recipe.size, recipe.frame_stride) == (13, (182, 182), 6)
     assert recipe.resize_side == 182 and recipe.rate(30.0) == 5.0
-    assert recipe.pictures == "frames of 182 x 182 1 of 6"
+    assert recipe.pictures == "frames of 182 x 182, 1 of 6"
     with pytest.raises(ValueError, match="model: expected a model that can stream"):
         find_recipe(model, "kinetics400", streaming=True, labels=str(labels))
 
@@ -344,7 +344,7 @@ def test_classify_and_thirty_views(capsys, tmp_path):
     options = ("--model=X3DXS", f"--weights={weights}", f"--labels={labels}", "--size=32")
     assert main.main(["classify", str(video), *options, "--frames=2"]) == 0
     out = capsys.readouterr().out
-    assert "X3D-XS (mine.weights.h5): 2 frames of 32 x 32 1 of 12" in out and "  1. dark" in out
+    assert "X3D-XS (mine.weights.h5): 2 frames of 32 x 32, 1 of 12" in out and "  1. dark" in out
 
     config = model.info
     data = video_dataset_from_directory(

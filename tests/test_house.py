@@ -110,7 +110,7 @@ def test_floors(path):
         "checkpoints/tensorflow.py",
         "checkpoints/torch.py",
         "checks.py",
-        "cli/main.py",
+        "cli/commands.py",
         "data/reader.py",
         "files.py",
         "hub.py",

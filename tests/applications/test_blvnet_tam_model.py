@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_video.applications import blvnet_tam
 from keras_video.applications.blvnet_tam import CONFIGS, BLVNetTAM, BLVNetTAMConfig
-from keras_video.cli import main
+from keras_video.cli import commands
 from keras_video.cli.recipe import find_recipe
 from keras_video.models import fold_batch_norm
 from keras_video.utils import peak_activation_memory
@@ -272,7 +272,7 @@ def test_names_on_the_command_line(model, tmp_path):
 
 
 def test_models_lists_them(capsys):
-    assert main.main(["models"]) == 0
+    assert commands.main(["models"]) == 0
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
     for part in ("25.08", "23.9", "16 x 224 x 224", "spread", "something_something_v2_8x2"):
         assert part in rows["bLVNet-TAM-50"]
@@ -297,7 +297,7 @@ def test_classify(capsys, tmp_path):
     model.save_weights(weights)
     labels.write_text("left\nright\nup\n")
     options = ("--model=bLVNet50", f"--weights={weights}", f"--labels={labels}", "--size=32")
-    assert main.main(["classify", str(video), *options, "--frames=4"]) == 0
+    assert commands.main(["classify", str(video), *options, "--frames=4"]) == 0
     out = capsys.readouterr().out
     assert "bLVNet-TAM-50 (mine.weights.h5): 4 frames of 32 x 32, spread over the video" in out
     assert "  1. right" in out and "was repeated" not in out

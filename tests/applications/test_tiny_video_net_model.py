@@ -14,7 +14,7 @@ from keras_video.applications.tiny_video_net import (
     TinyVideoNet,
     TinyVideoNetConfig,
 )
-from keras_video.cli import main
+from keras_video.cli import commands
 from keras_video.cli.recipe import find_recipe
 from keras_video.utils import peak_activation_memory
 from tests.helpers import assert_near, command_line, randomize_weights, run, to_numpy
@@ -228,7 +228,7 @@ def test_names_on_the_command_line(model, tmp_path):
 
 
 def test_models_lists_them(capsys):
-    assert main.main(["models"]) == 0
+    assert commands.main(["models"]) == 0
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
     for part in ("26.43", "4.33", "2 x 224 x 224", "1 of 4", "charades"):
         assert part in rows["TVN-1"]
@@ -253,7 +253,7 @@ def test_classify(capsys, tmp_path):
     model.save_weights(weights)
     labels.write_text("left\nright\nup\n")
     options = ("--model=TVNMobile2", f"--weights={weights}", f"--labels={labels}", "--size=64")
-    assert main.main(["classify", str(video), *options]) == 0
+    assert commands.main(["classify", str(video), *options]) == 0
     out = capsys.readouterr().out
     assert "TVN-Mobile-2 (mine.weights.h5): 2 frames of 64 x 64, 1 of 1" in out
     assert "  1. right" in out

@@ -11,7 +11,7 @@ from keras_video.applications.x3d import CONFIGS, X3D, X3DConfig, weights_record
 from keras_video.applications.x3d.checkpoints import published_names
 from keras_video.applications.x3d.weights import RECORDS
 from keras_video.checkpoints import weight_map
-from keras_video.cli import main
+from keras_video.cli import commands
 from keras_video.cli.recipe import find_recipe
 from tests.helpers import assert_near, command_line, few_steps, run, to_numpy
 
@@ -310,7 +310,7 @@ def test_two_streams_on_the_command_line(tmp_path):
 
 
 def test_models_lists_them(capsys):
-    assert main.main(["models"]) == 0
+    assert commands.main(["models"]) == 0
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
     for part in ("3.83", "1.96", "13 x 160 x 160", "1 of 6", "kinetics400"):
         assert part in rows["X3D-S"]
@@ -342,7 +342,7 @@ def test_classify_and_thirty_views(capsys, tmp_path):
     model.save_weights(weights)
     labels.write_text("bright\ndark\n")
     options = ("--model=X3DXS", f"--weights={weights}", f"--labels={labels}", "--size=32")
-    assert main.main(["classify", str(video), *options, "--frames=2"]) == 0
+    assert commands.main(["classify", str(video), *options, "--frames=2"]) == 0
     out = capsys.readouterr().out
     assert "X3D-XS (mine.weights.h5): 2 frames of 32 x 32, 1 of 12" in out and "  1. dark" in out
 

@@ -1,11 +1,11 @@
 """Running a command of `keras-video` in this process."""
 
-from keras_video.cli import main
+from keras_video.cli import commands
 
 
 def run(capsys, *words):
     """Return the exit code of a command, and what it printed to stdout and stderr."""
-    code = main.main([str(word) for word in words])
+    code = commands.main([str(word) for word in words])
     out, err = capsys.readouterr()
     return code, out, err
 

@@ -10,7 +10,7 @@ import types
 import numpy as np
 import pytest
 
-from keras_video.cli import main
+from keras_video.cli import commands as main
 from keras_video.cli.command_line import Option, as_options
 from keras_video.cli.recipe import Recipe, find_recipe
 from tests.cli.helpers import fails, run
@@ -118,7 +118,7 @@ def test_no_traceback_unless_asked_for(capsys, monkeypatch):
 def test_help_and_models_load_no_backend():
     """Run in another process, because this one has already imported Keras."""
     code = (
-        "import sys; from keras_video.cli.main import main; codes = [main([w]) for w in "
+        "import sys; from keras_video.cli.commands import main; codes = [main([w]) for w in "
         "('--help', 'models')]; heavy = {'keras', 'tensorflow', 'jax', 'torch', 'av'}; "
         "print(codes, heavy & set(sys.modules))"
     )
@@ -476,3 +476,10 @@ def test_classify_and_stream_with_the_real_weights(capsys, tmp_path):
     assert code == 0 and "1. zoom in" in out
     code, out, _ = run(capsys, "stream", path, *options, "--top=1", "--every=24")
     assert code == 0 and "zoom in" in out and "MB" in out
+
+
+def test_the_entry_point_is_a_function_of_the_package(capsys):
+    from keras_video import cli
+
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("keras-video ")

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("av")
 pytest.importorskip("keras_tuner")
 
-from keras_video.cli import main, searches  # noqa: E402
+from keras_video.cli import commands, searches  # noqa: E402
 from keras_video.tuner.search import workers as local_team  # noqa: E402
 from tests.cli.helpers import fails, run  # noqa: E402
 from tests.cli.test_training import CLASSES, folder  # noqa: E402, F401
@@ -217,4 +217,4 @@ def test_array_search_as_a_program(folder, tmp_path, capsys, monkeypatch):  # no
     assert [row["status"] for row in table] == ["COMPLETED"]
     assert all(row["latency_ms"] > 0 and row["params"] <= 6e3 for row in table)
     assert json.loads((tmp_path / "settings.json").read_text())["class_names"] == list(CLASSES)
-    assert main.COMMANDS["search"] is SEARCH
+    assert commands.COMMANDS["search"] is SEARCH
